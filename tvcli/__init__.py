@@ -1,0 +1,38 @@
+"""Task vectors of vision-language models, on llama.cpp.
+
+>>> import tvcli
+>>> with tvcli.open_model("picto") as loaded:
+...     examples = tvcli.read_examples("pairs.txt")
+...     vector = tvcli.from_examples(loaded.engine, examples)
+...     patch = tvcli.Patch.of(vector, layer=10)
+...     [[answer]] = loaded.engine.answer([tvcli.query(tvcli.load_image(path))], [patch])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Patch", "Settings"),
+    "tvcli.errors": ("TvError", "UnavailableError", "UsageError", "VectorError"),
+    "tvcli.experiments.extract": ("from_examples", "from_instruction"),
+    "tvcli.images": ("Image", "load_image"),
+    "tvcli.loading": ("open_model",),
+    "tvcli.pairs": ("read_examples",),
+    "tvcli.prompts": ("Example", "Prompt", "instruction", "query"),
+    "tvcli.vector": ("TaskVector", "combine", "load", "save"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: ``tv --help`` must not wait for NumPy or llama.cpp."""
+    if name not in _HOME:
+        raise AttributeError(f"module tvcli has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,7 @@
+"""``python -m tvcli`` is ``tv``."""
+
+import sys
+
+from tvcli.cli import main
+
+sys.exit(main())

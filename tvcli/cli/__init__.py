@@ -1,0 +1,81 @@
+"""The command line. Commands parse, call and print; errors are reported in one place, `main`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from tvcli.cli import apply, extract, prompt, show
+from tvcli.errors import TvError
+from tvcli.output import out
+
+MAKE, LOOK = "Make and use vectors", "Look"
+
+app = typer.Typer(
+    name="tv",
+    help="Read a task from examples as a vector, and replay it on images and text in a GGUF model.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 model or file unavailable, 4 vector does not fit.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("extract", rich_help_panel=MAKE)(extract.extract)
+app.command("apply", rich_help_panel=MAKE)(apply.apply)
+app.command("prompt", rich_help_panel=MAKE)(prompt.prompt)
+app.command("show", rich_help_panel=LOOK)(show.show)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        out.line(f"tv {version('tvcli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code. The only place that turns errors into sentences."""
+    try:
+        arguments = spread(sys.argv[1:] if argv is None else argv)
+        return app(arguments, prog_name="tv", standalone_mode=False) or 0
+    except TvError as error:
+        return _report(str(error), error, error.exit_code)
+    except typer.TyperException as error:
+        message = getattr(error, "format_message", error.__str__)()
+        return _report(f"{message.rstrip('.')} (see tv --help)", error, getattr(error, "exit_code", 2))
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+
+
+def _report(sentence: str, error: BaseException, code: int) -> int:
+    out.error(sentence)
+    if os.environ.get("TV_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    return code
+
+
+def spread(arguments: Sequence[str], option: str = "--image") -> list[str]:
+    """Let one ``--image`` take all the files that a shell expands after it: ``--image *.png``."""
+    spreaded: list[str] = []
+    taking = False
+    for position, argument in enumerate(arguments):
+        if argument == "--":
+            return [*spreaded, *arguments[position:]]
+        is_option = argument.startswith("-") and argument != "-"
+        if taking and not is_option and spreaded[-1] != option:
+            spreaded.append(option)
+        spreaded.append(argument)
+        taking = argument == option if is_option else taking
+    return spreaded

@@ -1,0 +1,83 @@
+"""Ask an engine query after query and print the answers: what `tv apply` and `tv prompt` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import typer
+
+from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
+from tvcli.errors import TvError, UnavailableError
+from tvcli.output import out, visible
+from tvcli.pairs import Query
+from tvcli.prompts import Input, Prompt
+
+LONGEST = 16  # tokens; base models go on talking after the answer
+
+
+def answer_all(
+    engine: Engine,
+    queries: Iterator[Query],
+    total: int | None,
+    make_prompt: Callable[[Input], Prompt],
+    patches: Sequence[Patch | None],
+    decoding: Decoding,
+    *,
+    json: bool,
+) -> None:
+    """Print one line an answer, in order; a query that cannot be read is named, skipped and counted.
+
+    Each query runs alone: its answer does not depend on which others were asked with it.
+    """
+    several = total != 1
+    broken: list[TvError] = []
+    for query in out.progress(queries, total, "answered"):
+        try:
+            prompt = make_prompt(query.load())
+        except UnavailableError as error:
+            if not several:
+                raise
+            broken.append(error)
+            out.error(str(error))
+            continue
+        describe(engine, query.name, prompt, patches)
+        for patch, answer in zip(patches, engine.answer([prompt], patches, decoding)[0], strict=True):
+            if json:
+                out.record(_record(query.name, prompt, patch, answer))
+            else:
+                layers = [str(patch.layer)] if patch is not None and len(patches) > 1 else []
+                out.line(*([query.name] if several else []), *layers, answer.text.strip())
+    if broken:
+        out.error(f"{len(broken)} of the queries could not be read and were skipped")
+        raise typer.Exit(broken[-1].exit_code)
+
+
+def describe(engine: Engine, name: str, prompt: Prompt, patches: Sequence[Patch | None]) -> None:
+    """With --verbose: the token pieces around the delimiter, and what is overwritten there."""
+    if not out.verbose:
+        return
+    layers = sorted(patch.layer for patch in patches if patch is not None)
+    what = f"overwriting layer {_span(layers)} at" if layers else "no patch;"
+    out.detail(f"{name}: {what} the delimiter {pieces(engine, prompt)}")
+
+
+def pieces(engine: Engine, prompt: Prompt) -> str:
+    """The last tokens of a prompt, the delimiter in brackets with its id."""
+    *before, delimiter = engine.tail(prompt, 6)
+    return f"…{'|'.join(visible(token.text) for token in before)}|[{delimiter.text}] (token {delimiter.id})"
+
+
+def _span(layers: Sequence[int]) -> str:
+    return str(layers[0]) if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
+
+
+def _record(name: str, prompt: Prompt, patch: Patch | None, answer: Answer) -> dict[str, Any]:
+    return {
+        "input": name,
+        "kind": "image" if prompt.images else "text",
+        "layer": None if patch is None else patch.layer,
+        "answer": answer.text.strip(),
+        "tokens": list(answer.tokens),
+        "margin": round(answer.margin, 4),
+    }

@@ -1,0 +1,110 @@
+"""``tv extract``: examples or an instruction to a vector file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tvcli.cli import options
+from tvcli.errors import UsageError
+from tvcli.output import out
+
+if TYPE_CHECKING:
+    from tvcli.engine.protocol import Engine
+    from tvcli.prompts import Example
+    from tvcli.vector import TaskVector
+
+
+def extract(
+    output: Annotated[str, typer.Option("--output", "-o", help="The vector file to write, or - for stdout.")],
+    examples: Annotated[
+        str | None, typer.Option("--examples", "-e", help="File of pairs: input<TAB>output, @path<TAB>output, JSON.")
+    ] = None,
+    instruction: Annotated[str | None, typer.Option(help="The task in one sentence.")] = None,
+    shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt, the last one left unanswered.")] = 5,
+    prompts: Annotated[
+        int | None, typer.Option(min=1, help="Prompts to average over; by default one an example.")
+    ] = None,
+    seed: options.Seed = 1,
+    select_layer: Annotated[
+        bool, typer.Option("--select-layer", help="Choose the layer that answers the examples best.")
+    ] = False,
+    model: options.Model = None,
+    mmproj: options.Mmproj = None,
+    context: options.Context = None,
+    threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Read a task vector from examples or from an instruction.
+
+    With both, two vectors are written: NAME.examples.npy and NAME.instruction.npy.
+
+    Example: tv extract --examples pairs.txt -o capital.npy
+    """
+    from tvcli.engine.protocol import Settings
+    from tvcli.experiments.extract import from_examples, from_instruction
+    from tvcli.loading import open_model
+    from tvcli.pairs import read_examples
+
+    _check(output, examples, instruction, select_layer)
+    pairs = read_examples(examples) if examples is not None else []
+    both = examples is not None and instruction is not None
+    with open_model(model, mmproj, Settings(context, threads, gpu_layers)) as loaded:
+        if pairs:
+            vector = from_examples(
+                loaded.engine,
+                pairs,
+                shots=shots,
+                prompts=prompts,
+                seed=seed,
+                progress=lambda all_: out.progress(all_, len(all_), "read prompt"),
+            )
+            if vector.provenance.shots != shots:
+                out.note(f"only {len(pairs)} examples: {vector.provenance.shots} shots a prompt instead of {shots}")
+            _write(_select(loaded.engine, vector, pairs) if select_layer else vector, _name(output, "examples", both))
+        if instruction is not None:
+            _write(from_instruction(loaded.engine, instruction), _name(output, "instruction", both))
+
+
+def _check(output: str, examples: str | None, instruction: str | None, select_layer: bool) -> None:
+    if examples is None and instruction is None:
+        raise UsageError("nothing to read a task from: give --examples FILE or --instruction TEXT")
+    if examples is None and select_layer:
+        raise UsageError("--select-layer needs --examples to try the layers on")
+    if examples is not None and instruction is not None and output == "-":
+        raise UsageError("examples and an instruction give two vectors, which cannot both go to stdout")
+    if output != "-" and not Path(output).parent.is_dir():
+        raise UsageError(f"the folder of {output} does not exist")
+
+
+def _name(output: str, kind: str, both: bool) -> str:
+    return str(Path(output).with_suffix(f".{kind}.npy")) if both else output
+
+
+def _select(engine: Engine, vector: TaskVector, pairs: list[Example]) -> TaskVector:
+    from tvcli.experiments.layers import layer_accuracy
+
+    accuracy = layer_accuracy(engine, vector, pairs, lambda all_: out.progress(all_, len(all_), "tried the layers on"))
+    best = int(accuracy.argmax())  # ties: the lowest layer, as in the paper
+    out.note(f"layer {best} answers {accuracy[best]:.0%} of the examples' queries")
+    return vector.with_layer(best, "best on its own examples", float(accuracy[best]))
+
+
+def _write(vector: TaskVector, output: str) -> None:
+    from tvcli.vector import save, to_bytes
+
+    if output == "-":
+        out.binary(to_bytes(vector))
+    else:
+        save(vector, Path(output))
+    origin = vector.provenance
+    shots = f" of {origin.shots} examples" if origin.shots else ""
+    out.note(
+        f"read {origin.prompts} prompt{'s' if origin.prompts != 1 else ''}{shots} ({origin.source}) in {origin.model}, "
+        f"layers 0 to {vector.n_layer - 1}, at the delimiter {origin.delimiter!r} (token {origin.delimiter_id})"
+    )
+    out.note(f"wrote {'standard output' if output == '-' else output}")

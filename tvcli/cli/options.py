@@ -1,0 +1,44 @@
+"""Options that several commands share, so that all spell them alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvcli.output import out
+
+
+def _set_quiet(value: bool) -> bool:
+    out.quiet = value
+    return value
+
+
+def _set_verbose(value: bool) -> bool:
+    out.verbose = value
+    return value
+
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Catalogue name or GGUF file; by default $TV_MODEL, else the demo model."),
+]
+Mmproj = Annotated[Path | None, typer.Option(help="The vision half that belongs to the model file.")]
+Context = Annotated[int | None, typer.Option(min=256, help="Size of the context in tokens.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
+GpuLayers = Annotated[int | None, typer.Option(min=0, help="Layers to put on a GPU; all by default, 0 for none.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=_set_quiet, help="Only warnings and errors.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", callback=_set_verbose, help="Say which token and layer was touched.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Seed = Annotated[int, typer.Option(help="Of the random choice of examples.")]
+Images = Annotated[
+    list[str] | None, typer.Option("--image", "-i", help="Picture files, a folder of them, or - for one on stdin.")
+]
+Texts = Annotated[list[str] | None, typer.Option("--text", "-t", help="A query in words; may be repeated.")]
+Queries = Annotated[str | None, typer.Option(help="File of queries, one a line, @path for images; - for stdin.")]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", "-n", min=1, help="Longest answer, in tokens.")]
+Multiline = Annotated[bool, typer.Option("--multiline", help="Go on after the first newline.")]
+VectorFile = Annotated[str, typer.Argument(help="A vector file, or - for stdin.")]

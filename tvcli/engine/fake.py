@@ -1,0 +1,105 @@
+"""A deterministic engine without weights: a tiny residual network in NumPy.
+
+It answers nonsense, but always the same, and its residual stream is real arithmetic: what a patch changes
+follows from it. ``--model fake`` lets scripts be tried in milliseconds; most of tv's tests run on it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch, Token
+from tvcli.errors import UsageError
+from tvcli.prompts import Prompt
+from tvcli.vector import ModelInfo
+
+N_LAYER, N_EMBD = 6, 16
+WORDS = ("\n", " Paris", " Lima", " Rome", " Cairo", " Oslo", " yes", " no", " red", " sweet", ",", ".")
+CONTEXT = 4096
+
+
+def _noise(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+class FakeEngine:
+    """Implements `protocol.Engine`. h ← h + tanh(W_l (h + c)), c the mean embedding of the tokens before."""
+
+    def __init__(self, n_layer: int = N_LAYER, n_embd: int = N_EMBD, *, vision: bool = True) -> None:
+        self.model = ModelInfo("fake", "fake", n_layer, n_embd)
+        self.has_vision = vision
+        self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(n_embd)
+        self._unembedding = _noise(2, n_embd, len(WORDS))
+
+    def close(self) -> None:
+        pass
+
+    def tail(self, prompt: Prompt, count: int) -> list[Token]:
+        pieces = _pieces(str(prompt.parts[-1]))[-count:]
+        return [Token(zlib.crc32(piece.encode()) % 50_000, piece) for piece in pieces]
+
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+        self._check(patch)
+        return np.array([self._forward(self._embed(prompt), patch) for prompt in prompts], np.float32)
+
+    def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
+        for patch in patches:
+            self._check(patch)
+        rows = [[self._forward(self._embed(p), patch)[-1] @ self._unembedding for patch in patches] for p in prompts]
+        return np.array(rows, np.float32)
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        patches: Sequence[Patch | None] = (None,),
+        decoding: Decoding = FIRST_TOKEN,
+    ) -> list[list[Answer]]:
+        return [[self._answer(prompt, patch, decoding) for patch in patches] for prompt in prompts]
+
+    def _answer(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
+        tokens: list[int] = []
+        logits = self.logits([prompt], [patch])[0, 0]
+        second, first = np.sort(logits)[-2:]
+        while len(tokens) < decoding.max_tokens:
+            tokens.append(int(logits.argmax()))
+            text = "".join(WORDS[token] for token in tokens)
+            if decoding.stop_at_newline and text.endswith("\n"):
+                text = text[:-1]
+                break
+            logits = self.logits([prompt.__class__((*prompt.parts, text or "\n"))])[0, 0]
+        return Answer(text, tuple(tokens), float(first - second))
+
+    def _check(self, patch: Patch | None) -> None:
+        if patch is not None and not 0 <= patch.layer < self.model.n_layer:
+            raise UsageError(f"layer {patch.layer} is outside 0 to {self.model.n_layer - 1} of {self.model.name}")
+
+    def _embed(self, prompt: Prompt) -> np.ndarray:
+        """Token embeddings, float64 (tokens, D)."""
+        if prompt.images and not self.has_vision:
+            raise UsageError(f"the model {self.model.name} has no image encoder; add --mmproj FILE")
+        seeds = []
+        for part in prompt.parts:
+            names = [p.encode() for p in _pieces(part)] if isinstance(part, str) else [part.digest]
+            seeds += [zlib.crc32(name) for name in names]
+        if len(seeds) > CONTEXT:
+            raise UsageError(f"a prompt of {len(seeds)} tokens does not fit the context of {CONTEXT}")
+        return np.array([_noise(seed, self.model.n_embd) for seed in seeds])
+
+    def _forward(self, embeddings: np.ndarray, patch: Patch | None) -> np.ndarray:
+        """The residual stream at the last token after every layer, float64 (L, D)."""
+        h, context = embeddings[-1], embeddings.mean(0)
+        stream = []
+        for layer, weights in enumerate(self._weights):
+            h = h + np.tanh(weights @ (h + context))
+            if patch is not None and patch.layer == layer:
+                h = patch.row.astype(np.float64)
+            stream.append(h)
+        return np.array(stream)
+
+
+def _pieces(text: str) -> list[str]:
+    return re.findall(r"\s?\w+|\s|[^\w\s]", text)

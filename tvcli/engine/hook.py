@@ -1,0 +1,104 @@
+"""One object that reads and overwrites the residual stream while llama.cpp decodes a batch.
+
+llama.cpp names the residual stream after block l ``l_out-l``, and asks ``llama_context_params.cb_eval``
+about every node of its graph: first whether we want it, then, when its data are there, to look at it. The
+graph is cut there, so what we write is what the next block reads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tvcli.engine import runtime
+from tvcli.engine.runtime import C
+from tvcli.errors import TvError
+
+Write = tuple[int, np.ndarray]  # a row of the batch, and float32 (D,) to put there
+
+
+@dataclass
+class _Job:
+    rows: int
+    writes: Mapping[int, Sequence[Write]]
+    captured: np.ndarray | None  # float32 (rows, L, D)
+    wanted: dict[bytes, int] = field(default_factory=dict)
+    fired: dict[int, int] = field(default_factory=dict)
+
+
+class ResidualHook:
+    """Give `callback` to ``llama_context_params.cb_eval`` and keep this object as long as the context.
+
+    >>> with hook.armed(rows=2, writes={9: [(1, vector)]}, read=True) as captured:
+    ...     llama_decode(context, batch)      # captured is float32 (2, L, D) afterwards
+    """
+
+    def __init__(self, n_layer: int, n_embd: int) -> None:
+        self._n_layer, self._n_embd = n_layer, n_embd
+        self._job: _Job | None = None
+        self._error: BaseException | None = None
+        self.callback = C.ggml_backend_sched_eval_callback(self._on_node)
+
+    @contextmanager
+    def armed(self, *, rows: int, writes: Mapping[int, Sequence[Write]], read: bool) -> Iterator[np.ndarray | None]:
+        """Read all layers and/or overwrite rows at some layers, during the one decode inside the block.
+
+        Raises:
+            TvError: a wanted layer did not fire exactly once, or its tensor is not what it should be.
+        """
+        captured = np.empty((rows, self._n_layer, self._n_embd), np.float32) if read else None
+        layers = range(self._n_layer) if read else sorted(writes)
+        wanted = {b"l_out-%d" % layer: layer for layer in layers}
+        self._job = job = _Job(rows, writes, captured, wanted)
+        try:
+            yield captured
+        finally:
+            self._job = None
+        self.raise_pending()
+        for name, layer in wanted.items():
+            times = job.fired.get(layer, 0)
+            if times != 1:
+                raise TvError(f"the tensor {name.decode()} appeared {times} times in the decode instead of once")
+
+    def raise_pending(self) -> None:
+        """Raise what went wrong inside the callback: ctypes cannot, and llama.cpp would go on with garbage."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    # typedef bool (*ggml_backend_sched_eval_callback)(struct ggml_tensor * t, bool ask, void * user_data);
+    def _on_node(self, tensor: int, ask: bool, _: object) -> bool:
+        try:  # around everything: Ctrl-C also arrives here, in the only Python code that runs in a decode
+            job = self._job
+            if job is None:
+                return False
+            layer = job.wanted.get(runtime.ggml_get_name(tensor))
+            if ask:
+                return layer is not None
+            if layer is not None and self._error is None:
+                self._visit(job, layer, tensor)
+        except BaseException as error:
+            self._error = error
+        return True
+
+    def _visit(self, job: _Job, layer: int, tensor: int) -> None:
+        head = runtime.TensorHead.from_address(tensor)
+        width = self._n_embd * 4
+        shape = (self._n_embd, job.rows, 1, 1)
+        if head.type != runtime.GGML_TYPE_F32 or tuple(head.ne) != shape or tuple(head.nb[:2]) != (4, width):
+            raise TvError(
+                f"the tensor l_out-{layer} has shape {tuple(head.ne)} and type {head.type}, expected {shape} "
+                "of 32-bit floats; this model's residual stream cannot be read"
+            )
+        for row, values in job.writes.get(layer, ()):
+            source = np.ascontiguousarray(values, np.float32)
+            runtime.ggml_backend_tensor_set(tensor, source.ctypes.data_as(ctypes.c_void_p), row * width, width)
+        if job.captured is not None:
+            block = np.empty((job.rows, self._n_embd), np.float32)
+            runtime.ggml_backend_tensor_get(tensor, block.ctypes.data_as(ctypes.c_void_p), 0, block.nbytes)
+            job.captured[:, layer] = block
+        job.fired[layer] = job.fired.get(layer, 0) + 1

@@ -1,0 +1,262 @@
+"""The engine on llama.cpp, by llama-cpp-python's low-level API.
+
+Every query runs the same way: all tokens but the last go into the KV cache; the cache is shared by one
+sequence per patch; then the delimiter of every sequence is decoded in one batch, with the hook armed. So
+each ``l_out-l`` has exactly the rows of that batch, whatever images, micro-batches and pruning did before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tvcli.engine import runtime
+from tvcli.engine.decoder import Decoder
+from tvcli.engine.gguf_file import check_gguf
+from tvcli.engine.hook import Write
+from tvcli.engine.plan import Block, plan
+from tvcli.engine.protocol import DEFAULTS, FIRST_TOKEN, Answer, Decoding, Patch, Settings, Token
+from tvcli.engine.vision import ImageChunk, Vision
+from tvcli.errors import TvError, UnavailableError, UsageError
+from tvcli.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A tokenized prompt: what goes into the cache first, and the delimiter."""
+
+    prefix: list[list[int] | ImageChunk]
+    delimiter: int
+
+    @property
+    def length(self) -> int:
+        return 1 + sum(s.n_tokens if isinstance(s, ImageChunk) else len(s) for s in self.prefix)
+
+
+class LlamaEngine:
+    """A GGUF model, with its mmproj where images are wanted. Implements `protocol.Engine`."""
+
+    def __init__(self, model: Path, mmproj: Path | None = None, settings: Settings = DEFAULTS) -> None:
+        """Load and probe a model.
+
+        Raises:
+            UnavailableError: a file that is missing or broken, an mmproj that does not belong to the model,
+                or an architecture whose residual stream llama.cpp does not name.
+        """
+        for path in filter(None, (model, mmproj)):
+            check_gguf(path)
+        runtime.start()
+        self._vision: Vision | None = None
+        self._dirty = False  # cells may hold NaN
+        self._decoder = Decoder(model, settings)
+        try:
+            self._probe()
+            if mmproj is not None:
+                self._vision = Vision(mmproj, self._decoder, settings)
+        except BaseException:
+            self.close()
+            raise
+        self.model = self._decoder.info
+
+    def __enter__(self) -> LlamaEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free everything; safe to call twice."""
+        if self._vision is not None:
+            self._vision.close()
+            self._vision = None
+        self._decoder.close()
+
+    def _probe(self) -> None:
+        """Decode one token with all layers wanted: refuses models without a usable ``l_out``, by name."""
+        try:
+            self._decode_block([_Encoded([], self._decoder.first_token())], [None], read=True)
+        except TvError as error:
+            name = self._decoder.info.architecture
+            raise UnavailableError(f"the architecture {name} is not supported: {error}") from error
+
+    @property
+    def has_vision(self) -> bool:
+        return self._vision is not None
+
+    # -- the verbs ----------------------------------------------------------------------------------------
+
+    def tail(self, prompt: Prompt, count: int) -> list[Token]:
+        encoded = self._encode(prompt)
+        last = encoded.prefix[-1] if encoded.prefix else []
+        tokens = [*([] if isinstance(last, ImageChunk) else last), encoded.delimiter]
+        return [Token(token, self._decoder.text([token], special=True)) for token in tokens[-count:]]
+
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+        self._check(patch)
+        encoded = [self._encode(prompt) for prompt in prompts]
+        residuals = np.empty((len(prompts), self.model.n_layer, self.model.n_embd), np.float32)
+        for block in self._plan(encoded, 1, 1):
+            captured = self._decode_block([encoded[i] for i in block.prompts], [patch], read=True)
+            residuals[block.prompts.start : block.prompts.stop] = captured
+        return residuals
+
+    def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
+        result = np.empty((len(prompts), len(patches), self._decoder.n_vocab), np.float32)
+        for block in self._run([self._encode(prompt) for prompt in prompts], patches, 1):
+            for row, (i, k) in enumerate(_pairs(block)):
+                result[i, k] = self._decoder.row_logits(row)
+        return result
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        patches: Sequence[Patch | None] = (None,),
+        decoding: Decoding = FIRST_TOKEN,
+    ) -> list[list[Answer]]:
+        encoded = [self._encode(prompt) for prompt in prompts]
+        answers: dict[tuple[int, int], Answer] = {}
+        for block in self._run(encoded, patches, decoding.max_tokens):
+            positions = np.repeat(self._positions, len(block.patches))
+            answers.update(zip(_pairs(block), self._generate(positions, decoding), strict=True))
+        return [[answers[i, k] for k in range(len(patches))] for i in range(len(prompts))]
+
+    def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
+        """What `logits` gives for a patch at layer ≥ 1, without the hook writing anything; float32 (V,).
+
+        A cross-check: llama.cpp's own control vector adds (patch - residual) to the layer's output.
+        """
+        if patch.layer < 1:
+            raise UsageError("llama.cpp's control vectors start at layer 1")
+        encoded = self._encode(prompt)
+        captured = self._decode_block([encoded], [None], read=True)
+        assert captured is not None  # noqa: S101 - it was asked for
+        rows = np.zeros((self.model.n_layer - 1, self.model.n_embd), np.float32)
+        rows[patch.layer - 1] = patch.row - captured[0, patch.layer]
+        position = self._positions - 1
+        self._decoder.drop(0, int(position[0]))
+        self._decoder.set_control_vector(rows)
+        try:
+            self._decoder.decode(np.array([encoded.delimiter]), position, np.zeros(1), logits=True)
+            return self._decoder.row_logits(0).copy()
+        finally:
+            self._decoder.set_control_vector(None)
+
+    # -- prompts to rows ----------------------------------------------------------------------------------
+
+    def _encode(self, prompt: Prompt) -> _Encoded:
+        if not prompt.images:
+            segments: list[list[int] | ImageChunk] = [self._decoder.tokenize(str(prompt.parts[0]))]
+        elif self._vision is not None:
+            segments = self._vision.segments(prompt)
+        else:
+            raise UsageError(f"the model {self.model.name} has no image encoder; add --mmproj FILE")
+        last = segments[-1]
+        if isinstance(last, ImageChunk) or not last:
+            raise TvError("the prompt does not end in text tokens, so it has no delimiter")
+        return _Encoded([s for s in (*segments[:-1], last[:-1]) if isinstance(s, ImageChunk) or s], last[-1])
+
+    def _plan(self, encoded: Sequence[_Encoded], n_patches: int, new_tokens: int) -> Iterator[Block]:
+        return plan([e.length for e in encoded], n_patches, new_tokens, self._decoder.limits)
+
+    def _run(self, encoded: Sequence[_Encoded], patches: Sequence[Patch | None], new_tokens: int) -> Iterator[Block]:
+        """Decode block after block; at each yield, the block's rows hold their next-token logits."""
+        for patch in patches:
+            self._check(patch)
+        for block in self._plan(encoded, len(patches), new_tokens):
+            some = [patches[k] for k in block.patches]
+            self._decode_block([encoded[i] for i in block.prompts], some, read=False)
+            yield block
+
+    def _check(self, patch: Patch | None) -> None:
+        if patch is None:
+            return
+        if not 0 <= patch.layer < self.model.n_layer:
+            raise UsageError(f"layer {patch.layer} is outside 0 to {self.model.n_layer - 1} of {self.model.name}")
+        if patch.row.shape != (self.model.n_embd,):
+            raise ValueError(f"a patch has the shape ({self.model.n_embd},), not {patch.row.shape}")
+
+    def _decode_block(
+        self, encoded: Sequence[_Encoded], patches: Sequence[Patch | None], *, read: bool
+    ) -> np.ndarray | None:
+        """Every prompt under every patch: float32 (rows, L, D) if `read`; logits stay in the context."""
+        k, rows = len(patches), len(encoded) * len(patches)
+        self._decoder.clear(data=self._dirty)
+        self._dirty = False
+        positions = self._decode_prefixes(encoded, k)
+        writes: dict[int, list[Write]] = {}
+        for row in range(rows):
+            patch = patches[row % k]
+            if patch is not None:
+                writes.setdefault(patch.layer, []).append((row, patch.row))
+            if row % k:
+                self._decoder.share(row - row % k, row)
+        tokens = np.repeat([e.delimiter for e in encoded], k)
+        with self._decoder.hook.armed(rows=rows, writes=writes, read=read) as captured:
+            self._decoder.decode(tokens, np.repeat(positions, k), np.arange(rows), logits=True)
+        self._positions = positions + 1  # int (N,), where each prompt's answer starts
+        return captured
+
+    def _decode_prefixes(self, encoded: Sequence[_Encoded], stride: int) -> np.ndarray:
+        """Fill sequence i × stride with prompt i; texts of many prompts share batches. Next positions, int (N,)."""
+        positions = np.zeros(len(encoded), np.int32)
+        waiting: list[tuple[int, int, int]] = []  # token, position, sequence
+        for i, one in enumerate(encoded):
+            for segment in one.prefix:
+                if isinstance(segment, ImageChunk) and self._vision is not None:
+                    self._decode_text(waiting)
+                    waiting = []
+                    positions[i] = self._vision.decode(segment, int(positions[i]), i * stride)
+                elif isinstance(segment, list):
+                    waiting += [(token, int(positions[i]) + n, i * stride) for n, token in enumerate(segment)]
+                    positions[i] += len(segment)
+        self._decode_text(waiting)
+        return positions
+
+    def _decode_text(self, rows: Sequence[tuple[int, int, int]]) -> None:
+        n_batch = self._decoder.n_batch
+        for start in range(0, len(rows), n_batch):
+            tokens, positions, sequences = np.array(rows[start : start + n_batch], np.int32).T
+            self._decoder.decode(tokens, positions, sequences, logits=False)
+
+    # -- rows to answers ----------------------------------------------------------------------------------
+
+    def _generate(self, positions: np.ndarray, decoding: Decoding) -> Iterator[Answer]:
+        """Continue every row greedily from its logits; finished rows leave the batch."""
+        chosen: list[list[int]] = [[] for _ in positions]
+        margins = [0.0] * len(positions)
+        active = list(range(len(positions)))
+        for step in range(decoding.max_tokens):
+            for row, sequence in enumerate(active):
+                token, margin = self._greedy(row)
+                chosen[sequence].append(token)
+                margins[sequence] = margin if step == 0 else margins[sequence]
+            active = [s for s in active if not self._ends(chosen[s][-1], decoding)]
+            if not active or step + 1 == decoding.max_tokens:
+                break
+            latest = np.array([chosen[s][-1] for s in active])
+            self._decoder.decode(latest, positions[active] + step, np.array(active), logits=True)
+        for tokens, margin in zip(chosen, margins, strict=True):
+            text = self._decoder.text(tokens)
+            yield Answer(text.split("\n", 1)[0] if decoding.stop_at_newline else text, tuple(tokens), margin)
+
+    def _greedy(self, row: int) -> tuple[int, float]:
+        """The top token (ties: the lowest id) and its lead over the second."""
+        logits = self._decoder.row_logits(row)
+        best = int(logits.argmax())
+        top = float(logits[best])
+        if not np.isfinite(top):
+            self._dirty = True
+        logits[best] = -np.inf
+        margin = top - float(logits.max())
+        logits[best] = top
+        return best, margin
+
+    def _ends(self, token: int, decoding: Decoding) -> bool:
+        return self._decoder.is_end(token) or (decoding.stop_at_newline and b"\n" in self._decoder.piece(token))
+
+
+def _pairs(block: Block) -> list[tuple[int, int]]:
+    return [(i, k) for i in block.prompts for k in block.patches]

@@ -1,0 +1,111 @@
+"""What an engine does, whatever runs the model.
+
+Letters of array shapes: N prompts, K patches, L layers, D width of the residual stream, V vocabulary.
+*Layer* l is the 0-based decoder block; its output is the residual stream after the block. The *delimiter*
+is the last token of a prompt. A *patch* overwrites the residual at the delimiter after one layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from tvcli.prompts import Prompt
+from tvcli.vector import ModelInfo, TaskVector
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Overwrite the delimiter's residual after `layer` with `row`, float32 (D,)."""
+
+    layer: int
+    row: np.ndarray = field(repr=False)
+
+    @classmethod
+    def of(cls, vector: TaskVector, layer: int) -> Patch:
+        """Row `layer` of a task vector at its own layer."""
+        return cls(layer, vector.rows[layer])
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How an answer is continued after its first token. Always greedy."""
+
+    max_tokens: int = 1
+    stop_at_newline: bool = True
+
+
+FIRST_TOKEN = Decoding()  # the paper's metric looks at one new token
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is loaded. `None`: what suits the machine and model."""
+
+    context: int | None = None  # KV cache cells
+    threads: int | None = None
+    gpu_layers: int | None = None
+
+
+DEFAULTS = Settings()
+
+
+@dataclass(frozen=True)
+class Token:
+    """A vocabulary entry; `text` is how it reads, in Unicode."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A greedy continuation. `margin` is how far the first token's logit leads the second's."""
+
+    text: str
+    tokens: tuple[int, ...]
+    margin: float
+
+    @property
+    def first(self) -> int:
+        return self.tokens[0]
+
+
+class Engine(Protocol):
+    """A loaded model. What one call computes never depends on the calls before it.
+
+    All prompts and patches of one call share decodes as far as they fit. llama.cpp picks its kernels by
+    the shape of a batch, so an answer can differ in its last bits between calls of different shapes:
+    pass prompts one by one where an answer must not depend on its neighbours.
+    """
+
+    @property
+    def model(self) -> ModelInfo: ...
+
+    @property
+    def has_vision(self) -> bool: ...
+
+    def tail(self, prompt: Prompt, count: int) -> list[Token]:
+        """The last `count` text tokens of a prompt (fewer after an image); the last is the delimiter."""
+
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+        """Residuals at the delimiter of every layer, float32 (N, L, D); with `patch`, as patched."""
+
+    def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
+        """Next-token logits of every prompt under every patch, float32 (N, K, V)."""
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        patches: Sequence[Patch | None] = (None,),
+        decoding: Decoding = FIRST_TOKEN,
+    ) -> list[list[Answer]]:
+        """Every prompt answered under every patch (`None`: unpatched), N lists of K.
+
+        A sweep over layers is one prompt under L patches, in one decode.
+        """
+
+    def close(self) -> None: ...

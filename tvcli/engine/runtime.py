@@ -1,0 +1,95 @@
+"""The llama.cpp library: loading it, its log, and the ggml functions that llama-cpp-python does not bind."""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import functools
+import os
+import sys
+from typing import Any
+
+import llama_cpp._ggml as _ggml
+import llama_cpp.llama_cpp as C
+import llama_cpp.mtmd_cpp as M
+
+__all__ = [
+    "GGML_TYPE_F32",
+    "C",
+    "M",
+    "TensorHead",
+    "default_threads",
+    "ggml_backend_tensor_get",
+    "ggml_backend_tensor_set",
+    "ggml_get_name",
+    "last_error",
+    "start",
+]
+GGML_TYPE_F32 = 0
+LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_CONTINUED = 3, 4, 5
+
+
+class TensorHead(ctypes.Structure):
+    """The first members of ``struct ggml_tensor`` (ggml.h); only read, never written."""
+
+    _fields_ = [
+        ("type", ctypes.c_int),  # enum ggml_type
+        ("buffer", ctypes.c_void_p),
+        ("ne", ctypes.c_int64 * 4),  # number of elements
+        ("nb", ctypes.c_size_t * 4),  # strides in bytes
+    ]
+
+
+def _declare(name: str, restype: Any, *argtypes: Any) -> Any:
+    function = getattr(_ggml.libggml, name)
+    function.restype, function.argtypes = restype, list(argtypes)
+    return function
+
+
+# const char * ggml_get_name(const struct ggml_tensor * tensor);
+ggml_get_name = _declare("ggml_get_name", ctypes.c_char_p, ctypes.c_void_p)
+# void ggml_backend_tensor_get(const struct ggml_tensor * tensor, void * data, size_t offset, size_t size);
+ggml_backend_tensor_get = _declare(
+    "ggml_backend_tensor_get", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t
+)
+# void ggml_backend_tensor_set(struct ggml_tensor * tensor, const void * data, size_t offset, size_t size);
+ggml_backend_tensor_set = _declare(
+    "ggml_backend_tensor_set", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t
+)
+
+_recent: collections.deque[str] = collections.deque(maxlen=20)
+_verbose = os.environ.get("TV_DEBUG") == "1"
+
+
+# typedef void (*ggml_log_callback)(enum ggml_log_level level, const char * text, void * user_data);
+@C.llama_log_callback  # type: ignore[untyped-decorator]
+def _log(level: int, text: bytes, user_data: object) -> None:
+    line = text.decode("utf-8", "replace")
+    if _verbose:
+        sys.stderr.write(line)
+    if level in (LOG_LEVEL_WARN, LOG_LEVEL_ERROR) and line.strip():
+        _recent.append(line.strip())
+
+
+def last_error() -> str:
+    """llama.cpp's last words on why something failed, to put into a message; forgets them."""
+    words = [line for line in _recent if not line.endswith("failed to load model")]
+    _recent.clear()
+    return words[0].split(": ", 1)[-1] if words else "llama.cpp gave no reason"
+
+
+@functools.cache
+def start() -> None:
+    """Initialize llama.cpp and take over its log, once a process.
+
+    llama-cpp-python's ``verbose=False`` would redirect file descriptors 1 and 2 of the whole process.
+    """
+    for set_log in (C.llama_log_set, M.mtmd_log_set, M.mtmd_helper_log_set):
+        set_log(_log, ctypes.c_void_p(0))
+    C.llama_backend_init()
+
+
+def default_threads() -> int:
+    """All processors of a small machine, half of a larger one (the other half are usually SMT siblings)."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return count if count <= 4 else count // 2

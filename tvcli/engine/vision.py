@@ -1,0 +1,158 @@
+"""Prompts with images: llama.cpp's mtmd library tokenizes, encodes and places them.
+
+Positions, M-RoPE and non-causal masks are mtmd's business. Pictures arrive decoded (`tvcli.images`), texts
+as parts, so that nothing a user writes is ever read as an image marker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvcli.engine import runtime
+from tvcli.engine.decoder import Decoder
+from tvcli.engine.protocol import Settings
+from tvcli.engine.runtime import C, M
+from tvcli.errors import TvError, UnavailableError
+from tvcli.images import Image
+from tvcli.prompts import Prompt
+
+CACHE_BYTES = 512 << 20  # encoded pictures; one of LLaVA-1.5's is 9.4 MB
+MAX_ASPECT = 200  # beyond it, resizing leaves no pixel on the short side and mtmd asserts
+
+
+@dataclass(frozen=True, eq=False)
+class ImageChunk:
+    """A run of image tokens: one picture, or one tile of it."""
+
+    pointer: Any  # mtmd_input_chunk *, owned by `owner`
+    owner: Chunks
+    key: tuple[bytes, int, int]  # the picture's digest, which of its chunks, tokens
+    n_tokens: int
+
+
+class Chunks:
+    """Owns an ``mtmd_input_chunks``; chunks point into it."""
+
+    def __init__(self) -> None:
+        self.pointer = M.mtmd_input_chunks_init()
+
+    def __del__(self) -> None:
+        if self.pointer:
+            M.mtmd_input_chunks_free(self.pointer)
+            self.pointer = None
+
+
+class Vision:
+    """An mmproj file, loaded beside its text model."""
+
+    def __init__(self, mmproj: Path, decoder: Decoder, settings: Settings) -> None:
+        """Raises UnavailableError if the file is no mmproj or does not belong to the model."""
+        self._decoder = decoder
+        self._cache: OrderedDict[tuple[bytes, int, int], np.ndarray] = OrderedDict()
+        params = M.mtmd_context_params_default()
+        params.use_gpu = settings.gpu_layers != 0
+        params.n_threads = settings.threads or runtime.default_threads()
+        params.print_timings, params.warmup = False, False
+        self._context = M.mtmd_init_from_file(str(mmproj).encode(), decoder.handle, params)
+        if not self._context:
+            raise UnavailableError(f"mmproj {mmproj} cannot be used with this model: {runtime.last_error()}")
+        if not M.mtmd_support_vision(self._context):
+            self.close()
+            raise UnavailableError(f"mmproj {mmproj} has no image encoder")
+
+    def close(self) -> None:
+        if self._context:
+            M.mtmd_free(self._context)
+            self._context = None
+
+    def segments(self, prompt: Prompt) -> list[list[int] | ImageChunk]:
+        """The prompt as runs of text tokens and of image tokens, in order (``mtmd_tokenize_from_parts``)."""
+        chunks = Chunks()
+        with ExitStack() as stack:
+            parts = [self._part(part, stack) for part in prompt.parts]
+            array = (ctypes.POINTER(M.mtmd_input_part) * len(parts))(*map(ctypes.pointer, parts))
+            code = M.mtmd_tokenize_from_parts(self._context, chunks.pointer, array, len(parts), True)
+        if code != 0:
+            names = ", ".join(image.name for image in prompt.images)
+            raise TvError(f"llama.cpp cannot prepare {names}: {runtime.last_error()}")
+        return list(_split(chunks))
+
+    def _part(self, part: str | Image, stack: ExitStack) -> Any:
+        if isinstance(part, str):
+            data = part.encode()
+            text = M.mtmd_input_text(data, len(data), False, False)
+            return M.mtmd_input_part(ctypes.pointer(text), None)
+        height, width, _ = part.pixels.shape
+        if max(height, width) > MAX_ASPECT * min(height, width):
+            raise UnavailableError(f"image {part.name} is too narrow to be seen: {width} × {height} pixels")
+        pixels = np.ascontiguousarray(part.pixels)
+        bitmap = M.mtmd_bitmap_init(width, height, pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
+        stack.callback(M.mtmd_bitmap_free, bitmap)
+        M.mtmd_bitmap_set_id(bitmap, part.digest.hex().encode())
+        return M.mtmd_input_part(None, bitmap)
+
+    def decode(self, chunk: ImageChunk, position: int, sequence: int) -> int:
+        """Put an image chunk into the KV cache; returns the next position (``mtmd_helper_decode_image_chunk``)."""
+        n_batch = self._decoder.n_batch
+        if M.mtmd_decode_use_non_causal(self._context, chunk.pointer) and chunk.n_tokens > n_batch:
+            # llama.cpp would abort the process: a non-causal image must fit one micro-batch
+            raise TvError(f"an image of {chunk.n_tokens} tokens does not fit the batch of {n_batch}; scale it down")
+        embeddings = self._encode(chunk)
+        after = C.llama_pos(position)
+        code = M.mtmd_helper_decode_image_chunk(
+            self._context,
+            self._decoder.context,
+            chunk.pointer,
+            embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+            position,
+            sequence,
+            n_batch,
+            ctypes.byref(after),
+            M.mtmd_helper_post_decode_callback(0),
+            None,
+        )
+        self._decoder.hook.raise_pending()
+        if code != 0:
+            raise TvError(f"llama.cpp cannot decode an image (code {code}): {runtime.last_error()}")
+        return int(after.value)
+
+    def _encode(self, chunk: ImageChunk) -> np.ndarray:
+        """The projected image tokens, float32 (tokens, D); computed once for a picture."""
+        found = self._cache.get(chunk.key)
+        if found is not None:
+            self._cache.move_to_end(chunk.key)
+            return found
+        if M.mtmd_encode_chunk(self._context, chunk.pointer) != 0:
+            raise TvError(f"llama.cpp cannot encode an image: {runtime.last_error()}")
+        shape = (chunk.n_tokens, C.llama_model_n_embd_inp(self._decoder.handle))
+        embeddings = np.array(np.ctypeslib.as_array(M.mtmd_get_output_embd(self._context), shape))
+        self._cache[chunk.key] = embeddings
+        while sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES and len(self._cache) > 1:
+            self._cache.popitem(last=False)
+        return embeddings
+
+
+def _split(chunks: Chunks) -> Iterator[list[int] | ImageChunk]:
+    """Walk mtmd's chunks; a picture may give several (tiles), with text of the template between them."""
+    seen: Counter[bytes] = Counter()
+    for index in range(M.mtmd_input_chunks_size(chunks.pointer)):
+        pointer = M.mtmd_input_chunks_get(chunks.pointer, index)
+        if M.mtmd_input_chunk_get_type(pointer) == M.MTMD_INPUT_CHUNK_TYPE_TEXT:
+            size = ctypes.c_size_t()
+            tokens = M.mtmd_input_chunk_get_tokens_text(pointer, ctypes.byref(size))
+            yield [int(tokens[i]) for i in range(size.value)]
+            continue
+        n_tokens = M.mtmd_input_chunk_get_n_tokens(pointer)
+        if n_tokens == 0:
+            raise TvError("llama.cpp made no tokens of an image; the mmproj does not work with this model")
+        digest = M.mtmd_input_chunk_get_id(pointer)
+        yield ImageChunk(pointer, chunks, (digest, seen[digest], n_tokens), n_tokens)
+        seen[digest] += 1

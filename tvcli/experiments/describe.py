@@ -1,0 +1,62 @@
+"""A vector's contents in words and numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tvcli.vector import Provenance, TaskVector
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def norms(vector: TaskVector) -> np.ndarray:
+    """Euclidean length of the residual of each layer, float64 (L,)."""
+    return np.asarray(np.linalg.norm(vector.rows.astype(np.float64), axis=1))
+
+
+def describe_record(vector: TaskVector) -> dict[str, Any]:
+    """Everything but the array, for JSON."""
+    shape = {"layers": vector.n_layer, "width": vector.n_embd, "norms": [round(float(n), 4) for n in norms(vector)]}
+    return {**shape, **vector.provenance.to_json()}
+
+
+def describe_lines(vector: TaskVector) -> list[tuple[str, str]]:
+    """Names and values, for people; what is unknown is left out."""
+    origin = vector.provenance
+    lines = [
+        ("shape", f"{vector.n_layer} layers × {vector.n_embd}, float32"),
+        ("model", f"{origin.model} {origin.model.quantization}".rstrip() if origin.model else "not recorded"),
+        ("source", origin.source),
+        ("instruction", origin.instruction),
+        ("prompts", _prompts(origin)),
+        ("template", origin.template),
+        ("delimiter", f"{origin.delimiter} (token {origin.delimiter_id})" if origin.delimiter else ""),
+        ("layer", _layer(origin)),
+        *(("part", f"{part['weight']:g} × {part['vector'].get('source', 'unknown')}") for part in origin.parts),
+        ("norms", _sparkline(norms(vector))),
+        ("written by", f"tv {origin.tv_version}" if origin.tv_version else ""),
+    ]
+    return [(name, value) for name, value in lines if value]
+
+
+def _prompts(origin: Provenance) -> str:
+    if origin.prompts is None:
+        return ""
+    return f"{origin.prompts}" + (f" of {origin.shots} examples, seed {origin.seed}" if origin.shots else "")
+
+
+def _layer(origin: Provenance) -> str:
+    if origin.layer is None:
+        return "none selected"
+    accuracy = f", {origin.accuracy:.0%}" if origin.accuracy is not None else ""
+    return f"{origin.layer} ({origin.layer_selection}{accuracy})"
+
+
+def _sparkline(values: np.ndarray) -> str:
+    low, high = float(values.min()), float(values.max())
+    steps = (values - low) / (high - low or 1.0) * (len(BARS) - 1)
+    return (
+        f"{''.join(BARS[round(float(step))] for step in steps)} {low:.0f} to {high:.0f}, layer 0 to {len(values) - 1}"
+    )

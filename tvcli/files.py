@@ -1,0 +1,45 @@
+"""Reading and writing whole files, with the operating system's faults as tv's errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tvcli.errors import UnavailableError, reason
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The whole file. Raises UnavailableError, which calls it `what`."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnavailableError(f"{what} {path} cannot be read: {reason(error)}") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` at the end of the block: the file is there whole or not at all.
+
+    Devices and pipes (``/dev/null``) are written directly.
+
+    Raises:
+        UnavailableError: no such folder, no permission, a full disk.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        temporary = target
+    else:
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        try:
+            yield temporary
+            if temporary != target:
+                temporary.replace(target)
+        except BaseException:
+            if temporary != target:
+                temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be written: {reason(error)}") from error

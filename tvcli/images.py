@@ -1,0 +1,106 @@
+"""Files and bytes to RGB pixels, by Pillow.
+
+llama.cpp's own loader ignores the EXIF orientation and drops the alpha channel; here every picture
+arrives upright, on white, as 8-bit RGB, first frame only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageCms, ImageOps, UnidentifiedImageError
+
+from tvcli.errors import UnavailableError
+from tvcli.files import read_bytes
+
+MAX_PIXELS = 64_000_000  # 192 MB of RGB; a phone's largest photo is about 50 million
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"})
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Decoded picture: `pixels` uint8 (height, width, 3), and the name to report it by."""
+
+    pixels: np.ndarray = field(repr=False)
+    name: str
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Identifies the pixels, so that a picture is encoded once however often it is asked about."""
+        shape = str(self.pixels.shape).encode()
+        return hashlib.blake2b(shape + self.pixels.tobytes(), digest_size=16).digest()
+
+
+def load_image(source: Path | bytes, name: str | None = None) -> Image:
+    """Decode an image file, or the bytes of one.
+
+    Raises:
+        UnavailableError: missing, unreadable, not an image, truncated, or over `MAX_PIXELS`.
+    """
+    label = name if name is not None else str(source if isinstance(source, Path) else "<bytes>")
+    data = source if isinstance(source, bytes) else read_bytes(source, "image")
+    if not data:
+        raise UnavailableError(f"image {label} is empty (0 bytes)")
+    return Image(np.asarray(_decode(data, label)), label)
+
+
+def _decode(data: bytes, label: str) -> Pillow.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of bombs and bad EXIF; both are handled here
+            picture = Pillow.open(io.BytesIO(data))
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise UnavailableError(
+                    f"image {label} is too large: {width} × {height} pixels, the limit is {MAX_PIXELS:,}"
+                )
+            picture.seek(0)
+            picture.load()
+            return _to_rgb(ImageOps.exif_transpose(picture))
+    except UnidentifiedImageError as error:
+        raise UnavailableError(f"{label} is not an image that Pillow can read") from error
+    except Pillow.DecompressionBombError as error:
+        raise UnavailableError(f"image {label} is too large: the limit is {MAX_PIXELS:,} pixels") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, IndexError, TypeError) as error:
+        # Pillow's decoders raise all of these on damaged files (SyntaxError: broken PNG chunks)
+        raise UnavailableError(f"image {label} is damaged: {error}") from error
+
+
+def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
+    if picture.mode in {"I", "F"} or picture.mode.startswith("I;16"):
+        picture = _to_8_bit(picture)
+    if picture.mode == "CMYK":
+        picture = _from_cmyk(picture)
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        white = Pillow.new("RGBA", rgba.size, "white")
+        picture = Pillow.alpha_composite(white, rgba)
+    return picture.convert("RGB")
+
+
+def _to_8_bit(picture: Pillow.Image) -> Pillow.Image:
+    """Scale 16-bit and float grey values; Pillow's own conversion clips them at 255."""
+    values = np.asarray(picture, dtype=np.float64)
+    top = 65535.0 if values.max(initial=0) > 255 else 255.0
+    return Pillow.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+
+
+def _from_cmyk(picture: Pillow.Image) -> Pillow.Image:
+    profile = picture.info.get("icc_profile")
+    if profile:
+        try:
+            converted = ImageCms.profileToProfile(
+                picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+        except (ImageCms.PyCMSError, OSError):
+            converted = None  # a broken profile: Pillow's plain conversion is the next best
+        if converted is not None:
+            return converted
+    return picture.convert("RGB")

@@ -1,0 +1,38 @@
+"""A model's name to a running engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvcli.catalog import FAKE, resolve
+from tvcli.engine.fake import FakeEngine
+from tvcli.engine.protocol import DEFAULTS, Engine, Settings
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A running engine, with the name it was asked for and the layer the catalogue suggests."""
+
+    engine: Engine
+    name: str
+    layer: int | None
+
+
+@contextmanager
+def open_model(model: str | None = None, mmproj: Path | None = None, settings: Settings = DEFAULTS) -> Iterator[Loaded]:
+    """Load a model by catalogue name or path, by default the demo model; closed at the end of the block.
+
+    Raises:
+        UnavailableError: an unknown name, files that are missing, broken, unsupported or not a pair.
+    """
+    if model == FAKE:
+        yield Loaded(FakeEngine(), FAKE, None)
+        return
+    files = resolve(model, mmproj)
+    from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
+
+    with LlamaEngine(files.text, files.vision, settings) as engine:
+        yield Loaded(engine, files.name, files.layer)

@@ -1,0 +1,178 @@
+"""Files of examples and of queries.
+
+Text files hold one example a line, ``input<TAB>output`` or ``input -> output``; ``@path`` as the input is
+an image, ``@@`` a literal ``@``. ``.json`` and ``.jsonl`` hold objects with ``input`` or ``image``, and
+``output`` (the paper's own annotations are JSON lists of these, also under a top key ``data``).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tvcli.errors import UnavailableError, UsageError
+from tvcli.files import read_bytes
+from tvcli.images import Image, load_image
+from tvcli.prompts import Example, Input
+
+STDIN = "-"
+SEPARATORS = ("\t", " -> ")
+
+
+def read_examples(source: str) -> list[Example]:
+    """All examples of a pairs file, or of standard input for ``-``.
+
+    Raises:
+        UsageError: a line or record without input or output (the file and line are named), no examples.
+        UnavailableError: a file or image that cannot be read.
+    """
+    examples = [_example(*record) for record in _records(source, _pair_line)]
+    if not examples:
+        raise UsageError(f"{_label(source)} holds no examples; write one a line, input<TAB>output")
+    return examples
+
+
+@dataclass(frozen=True)
+class Query:
+    """A named input; an image is decoded when it is its turn, so that a broken one stops no other."""
+
+    name: str
+    load: Callable[[], Input]
+
+    @classmethod
+    def text(cls, text: str) -> Query:
+        return cls(text, lambda: text)
+
+    @classmethod
+    def image(cls, path: Path, name: str | None = None) -> Query:
+        return cls(name or str(path), lambda: load_image(path, name))
+
+
+def read_queries(source: str) -> Iterator[Query]:
+    """The inputs of a queries file: one a line, ``@path`` for images; JSON and pairs files work too.
+
+    Text is read as it arrives, so that a query from a pipe is answered before the next one is written.
+    """
+    for where, base, record in _records(source, _query_line):
+        path = record.get("image")
+        if isinstance(path, str) and path:
+            yield Query.image(base / path, path)
+        else:
+            yield Query.text(_text(record, where))
+
+
+def _example(where: str, base: Path, record: dict[str, Any]) -> Example:
+    output = record.get("output")
+    if isinstance(output, list) and output:  # several accepted answers: the first is the label
+        output = output[0]
+    if not isinstance(output, str) or not output.strip():
+        raise UsageError(f"{where}: the output is missing; write input<TAB>output")
+    path = record.get("image")
+    is_image = isinstance(path, str) and bool(path)
+    return Example(_image(base, str(path), where) if is_image else _text(record, where), output.strip(), where)
+
+
+def _text(record: dict[str, Any], where: str) -> str:
+    text = record.get("input")
+    if not isinstance(text, str) or not text.strip():
+        raise UsageError(f"{where}: the input is missing; give text or an image")
+    return text.strip()
+
+
+def _image(base: Path, path: str, where: str) -> Image:
+    try:
+        return load_image(base / path, name=path)
+    except UnavailableError as error:
+        raise UnavailableError(f"{where}: {error}") from error
+
+
+Record = tuple[str, Path, dict[str, Any]]
+
+
+def _records(source: str, parse_line: Callable[[str, str], dict[str, Any]]) -> Iterator[Record]:
+    """Every record with the place it stands and the folder that its image paths are relative to."""
+    label = _label(source)
+    base = Path() if source == STDIN else Path(source).parent
+    suffix = Path(source).suffix.lower()
+    if suffix == ".json":
+        yield from ((f"{label}, item {i}", base, item) for i, item in enumerate(_json_list(source, label), 1))
+        return
+    for number, line in enumerate(_lines(source), 1):
+        where = f"{label}, line {number}"
+        if line.strip():
+            is_json = suffix == ".jsonl" or (source == STDIN and line.lstrip().startswith("{"))
+            yield where, base, _json_object(line, where) if is_json else parse_line(line, where)
+
+
+def _pair_line(line: str, where: str) -> dict[str, Any]:
+    for separator in SEPARATORS:
+        if separator in line:
+            left, right = line.split(separator, 1)
+            return {**_query_line(left, where), "output": right}
+    raise UsageError(f"{where}: no tab and no ' -> ' between input and output: {_shorten(line)}")
+
+
+def _query_line(line: str, where: str) -> dict[str, Any]:
+    text = next((line.split(s, 1)[0] for s in SEPARATORS if s in line), line).strip()
+    if text.startswith("@@"):
+        return {"input": text[1:]}
+    return {"image": text[1:].strip()} if text.startswith("@") else {"input": text}
+
+
+def _json_object(line: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{where}: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: expected a JSON object with input or image, and output")
+    return value
+
+
+def _json_list(source: str, label: str) -> list[dict[str, Any]]:
+    try:
+        value = json.loads("\n".join(_lines(source)))
+    except ValueError as error:
+        raise UsageError(f"{label}: not JSON ({error})") from error
+    if isinstance(value, dict):
+        value = value.get("data")
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise UsageError(f"{label}: expected a JSON list of objects, also under a key data")
+    return value
+
+
+def _lines(source: str) -> Iterator[str]:
+    if source != STDIN:
+        yield from _split(_decode(read_bytes(Path(source), "file"), source))
+        return
+    for number, raw in enumerate(sys.stdin.buffer):
+        if number == 0 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            yield from _split(_decode(raw + sys.stdin.buffer.read(), STDIN))
+            return
+        yield _decode(raw, STDIN).rstrip("\r\n")
+
+
+def _split(text: str) -> list[str]:
+    """Lines as an editor counts them; str.splitlines would also cut at form feeds and U+2028."""
+    return text.replace("\r\n", "\n").split("\n")
+
+
+def _decode(data: bytes, source: str) -> str:
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{_label(source)} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def _label(source: str) -> str:
+    return "standard input" if source == STDIN else source
+
+
+def _shorten(line: str) -> str:
+    return repr(line if len(line) <= 40 else line[:40] + "…")

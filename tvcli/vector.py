@@ -1,0 +1,246 @@
+"""`TaskVector`: the array, where it came from, its arithmetic and its file.
+
+A task vector is float32 (L, D): for every decoder block l, the mean over many prompts of the residual
+stream after block l (llama.cpp's ``l_out-l``) at the delimiter. Patching layer l writes row l.
+
+The file is two NumPy arrays one after the other: the vector, so that ``np.load`` gives it to anybody, then
+its provenance as a uint8 array of UTF-8 JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from tvcli.errors import VectorError
+from tvcli.files import read_bytes, replacing
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The model that a vector was read in; `digest` is cheap and stable (see `engine.gguf_digest`)."""
+
+    architecture: str
+    name: str
+    n_layer: int
+    n_embd: int
+    quantization: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.architecture}, {self.n_layer} layers × {self.n_embd})"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a vector was read from. `None` and empty values are unknown."""
+
+    model: ModelInfo | None = None
+    source: str = "unknown"  # "text examples", "image examples", "mixed examples", "instruction", "combination"
+    template: str = ""
+    instruction: str = ""
+    delimiter_id: int | None = None
+    delimiter: str = ""
+    prompts: int | None = None
+    shots: int | None = None
+    seed: int | None = None
+    layer: int | None = None
+    layer_selection: str = ""
+    accuracy: float | None = None  # on the examples that the layer was selected with, 0 to 1
+    tv_version: str = ""
+    parts: tuple[Mapping[str, Any], ...] = ()  # of a combination: {"weight": w, "vector": provenance}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Provenance:
+        """Raises VectorError for anything that `to_json` did not write."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            found = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise VectorError(f"its metadata has format {found!r}, this tv reads format {FORMAT}")
+        known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in data.items() if key in known}
+        try:
+            model = values.get("model")
+            values["model"] = None if model is None else ModelInfo(**model)
+            values["parts"] = tuple(values.get("parts") or ())
+            return _checked(cls(**values))
+        except TypeError as error:
+            raise VectorError(f"its metadata is malformed ({error})") from error
+
+
+def _checked(provenance: Provenance) -> Provenance:
+    model = provenance.model
+    numbers = [provenance.delimiter_id, provenance.prompts, provenance.shots, provenance.seed, provenance.layer]
+    if model is not None:
+        numbers += [model.n_layer, model.n_embd]
+    texts = [provenance.source, provenance.template, provenance.delimiter, provenance.layer_selection]
+    if not all(n is None or type(n) is int for n in numbers) or not all(isinstance(t, str) for t in texts):
+        raise TypeError("a number or text of the wrong type")
+    return provenance
+
+
+@dataclass(frozen=True, eq=False)
+class TaskVector:
+    """`rows` float32 (L, D), row l for layer l, with its provenance. Supports + - * / and unary minus."""
+
+    rows: np.ndarray
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        rows = np.asarray(self.rows)
+        if rows.dtype != np.float32:
+            raise VectorError(f"a task vector holds float32, not {rows.dtype}")
+        if rows.ndim != 2 or 0 in rows.shape:
+            raise VectorError(f"a task vector has the shape (layers, width), not {rows.shape}")
+        if not np.isfinite(rows).all():
+            raise VectorError("the task vector holds NaN or infinite numbers")
+        layer = self.provenance.layer
+        if layer is not None and not 0 <= layer < len(rows):
+            raise VectorError(f"its selected layer {layer} is outside 0 to {len(rows) - 1}")
+
+    @property
+    def n_layer(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_embd(self) -> int:
+        return int(self.rows.shape[1])
+
+    def with_layer(self, layer: int, selection: str, accuracy: float | None = None) -> TaskVector:
+        """The same vector with `layer` as the one that is patched by default."""
+        chosen = replace(self.provenance, layer=layer, layer_selection=selection, accuracy=accuracy)
+        return TaskVector(self.rows, chosen)
+
+    def check_fits(self, model: ModelInfo) -> None:
+        """Raises VectorError unless the vector has the model's number of layers and width."""
+        if (self.n_layer, self.n_embd) != (model.n_layer, model.n_embd):
+            raise VectorError(
+                f"the vector has {self.n_layer} layers × {self.n_embd}, the model {model.name} "
+                f"{model.n_layer} × {model.n_embd}; use a model of the same size"
+            )
+
+    def __add__(self, other: TaskVector) -> TaskVector:
+        return combine([self, other], [1.0, 1.0])
+
+    def __sub__(self, other: TaskVector) -> TaskVector:
+        return combine([self, other], [1.0, -1.0])
+
+    def __mul__(self, factor: float) -> TaskVector:
+        return combine([self], [factor])
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> TaskVector:
+        return self * (1.0 / divisor)
+
+    def __neg__(self) -> TaskVector:
+        return self * -1.0
+
+
+def combine(vectors: list[TaskVector], weights: list[float]) -> TaskVector:
+    """The weighted sum; the paper's ensemble (section 4.4) is two vectors at 0.5 each.
+
+    What all parts agree on (model, delimiter, layer) is kept, the rest becomes unknown.
+
+    Raises:
+        VectorError: vectors of different shapes, or a sum that overflows float32.
+    """
+    shapes = {vector.rows.shape for vector in vectors}
+    if len(shapes) != 1:
+        named = " and ".join(f"{layers} layers × {width}" for layers, width in sorted(shapes))
+        raise VectorError(f"vectors of different shapes cannot be combined: {named}")
+    total = sum(w * v.rows.astype(np.float64) for v, w in zip(vectors, weights, strict=True))
+    origins = [vector.provenance for vector in vectors]
+    shared = {
+        name: getattr(origins[0], name)
+        for name in ("model", "template", "delimiter_id", "delimiter", "layer", "tv_version")
+        if len({getattr(origin, name) for origin in origins}) == 1
+    }
+    if shared.get("layer") is not None:
+        shared["layer_selection"] = "the layer of every part"
+    parts = tuple({"weight": float(w), "vector": origin.to_json()} for w, origin in zip(weights, origins, strict=True))
+    with np.errstate(over="ignore"):  # TaskVector refuses the infinities
+        rows = np.asarray(total).astype(np.float32)
+    return TaskVector(rows, Provenance(source="combination", parts=parts, **shared))
+
+
+def save(vector: TaskVector, path: Path) -> None:
+    """Write the file whole or not at all (temporary file, then rename).
+
+    Raises:
+        UnavailableError: a folder that does not exist, no permission, a full disk.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(to_bytes(vector))
+
+
+def to_bytes(vector: TaskVector) -> bytes:
+    """The bytes of a vector file: the array, then the metadata."""
+    text = json.dumps(vector.provenance.to_json(), ensure_ascii=False, sort_keys=True).encode()
+    buffer = io.BytesIO()
+    npy.write_array(buffer, np.ascontiguousarray(vector.rows), version=(1, 0), allow_pickle=False)
+    npy.write_array(buffer, np.frombuffer(text, np.uint8), version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def load(source: Path | bytes, name: str | None = None) -> TaskVector:
+    """Read a vector file, or its bytes. A file made by hand, with the first array only, has unknown provenance.
+
+    Raises:
+        UnavailableError: the file is missing or unreadable.
+        VectorError: not a vector file: pickled, wrong dtype or shape, NaN, truncated, other metadata.
+    """
+    label = name if name is not None else str(source if isinstance(source, Path) else "<bytes>")
+    data = source if isinstance(source, bytes) else read_bytes(source, "vector")
+    try:
+        return _parse(io.BytesIO(data), len(data))
+    except VectorError as error:
+        raise VectorError(f"{label}: {error}") from error
+
+
+def _parse(file: BinaryIO, size: int) -> TaskVector:
+    rows = _read_array(file, size, "the vector")
+    if file.tell() == size:
+        return TaskVector(rows)
+    meta = _read_array(file, size, "the metadata")
+    if meta.dtype != np.uint8 or meta.ndim != 1 or file.tell() != size:
+        raise VectorError("there is more in the file than a vector and its metadata")
+    try:
+        provenance = Provenance.from_json(json.loads(meta.tobytes()))
+    except (ValueError, RecursionError) as error:
+        raise VectorError(f"its metadata is not JSON ({error})") from error
+    return TaskVector(rows, provenance)
+
+
+def _read_array(file: BinaryIO, size: int, what: str) -> np.ndarray:
+    """One .npy array, its declared size checked against the file before anything is allocated."""
+    start = file.tell()
+    try:
+        version = npy.read_magic(file)
+        reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = reader(file)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise VectorError(f"{what} is not a NumPy array file (.npy)") from error
+    if dtype.hasobject:
+        raise VectorError(f"{what} is pickled Python objects, which are never loaded; save a float32 array")
+    count = 1
+    for length in shape:
+        count *= length
+    if count < 0 or count * dtype.itemsize > size - file.tell():
+        raise VectorError(f"{what} is truncated: {shape} {dtype} does not fit in the file")
+    file.seek(start)
+    try:
+        return np.array(npy.read_array(file, allow_pickle=False))
+    except (ValueError, TypeError) as error:
+        raise VectorError(f"{what} cannot be read ({error})") from error

@@ -70,13 +70,17 @@ class ModelFiles:
     layer: int | None = None
 
 
-def resolve(model: str | None, mmproj: Path | None = None) -> ModelFiles:
-    """`model` is a catalogue name or a path to a GGUF file; by default TV_MODEL, else the demo model.
+def wanted_model(model: str | None) -> str:
+    """The model that was asked for; by default the one that TV_MODEL names, else the demo model."""
+    return model or os.environ.get("TV_MODEL") or DEFAULT
+
+
+def resolve(wanted: str, mmproj: Path | None = None) -> ModelFiles:
+    """`wanted` is a catalogue name or a path to a GGUF file.
 
     Raises:
         UnavailableError: an unknown name, a missing file, a package that is not installed.
     """
-    wanted = model or os.environ.get("TV_MODEL") or DEFAULT
     entries = catalog()
     if wanted in entries and not Path(wanted).is_file():
         entry = entries[wanted]

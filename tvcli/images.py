@@ -38,14 +38,14 @@ class Image:
         return hashlib.blake2b(shape + self.pixels.tobytes(), digest_size=16).digest()
 
 
-def load_image(source: Path | bytes, name: str | None = None) -> Image:
+def load_image(source: str | Path | bytes, name: str | None = None) -> Image:
     """Decode an image file, or the bytes of one.
 
     Raises:
         UnavailableError: missing, unreadable, not an image, truncated, or over `MAX_PIXELS`.
     """
-    label = name if name is not None else str(source if isinstance(source, Path) else "<bytes>")
-    data = source if isinstance(source, bytes) else read_bytes(source, "image")
+    data = source if isinstance(source, bytes) else read_bytes(Path(source), "image")
+    label = name or ("<bytes>" if isinstance(source, bytes) else str(source))
     if not data:
         raise UnavailableError(f"image {label} is empty (0 bytes)")
     return Image(np.asarray(_decode(data, label)), label)

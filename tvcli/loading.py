@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvcli.catalog import FAKE, resolve
+from tvcli.catalog import FAKE, resolve, wanted_model
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import DEFAULTS, Engine, Settings
 
@@ -28,10 +28,11 @@ def open_model(model: str | None = None, mmproj: Path | None = None, settings: S
     Raises:
         UnavailableError: an unknown name, files that are missing, broken, unsupported or not a pair.
     """
-    if model == FAKE:
+    wanted = wanted_model(model)
+    if wanted == FAKE:
         yield Loaded(FakeEngine(), FAKE, None)
         return
-    files = resolve(model, mmproj)
+    files = resolve(wanted, mmproj)
     from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
 
     with LlamaEngine(files.text, files.vision, settings) as engine:

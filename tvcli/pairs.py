@@ -21,17 +21,20 @@ from tvcli.images import Image, load_image
 from tvcli.prompts import Example, Input
 
 STDIN = "-"
+TEXT, IMAGE = "text", "image"
 SEPARATORS = ("\t", " -> ")
 
 
-def read_examples(source: str) -> list[Example]:
+def read_examples(source: str, modality: str = TEXT) -> list[Example]:
     """All examples of a pairs file, or of standard input for ``-``.
+
+    `modality`, "text" or "image", decides where a record has both, as the paper's own files do.
 
     Raises:
         UsageError: a line or record without input or output (the file and line are named), no examples.
         UnavailableError: a file or image that cannot be read.
     """
-    examples = [_example(*record) for record in _records(source, _pair_line)]
+    examples = [_example(*record, modality) for record in _records(source, _pair_line)]
     if not examples:
         raise UsageError(f"{_label(source)} holds no examples; write one a line, input<TAB>output")
     return examples
@@ -53,28 +56,33 @@ class Query:
         return cls(name or str(path), lambda: load_image(path, name))
 
 
-def read_queries(source: str) -> Iterator[Query]:
+def read_queries(source: str, modality: str = TEXT) -> Iterator[Query]:
     """The inputs of a queries file: one a line, ``@path`` for images; JSON and pairs files work too.
 
     Text is read as it arrives, so that a query from a pipe is answered before the next one is written.
     """
     for where, base, record in _records(source, _query_line):
-        path = record.get("image")
-        if isinstance(path, str) and path:
-            yield Query.image(base / path, path)
-        else:
-            yield Query.text(_text(record, where))
+        path = _image_path(record, modality)
+        yield Query.text(_text(record, where)) if path is None else Query.image(base / path, path)
 
 
-def _example(where: str, base: Path, record: dict[str, Any]) -> Example:
+def _example(where: str, base: Path, record: dict[str, Any], modality: str) -> Example:
     output = record.get("output")
     if isinstance(output, list) and output:  # several accepted answers: the first is the label
         output = output[0]
     if not isinstance(output, str) or not output.strip():
         raise UsageError(f"{where}: the output is missing; write input<TAB>output")
+    path = _image_path(record, modality)
+    x = _text(record, where) if path is None else _image(base, path, where)
+    return Example(x, output.strip(), where)
+
+
+def _image_path(record: dict[str, Any], modality: str) -> str | None:
+    """The record's image, unless its text is wanted and there."""
     path = record.get("image")
-    is_image = isinstance(path, str) and bool(path)
-    return Example(_image(base, str(path), where) if is_image else _text(record, where), output.strip(), where)
+    if not isinstance(path, str) or not path or (modality == TEXT and record.get("input")):
+        return None
+    return path
 
 
 def _text(record: dict[str, Any], where: str) -> str:

@@ -60,7 +60,7 @@ class Provenance:
     parts: tuple[Mapping[str, Any], ...] = ()  # of a combination: {"weight": w, "vector": provenance}
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": FORMAT, **asdict(self), "parts": list(self.parts)}
 
     @classmethod
     def from_json(cls, data: Any) -> Provenance:
@@ -79,15 +79,31 @@ class Provenance:
             raise VectorError(f"its metadata is malformed ({error})") from error
 
 
-def _checked(provenance: Provenance) -> Provenance:
-    model = provenance.model
-    numbers = [provenance.delimiter_id, provenance.prompts, provenance.shots, provenance.seed, provenance.layer]
-    if model is not None:
-        numbers += [model.n_layer, model.n_embd]
-    texts = [provenance.source, provenance.template, provenance.delimiter, provenance.layer_selection]
-    if not all(n is None or type(n) is int for n in numbers) or not all(isinstance(t, str) for t in texts):
-        raise TypeError("a number or text of the wrong type")
-    return provenance
+_NUMBERS = ("delimiter_id", "prompts", "shots", "seed", "layer")
+_TEXTS = ("source", "template", "instruction", "delimiter", "layer_selection", "tv_version")
+
+
+def _checked(origin: Provenance) -> Provenance:
+    """Raises TypeError if a field read from a file has the wrong type."""
+    for name in _NUMBERS:
+        _expect(name, getattr(origin, name), int, type(None))
+    for name in _TEXTS:
+        _expect(name, getattr(origin, name), str)
+    _expect("accuracy", origin.accuracy, float, int, type(None))
+    if origin.model is not None:
+        for field_ in fields(ModelInfo):
+            kind = int if field_.name in {"n_layer", "n_embd"} else str
+            _expect(f"model.{field_.name}", getattr(origin.model, field_.name), kind)
+    for part in origin.parts:
+        _expect("parts", part, dict)
+        _expect("weight", part.get("weight"), float, int)
+        _expect("vector", part.get("vector"), dict)
+    return origin
+
+
+def _expect(name: str, value: object, *kinds: type) -> None:
+    if type(value) not in kinds:
+        raise TypeError(f"{name} is {value!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,13 +191,13 @@ def combine(vectors: list[TaskVector], weights: list[float]) -> TaskVector:
     return TaskVector(rows, Provenance(source="combination", parts=parts, **shared))
 
 
-def save(vector: TaskVector, path: Path) -> None:
+def save(vector: TaskVector, path: str | Path) -> None:
     """Write the file whole or not at all (temporary file, then rename).
 
     Raises:
         UnavailableError: a folder that does not exist, no permission, a full disk.
     """
-    with replacing(path) as temporary:
+    with replacing(Path(path)) as temporary:
         temporary.write_bytes(to_bytes(vector))
 
 
@@ -194,15 +210,15 @@ def to_bytes(vector: TaskVector) -> bytes:
     return buffer.getvalue()
 
 
-def load(source: Path | bytes, name: str | None = None) -> TaskVector:
+def load(source: str | Path | bytes, name: str | None = None) -> TaskVector:
     """Read a vector file, or its bytes. A file made by hand, with the first array only, has unknown provenance.
 
     Raises:
         UnavailableError: the file is missing or unreadable.
         VectorError: not a vector file: pickled, wrong dtype or shape, NaN, truncated, other metadata.
     """
-    label = name if name is not None else str(source if isinstance(source, Path) else "<bytes>")
-    data = source if isinstance(source, bytes) else read_bytes(source, "vector")
+    data = source if isinstance(source, bytes) else read_bytes(Path(source), "vector")
+    label = name or ("<bytes>" if isinstance(source, bytes) else str(source))
     try:
         return _parse(io.BytesIO(data), len(data))
     except VectorError as error:

@@ -66,16 +66,16 @@ def _report(sentence: str, error: BaseException, code: int) -> int:
     return code
 
 
-def spread(arguments: Sequence[str], option: str = "--image") -> list[str]:
+def spread(arguments: Sequence[str], options: tuple[str, ...] = ("--image", "-i")) -> list[str]:
     """Let one ``--image`` take all the files that a shell expands after it: ``--image *.png``."""
-    spreaded: list[str] = []
-    taking = False
+    result: list[str] = []
+    taking = ""
     for position, argument in enumerate(arguments):
         if argument == "--":
-            return [*spreaded, *arguments[position:]]
-        is_option = argument.startswith("-") and argument != "-"
-        if taking and not is_option and spreaded[-1] != option:
-            spreaded.append(option)
-        spreaded.append(argument)
-        taking = argument == option if is_option else taking
-    return spreaded
+            return [*result, *arguments[position:]]
+        if argument.startswith("-") and argument != "-":
+            taking = argument if argument in options else ""
+        elif taking and result[-1] != taking:
+            result.append(taking)
+        result.append(argument)
+    return result

@@ -20,6 +20,7 @@ def apply(
     image: options.Images = None,
     text: options.Texts = None,
     queries: options.Queries = None,
+    modality: options.Modality = "text",
     layer: Annotated[
         str | None, typer.Option("--layer", "-l", help="The layer to overwrite, or 'all' for one answer each.")
     ] = None,
@@ -47,7 +48,7 @@ def apply(
 
     check_one_stdin(vector, queries, *(image or ()))
     loaded_vector = read_vector(vector)
-    asked, total = gather(image, text, queries)
+    asked, total = gather(image, text, queries, modality)
     chosen = parse_layer(layer, loaded_vector.n_layer) if layer is not None else None
     with open_model(model, mmproj, Settings(context, threads, gpu_layers)) as loaded:
         loaded_vector.check_fits(loaded.engine.model)

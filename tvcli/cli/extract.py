@@ -23,6 +23,7 @@ def extract(
         str | None, typer.Option("--examples", "-e", help="File of pairs: input<TAB>output, @path<TAB>output, JSON.")
     ] = None,
     instruction: Annotated[str | None, typer.Option(help="The task in one sentence.")] = None,
+    modality: options.Modality = "text",
     shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt, the last one left unanswered.")] = 5,
     prompts: Annotated[
         int | None, typer.Option(min=1, help="Prompts to average over; by default one an example.")
@@ -51,7 +52,7 @@ def extract(
     from tvcli.pairs import read_examples
 
     _check(output, examples, instruction, select_layer)
-    pairs = read_examples(examples) if examples is not None else []
+    pairs = read_examples(examples, modality) if examples is not None else []
     both = examples is not None and instruction is not None
     with open_model(model, mmproj, Settings(context, threads, gpu_layers)) as loaded:
         if pairs:

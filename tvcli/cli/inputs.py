@@ -28,7 +28,7 @@ def read_vector(source: str) -> TaskVector:
 
 
 def gather(
-    images: list[str] | None, texts: list[str] | None, queries: str | None
+    images: list[str] | None, texts: list[str] | None, queries: str | None, modality: str
 ) -> tuple[Iterator[Query], int | None]:
     """All queries in order (images, texts, file), and how many, `None` while a pipe is still open.
 
@@ -42,8 +42,8 @@ def gather(
             raise UsageError("nothing to ask: give --image, --text or --queries")
         return iter(given), len(given)
     if queries == STDIN:
-        return _chain(given, read_queries(queries)), None
-    given += read_queries(queries)
+        return _chain(given, read_queries(queries, modality)), None
+    given += read_queries(queries, modality)
     if not given:
         raise UsageError(f"{queries} holds no queries; write one a line")
     return iter(given), len(given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,6 +34,7 @@ Verbose = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Seed = Annotated[int, typer.Option(help="Of the random choice of examples.")]
+Modality = Annotated[Literal["text", "image"], typer.Option(help="Which to take where a JSON record has both.")]
 Images = Annotated[
     list[str] | None, typer.Option("--image", "-i", help="Picture files, a folder of them, or - for one on stdin.")
 ]

@@ -13,6 +13,7 @@ def prompt(
     image: options.Images = None,
     text: options.Texts = None,
     queries: options.Queries = None,
+    modality: options.Modality = "text",
     examples: Annotated[str | None, typer.Option("--examples", "-e", help="Pairs to put before the query.")] = None,
     shots: Annotated[int, typer.Option(min=1, help="How many of the examples.")] = 5,
     seed: options.Seed = 1,
@@ -40,8 +41,8 @@ def prompt(
     from tvcli.prompts import few_shot
 
     check_one_stdin(examples, queries, *(image or ()))
-    pairs = read_examples(examples) if examples is not None else []
-    asked, total = gather(image, text, queries)
+    pairs = read_examples(examples, modality) if examples is not None else []
+    asked, total = gather(image, text, queries, modality)
     with open_model(model, mmproj, Settings(context, threads, gpu_layers)) as loaded:
         answer_all(
             loaded.engine,

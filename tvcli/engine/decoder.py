@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ DEFAULT_CONTEXT = 4096  # cells; a 30-shot prompt with images fits, and LLaVA-7B
 MAX_BATCH = 2048  # one micro-batch, so that a non-causal image (Gemma) is never cut
 MAX_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
 MAX_RECURRENT_SEQUENCES = 32  # recurrent models keep a whole state for each
+MARKER = re.compile(r"[<\[][^\s<>\[\]]*(?:image|img|vision|video|audio|turn|media)[^\s<>\[\]]*[>\]]", re.IGNORECASE)
 
 
 class Decoder:
@@ -49,6 +51,7 @@ class Decoder:
     def _load(self, path: Path, settings: Settings) -> None:
         params = C.llama_model_default_params()
         params.n_gpu_layers = -1 if settings.gpu_layers is None else settings.gpu_layers
+        runtime.forget_errors()
         self.handle = C.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
             raise UnavailableError(f"model {path} cannot be loaded: {runtime.last_error()}")
@@ -94,16 +97,31 @@ class Decoder:
     # -- tokens -------------------------------------------------------------------------------------------
 
     def tokenize(self, text: str) -> list[int]:
-        """Tokens of plain text, BOS in front where the model wants it; control tokens are not parsed."""
-        data = text.encode("utf-8", "replace")
-        buffer = (C.llama_token * (len(data) + 8))()
-        count = C.llama_tokenize(self._vocab, data, len(data), buffer, len(buffer), True, False)
-        if count < 0:
-            raise TvError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
-        tokens = list(buffer[:count])
+        """Tokens of plain text, BOS in front where the model wants it; control tokens and markers stay text."""
+        first, *more = self.without_markers(text)
+        tokens = self._tokenize(first, add_special=True)
         if tokens and C.llama_vocab_get_add_eos(self._vocab) and tokens[-1] == C.llama_vocab_eos(self._vocab):
             tokens.pop()  # the delimiter must be last
-        return tokens
+        return tokens + [token for part in more for token in self._tokenize(part, add_special=False)]
+
+    def without_markers(self, text: str) -> list[str]:
+        """The text, cut inside any image marker of the vocabulary, so that none is read as one.
+
+        llama.cpp leaves control tokens alone unless asked, but always parses user-defined tokens, and some
+        vocabularies (Gemma 3) have ``<start_of_image>`` among those.
+        """
+        found = {match for match in MARKER.findall(text) if len(self._tokenize(match, add_special=False)) == 1}
+        if not found:
+            return [text]
+        return re.split("|".join(f"(?<={re.escape(m[0])})(?={re.escape(m[1:])})" for m in sorted(found)), text)
+
+    def _tokenize(self, text: str, *, add_special: bool) -> list[int]:
+        data = text.encode("utf-8", "replace")
+        buffer = (C.llama_token * (len(data) + 8))()
+        count = C.llama_tokenize(self._vocab, data, len(data), buffer, len(buffer), add_special, False)
+        if count < 0:
+            raise TvError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
+        return list(buffer[:count])
 
     def first_token(self) -> int:
         """BOS, or any token where there is none."""

@@ -23,7 +23,7 @@ CONTEXT = 4096
 
 
 def _noise(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape)
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
 class FakeEngine:
@@ -32,7 +32,7 @@ class FakeEngine:
     def __init__(self, n_layer: int = N_LAYER, n_embd: int = N_EMBD, *, vision: bool = True) -> None:
         self.model = ModelInfo("fake", "fake", n_layer, n_embd)
         self.has_vision = vision
-        self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(n_embd)
+        self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(np.float32(n_embd))
         self._unembedding = _noise(2, n_embd, len(WORDS))
 
     def close(self) -> None:
@@ -49,8 +49,8 @@ class FakeEngine:
     def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
         for patch in patches:
             self._check(patch)
-        rows = [[self._forward(self._embed(p), patch)[-1] @ self._unembedding for patch in patches] for p in prompts]
-        return np.array(rows, np.float32)
+        with np.errstate(invalid="ignore"):
+            return np.array([[self._next(prompt, patch) for patch in patches] for prompt in prompts], np.float32)
 
     def answer(
         self,
@@ -73,12 +73,16 @@ class FakeEngine:
             logits = self.logits([prompt.__class__((*prompt.parts, text or "\n"))])[0, 0]
         return Answer(text, tuple(tokens), float(first - second))
 
+    def _next(self, prompt: Prompt, patch: Patch | None) -> np.ndarray:
+        """Logits, float32 (V,)."""
+        return np.asarray(self._forward(self._embed(prompt), patch)[-1] @ self._unembedding)
+
     def _check(self, patch: Patch | None) -> None:
         if patch is not None and not 0 <= patch.layer < self.model.n_layer:
             raise UsageError(f"layer {patch.layer} is outside 0 to {self.model.n_layer - 1} of {self.model.name}")
 
     def _embed(self, prompt: Prompt) -> np.ndarray:
-        """Token embeddings, float64 (tokens, D)."""
+        """Token embeddings, float32 (tokens, D)."""
         if prompt.images and not self.has_vision:
             raise UsageError(f"the model {self.model.name} has no image encoder; add --mmproj FILE")
         seeds = []
@@ -90,13 +94,14 @@ class FakeEngine:
         return np.array([_noise(seed, self.model.n_embd) for seed in seeds])
 
     def _forward(self, embeddings: np.ndarray, patch: Patch | None) -> np.ndarray:
-        """The residual stream at the last token after every layer, float64 (L, D)."""
+        """The residual stream at the last token after every layer, float32 (L, D)."""
         h, context = embeddings[-1], embeddings.mean(0)
         stream = []
         for layer, weights in enumerate(self._weights):
-            h = h + np.tanh(weights @ (h + context))
+            with np.errstate(invalid="ignore"):  # a patch may hold anything
+                h = h + np.tanh(weights @ (h + context))
             if patch is not None and patch.layer == layer:
-                h = patch.row.astype(np.float64)
+                h = patch.row
             stream.append(h)
         return np.array(stream)
 

@@ -140,7 +140,7 @@ class LlamaEngine:
         self._decoder.set_control_vector(rows)
         try:
             self._decoder.decode(np.array([encoded.delimiter]), position, np.zeros(1), logits=True)
-            return self._decoder.row_logits(0).copy()
+            return np.array(self._decoder.row_logits(0))
         finally:
             self._decoder.set_control_vector(None)
 

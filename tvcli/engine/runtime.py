@@ -19,6 +19,7 @@ __all__ = [
     "M",
     "TensorHead",
     "default_threads",
+    "forget_errors",
     "ggml_backend_tensor_get",
     "ggml_backend_tensor_set",
     "ggml_get_name",
@@ -71,11 +72,15 @@ def _log(level: int, text: bytes, user_data: object) -> None:
         _recent.append(line.strip())
 
 
-def last_error() -> str:
-    """llama.cpp's last words on why something failed, to put into a message; forgets them."""
-    words = [line for line in _recent if not line.endswith("failed to load model")]
+def forget_errors() -> None:
+    """Before a call that may fail: what was logged earlier does not explain it."""
     _recent.clear()
-    return words[0].split(": ", 1)[-1] if words else "llama.cpp gave no reason"
+
+
+def last_error() -> str:
+    """llama.cpp's first complaint since `forget_errors`, without its source location, to put into a message."""
+    words = [line.split("\n")[0].split(": ", 1)[-1] for line in _recent]
+    return words[0] if words else "llama.cpp gave no reason"
 
 
 @functools.cache

@@ -61,6 +61,7 @@ class Vision:
         params.use_gpu = settings.gpu_layers != 0
         params.n_threads = settings.threads or runtime.default_threads()
         params.print_timings, params.warmup = False, False
+        runtime.forget_errors()
         self._context = M.mtmd_init_from_file(str(mmproj).encode(), decoder.handle, params)
         if not self._context:
             raise UnavailableError(f"mmproj {mmproj} cannot be used with this model: {runtime.last_error()}")
@@ -76,8 +77,10 @@ class Vision:
     def segments(self, prompt: Prompt) -> list[list[int] | ImageChunk]:
         """The prompt as runs of text tokens and of image tokens, in order (``mtmd_tokenize_from_parts``)."""
         chunks = Chunks()
+        runtime.forget_errors()
         with ExitStack() as stack:
-            parts = [self._part(part, stack) for part in prompt.parts]
+            texts = [self._decoder.without_markers(p) if isinstance(p, str) else [p] for p in prompt.parts]
+            parts = [self._part(part, stack) for text in texts for part in text]
             array = (ctypes.POINTER(M.mtmd_input_part) * len(parts))(*map(ctypes.pointer, parts))
             code = M.mtmd_tokenize_from_parts(self._context, chunks.pointer, array, len(parts), True)
         if code != 0:

@@ -1,0 +1,66 @@
+"""The same weights in Hugging Face transformers: the trusted implementation that tv is compared with.
+
+transformers dequantizes a GGUF file when it loads it, so both sides compute with the same numbers; what
+differs is the arithmetic (llama.cpp multiplies quantized blocks by 8-bit activations).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM
+
+from tvcli.catalog import resolve
+from tvcli.engine.llama import LlamaEngine
+
+
+class Reference:
+    """A causal language model in float32."""
+
+    def __init__(self, gguf: Path) -> None:
+        self.model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
+        self.layers = self.model.model.layers
+
+    @torch.no_grad()
+    def residuals(self, tokens: list[int]) -> np.ndarray:
+        """The residual stream at the last token after every layer, float32 (L, D), before the final norm."""
+        found: list[np.ndarray] = []
+        hooks = [
+            layer.register_forward_hook(lambda _m, _i, out: found.append(_hidden(out)[0, -1].float().numpy().copy()))
+            for layer in self.layers
+        ]
+        try:
+            self.model(torch.tensor([tokens]), use_cache=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return np.array(found)
+
+    @torch.no_grad()
+    def logits(self, tokens: list[int], layer: int | None = None, row: np.ndarray | None = None) -> np.ndarray:
+        """Next-token logits, float32 (V,); with `layer`, the last token's hidden state there is overwritten by `row`.
+
+        One full forward pass a call, as the paper's code does it.
+        """
+
+        def overwrite(_module: object, _inputs: object, output: object) -> None:
+            _hidden(output)[0, -1] = torch.from_numpy(row)
+
+        hook = self.layers[layer].register_forward_hook(overwrite) if layer is not None else None
+        try:
+            return self.model(torch.tensor([tokens]), use_cache=False, logits_to_keep=1).logits[0, -1].float().numpy()
+        finally:
+            if hook is not None:
+                hook.remove()
+
+
+def _hidden(output: object) -> torch.Tensor:
+    return output[0] if isinstance(output, tuple) else output  # type: ignore[return-value]
+
+
+def both(name: str) -> tuple[LlamaEngine, Reference]:
+    """A catalogue model's text half in tv and in Hugging Face."""
+    path = resolve(name).text
+    return LlamaEngine(path), Reference(path)

@@ -1,0 +1,51 @@
+"""Residuals at the delimiter: tv against Hugging Face on the same dequantized weights, layer by layer.
+
+Twice: tv on the float32 weights that Hugging Face computes with, which shows that the right numbers are
+read; and tv on the quantized file, where llama.cpp's kernels also quantize the activations.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from dequantize import write_float32
+from hf import Reference
+
+from tvcli.catalog import resolve
+from tvcli.engine.llama import LlamaEngine
+from tvcli.prompts import Example, Prompt, in_context, query
+
+PAIRS = [Example(x, y) for x, y in [("Greece", "Athens"), ("Peru", "Lima"), ("Egypt", "Cairo"), ("Norway", "Oslo")]]
+PROMPTS = {
+    "query": query("France"),
+    "in context": in_context([*PAIRS, Example("France", "Paris")]),
+    "long query": query("the country whose capital is called the city of light, on the river Seine"),
+}
+
+
+def compare(engine: LlamaEngine, reference: Reference, prompt: Prompt) -> np.ndarray:
+    """Cosine of every layer, float64 (L,)."""
+    ours = engine.read([prompt])[0].astype(np.float64)
+    theirs = reference.residuals([token.id for token in engine.tail(prompt, 10_000)]).astype(np.float64)
+    return (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("gemma3-270m", "smollm2-135m"):
+            quantized = resolve(name).text
+            reference = Reference(quantized)
+            for path in (write_float32(quantized, Path(folder) / f"{name}-f32.gguf"), quantized):
+                with LlamaEngine(path) as engine:
+                    for label, prompt in PROMPTS.items():
+                        cosine = compare(engine, reference, prompt)
+                        print(
+                            f"{name:13} {engine.model.quantization:7} {label:11} least {cosine.min():.6f} at layer {cosine.argmin()}"
+                        )
+                        print("    ", " ".join(f"{value:.5f}" for value in cosine), flush=True)
+
+
+if __name__ == "__main__":
+    main()

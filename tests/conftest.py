@@ -1,0 +1,86 @@
+"""Runs `tv` in this process on the fake engine, and makes the files that tests need."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from tvcli.cli import main
+from tvcli.engine.fake import FakeEngine
+from tvcli.output import out
+from tvcli.vector import Provenance, TaskVector
+
+PAIRS = [("Greece", "Athens"), ("France", "Paris"), ("Peru", "Lima"), ("Egypt", "Cairo"), ("Norway", "Oslo")]
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+    raw: bytes
+
+
+Runner = Callable[..., Ran]
+
+
+@pytest.fixture
+def tv(monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """`tv("apply", ..., stdin=b"...")` in this process, on the fake model unless TV_MODEL is given."""
+
+    def run(*arguments: object, stdin: bytes = b"", model: str = "fake") -> Ran:
+        stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        with monkeypatch.context() as patched:
+            patched.setenv("TV_MODEL", model)
+            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+            patched.setattr(sys, "stdout", stdout)
+            patched.setattr(sys, "stderr", stderr)
+            try:
+                code = main([str(argument) for argument in arguments])
+            finally:
+                out.quiet = out.verbose = False
+        raw = stdout.buffer.getvalue()  # type: ignore[attr-defined]
+        return Ran(code, raw.decode("utf-8", "replace"), stderr.buffer.getvalue().decode(), raw)  # type: ignore[attr-defined]
+
+    return run
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def pairs_file(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.txt"
+    path.write_text("".join(f"{x}\t{y}\n" for x, y in PAIRS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Pillow.new("RGB", (8, 6), (200, 30, 60)).save(path)
+    return path
+
+
+@pytest.fixture
+def vector() -> TaskVector:
+    """A vector of the fake engine's shape, with full provenance."""
+    rows = np.arange(6 * 16, dtype=np.float32).reshape(6, 16) / 50
+    origin = Provenance(model=FakeEngine().model, source="text examples", delimiter=":", prompts=5, shots=5, seed=1)
+    return TaskVector(rows, origin)
+
+
+@pytest.fixture(autouse=True)
+def _no_home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fast tests need no home directory: they get one that does not exist."""
+    if request.node.get_closest_marker("model") is None:
+        monkeypatch.setenv("HOME", str(tmp_path / "no-such-home"))

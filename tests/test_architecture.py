@@ -1,0 +1,114 @@
+"""The shape of the code: what may import what, who may print, and how fast help is."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tvcli
+from tvcli.cli import app, main
+from tvcli.errors import TvError
+
+PACKAGE = Path(tvcli.__file__).parent
+MODULES = {
+    path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", "."): path
+    for path in PACKAGE.rglob("*.py")
+}
+
+# from the bottom to the top: a module may import only from the layers below its own, or its own
+LAYERS = [
+    ("tvcli.errors",),
+    ("tvcli.files", "tvcli.data", "tvcli.output"),
+    ("tvcli.images", "tvcli.vector", "tvcli.catalog"),
+    ("tvcli.prompts",),
+    ("tvcli.pairs",),
+    ("tvcli.engine",),
+    ("tvcli.loading",),
+    ("tvcli.experiments",),
+    ("tvcli.cli", "tvcli.__main__", "tvcli.__init__"),
+]
+
+
+def layer_of(module: str) -> int:
+    for number, names in enumerate(LAYERS):
+        if any(module == name or module.startswith(name + ".") for name in names):
+            return number
+    raise AssertionError(f"{module} has no place in the layers")
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"tvcli.__init__"}))
+def test_imports_go_one_way(module: str) -> None:
+    own = layer_of(module.removesuffix(".__init__"))
+    for imported in imports(MODULES[module]):
+        if imported in MODULES or f"{imported}.__init__" in MODULES:
+            assert layer_of(imported) <= own, f"{module} imports {imported}, which stands above it"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_engine_knows_llama_cpp(module: str) -> None:
+    names = {name.split(".")[0] for name in imports(MODULES[module])}
+    if not module.startswith("tvcli.engine."):
+        assert not names & {"ctypes", "llama_cpp"}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_output_writes_to_the_terminal(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+    printing = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print"
+    ]
+    assert not printing
+    if module not in {"tvcli.output", "tvcli.engine.runtime"}:  # llama.cpp's own log, with TV_DEBUG=1
+        text = MODULES[module].read_text("utf-8")
+        assert "sys.stdout" not in text
+        assert "sys.stderr" not in text
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    code = "import sys; from tvcli.cli import main; main(sys.argv[1:]); sys.stderr.write(' '.join(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return set(ran.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["apply", "--help"], ["extract", "--help"], ["--version"]])
+def test_help_loads_neither_numpy_nor_llama_cpp(arguments: list[str]) -> None:
+    assert not loaded_by(*arguments) & {"numpy", "llama_cpp", "PIL", "huggingface_hub", "gguf"}
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in app.registered_commands:
+        assert main([str(command.name), "--help"]) == 0
+        text = capsys.readouterr().out
+        assert "Example: tv " in text, command.name
+
+
+def subclasses(kind: type) -> set[type]:
+    return {kind} | {deeper for child in kind.__subclasses__() for deeper in subclasses(child)}
+
+
+def test_every_error_has_its_exit_code_in_the_tree_of_the_docstring() -> None:
+    import tvcli.errors
+
+    for kind in subclasses(TvError):
+        line = next(li for li in str(tvcli.errors.__doc__).splitlines() if kind.__name__ in li)
+        assert line.split()[line.split().index(kind.__name__) + 1] == str(kind.exit_code)
+
+
+def test_the_public_names_exist_and_are_all() -> None:
+    for name in tvcli.__all__:
+        assert getattr(tvcli, name) is not None
+    assert dir(tvcli) == tvcli.__all__
+    with pytest.raises(AttributeError):
+        _ = tvcli.no_such_name

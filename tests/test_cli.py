@@ -1,0 +1,337 @@
+"""The commands as a shell sees them: data on stdout, words on stderr, exit codes. On the fake engine."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PAIRS, Runner
+from PIL import Image as Pillow
+
+from tvcli.cli import spread
+from tvcli.engine.fake import FakeEngine
+from tvcli.prompts import Example, sample_in_context
+from tvcli.vector import TaskVector, load, save, to_bytes
+
+
+@pytest.fixture
+def made(tv: Runner, pairs_file: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "v.npy"
+    assert tv("extract", "--examples", pairs_file, "-o", path).code == 0
+    return path
+
+
+# -- extract ----------------------------------------------------------------------------------------------
+
+
+def test_extract_writes_the_mean_residual_and_its_provenance(made: Path) -> None:
+    engine = FakeEngine()
+    prompts = sample_in_context([Example(x, y) for x, y in PAIRS], shots=5, prompts=None, seed=1)
+    vector = load(made)
+    assert np.allclose(vector.rows, engine.read(prompts).mean(0), atol=1e-6)
+    origin = vector.provenance
+    assert origin.model == engine.model
+    assert (origin.source, origin.prompts, origin.shots, origin.seed) == ("text examples", 5, 5, 1)
+    assert (origin.delimiter, origin.layer) == (":", None)
+
+
+def test_extract_says_what_was_read_where(tv: Runner, pairs_file: Path, tmp_path: Path) -> None:
+    ran = tv("extract", "-e", pairs_file, "-o", tmp_path / "v.npy")
+    assert ran.out == ""
+    assert "read 5 prompts of 5 examples (text examples) in fake (fake, 6 layers × 16), layers 0 to 5" in ran.err
+    assert "at the delimiter ':'" in ran.err
+    assert tv("extract", "-q", "-e", pairs_file, "-o", tmp_path / "v.npy").err == ""
+
+
+def test_extract_reads_and_writes_pipes(tv: Runner, pairs_file: Path, made: Path) -> None:
+    ran = tv("extract", "-e", "-", "-o", "-", stdin=pairs_file.read_bytes())
+    assert ran.raw == made.read_bytes()
+
+
+def test_extract_is_reproducible_and_the_seed_matters(tv: Runner, pairs_file: Path) -> None:
+    def extract(*more: object) -> bytes:
+        return tv("extract", "-e", pairs_file, "-o", "-", "--shots", 3, "--prompts", 4, *more).raw
+
+    assert extract("--seed", 7) == extract("--seed", 7)
+    assert extract("--seed", 7) != extract("--seed", 8)
+
+
+def test_few_pairs_work_and_say_how_many_shots_were_used(tv: Runner, tmp_path: Path) -> None:
+    ran = tv("extract", "-e", "-", "-o", tmp_path / "v.npy", stdin=b"a\tb\nc\td\n")
+    assert ran.code == 0
+    assert "only 2 examples: 2 shots a prompt instead of 5" in ran.err
+    assert load(tmp_path / "v.npy").provenance.shots == 2
+
+
+def test_extract_from_an_instruction(tv: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "v.npy"
+    assert tv("extract", "--instruction", "The capital city of the country:", "-o", path).code == 0
+    origin = load(path).provenance
+    assert (origin.source, origin.prompts) == ("instruction", 1)
+    assert origin.instruction == "The capital city of the country:"
+
+
+def test_both_sources_are_kept_apart(tv: Runner, pairs_file: Path, made: Path, tmp_path: Path) -> None:
+    assert tv("extract", "-e", pairs_file, "--instruction", "Name it", "-o", tmp_path / "two.npy").code == 0
+    assert (tmp_path / "two.examples.npy").read_bytes() == made.read_bytes()
+    assert load(tmp_path / "two.instruction.npy").provenance.source == "instruction"
+    assert not (tmp_path / "two.npy").exists()
+
+
+def test_image_examples_are_another_source(tv: Runner, picture: Path, tmp_path: Path) -> None:
+    pairs = f"@{picture}\tred\nblood\tred\n".encode()
+    assert tv("extract", "-e", "-", "-o", tmp_path / "v.npy", stdin=pairs).code == 0
+    assert load(tmp_path / "v.npy").provenance.source == "mixed examples"
+
+
+def test_the_layer_can_be_selected_on_the_examples(tv: Runner, pairs_file: Path, tmp_path: Path) -> None:
+    ran = tv("extract", "-e", pairs_file, "--select-layer", "-o", tmp_path / "v.npy")
+    origin = load(tmp_path / "v.npy").provenance
+    assert origin.layer is not None
+    assert origin.layer_selection == "best on its own examples"
+    assert f"layer {origin.layer} answers {origin.accuracy:.0%}" in ran.err
+
+
+# -- apply and prompt -------------------------------------------------------------------------------------
+
+
+def test_one_query_prints_only_the_answer(tv: Runner, made: Path, picture: Path) -> None:
+    ran = tv("apply", made, "--image", picture)
+    assert ran.code == 0
+    assert ran.out.count("\n") == 1
+    assert "\t" not in ran.out
+    assert "patching layer 3 (half the depth" in ran.err
+
+
+def test_several_queries_print_name_and_answer_in_order(tv: Runner, made: Path, picture: Path) -> None:
+    ran = tv("apply", made, "--image", picture, "--text", "Chile", "--text", "Cuba", "--layer", 2)
+    names = [line.split("\t")[0] for line in ran.out.splitlines()]
+    assert names == [str(picture), "Chile", "Cuba"]
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(tv: Runner, made: Path) -> None:
+    alone = tv("apply", made, "-t", "Cuba").out.strip()
+    assert tv("apply", made, "-t", "Chile", "-t", "Cuba").out.splitlines()[1] == f"Cuba\t{alone}"
+
+
+def test_layer_all_prints_one_answer_a_layer(tv: Runner, made: Path) -> None:
+    rows = [line.split("\t") for line in tv("apply", made, "-t", "Cuba", "--layer", "all").out.splitlines()]
+    assert [row[0] for row in rows] == ["0", "1", "2", "3", "4", "5"]
+    for layer, answer in rows:
+        assert tv("apply", made, "-t", "Cuba", "--layer", layer).out.strip() == answer.strip()
+
+
+def test_layer_zero_is_a_layer(tv: Runner, made: Path, vector: TaskVector, tmp_path: Path) -> None:
+    record = json.loads(tv("apply", made, "-t", "Cuba", "--layer", "0", "--json").out)
+    assert record["layer"] == 0
+    save(vector.with_layer(0, "by hand"), tmp_path / "zero.npy")
+    ran = tv("apply", tmp_path / "zero.npy", "-t", "Cuba", "--json")
+    assert json.loads(ran.out)["layer"] == 0
+    assert "patching layer 0 (by hand)" in ran.err
+
+
+def test_json_is_one_object_a_line(tv: Runner, made: Path, picture: Path) -> None:
+    records = [json.loads(line) for line in tv("apply", made, "-i", picture, "-t", "Perú", "--json").out.splitlines()]
+    assert [(r["input"], r["kind"]) for r in records] == [(str(picture), "image"), ("Perú", "text")]
+    assert all(isinstance(r["margin"], float) and r["tokens"] for r in records)
+
+
+def test_verbose_names_token_layer_and_provenance(tv: Runner, made: Path) -> None:
+    ran = tv("apply", made, "-t", "Cuba", "-v")
+    assert "Cuba: overwriting layer 3 at the delimiter" in ran.err
+    assert "|[:] (token " in ran.err
+    assert "vector: text examples, 5 prompts, read in fake" in ran.err
+    assert ran.out == tv("apply", made, "-t", "Cuba").out
+
+
+def test_a_patched_answer_differs_from_the_unpatched_one(tv: Runner, vector: TaskVector, tmp_path: Path) -> None:
+    save(TaskVector(vector.rows * 50), tmp_path / "strong.npy")
+    layers = tv("apply", tmp_path / "strong.npy", "-t", "Cuba", "--layer", "all").out.splitlines()
+    assert tv("prompt", "-t", "Cuba").out.strip() not in {line.split("\t")[1] for line in layers}
+
+
+def test_a_vector_comes_through_a_pipe(tv: Runner, made: Path) -> None:
+    assert tv("apply", "-", "-t", "Cuba", stdin=made.read_bytes()).out == tv("apply", made, "-t", "Cuba").out
+
+
+def test_an_image_comes_through_a_pipe(tv: Runner, made: Path, picture: Path) -> None:
+    assert tv("apply", made, "-i", "-", stdin=picture.read_bytes()).out == tv("apply", made, "-i", picture).out
+
+
+def test_queries_come_from_a_pipe(tv: Runner, made: Path) -> None:
+    ran = tv("apply", made, "--queries", "-", stdin=b"Chile\nCuba\n")
+    assert [line.split("\t")[0] for line in ran.out.splitlines()] == ["Chile", "Cuba"]
+
+
+def test_a_folder_is_all_its_images(tv: Runner, made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "flags"
+    folder.mkdir()
+    for name in ("b.png", "a.jpg", "notes.txt"):
+        (folder / name).write_bytes(b"")
+        if name != "notes.txt":
+            Pillow.new("RGB", (4, 4)).save(folder / name)
+    ran = tv("apply", made, "-i", folder)
+    assert [line.split("\t")[0] for line in ran.out.splitlines()] == [str(folder / "a.jpg"), str(folder / "b.png")]
+
+
+def test_one_option_takes_what_the_shell_expands() -> None:
+    spreaded = ["apply", "v.npy", "--image", "a.png", "--image", "b.png", "-q"]
+    assert spread(["apply", "v.npy", "--image", "a.png", "b.png", "-q"]) == spreaded
+    assert spread(["apply", "v.npy", "-i", "a.png", "b.png"]) == ["apply", "v.npy", "-i", "a.png", "-i", "b.png"]
+    assert spread(["apply", "-", "--image", "-", "--layer", "3"]) == ["apply", "-", "--image", "-", "--layer", "3"]
+    assert spread(["apply", "--image", "a", "--", "b"]) == ["apply", "--image", "a", "--", "b"]
+
+
+def test_a_broken_image_among_others_is_named_skipped_and_counted(tv: Runner, made: Path, picture: Path) -> None:
+    ran = tv("apply", made, "-i", picture, "none.png", picture)
+    assert ran.code == 3
+    assert len(ran.out.splitlines()) == 2
+    assert "none.png cannot be read: no such file" in ran.err
+    assert "1 of the queries could not be read" in ran.err
+
+
+def test_prompt_puts_examples_and_system_before_the_query(tv: Runner, pairs_file: Path) -> None:
+    plain = tv("prompt", "-t", "Cuba", "--json")
+    shown = tv("prompt", "-t", "Cuba", "-e", pairs_file, "--json", "-v")
+    told = tv("prompt", "-t", "Cuba", "--system", "Be brief.", "--json")
+    assert "no patch" in shown.err
+    assert len({json.loads(ran.out)["margin"] for ran in (plain, shown, told)}) == 3
+
+
+def test_odd_answers_and_names_cannot_drive_a_terminal(tv: Runner, made: Path) -> None:
+    ran = tv("apply", made, "-t", "\x1b[31mred\n\tx", "-t", "y")
+    assert "\x1b" not in ran.out
+    assert ran.out.startswith("\\x1b[31mred\\n\\tx\t")
+    assert "\x1b" not in tv("apply", made, "-i", "\x1b[31m.png").err
+
+
+# -- show -------------------------------------------------------------------------------------------------
+
+
+def test_show_tells_what_is_in_a_file(tv: Runner, made: Path) -> None:
+    ran = tv("show", made)
+    for words in ("6 layers × 16, float32", "fake (fake,", "text examples", "5 of 5 examples, seed 1", "none selected"):
+        assert words in ran.out
+    record = json.loads(tv("show", made, "--json").out)
+    assert (record["layers"], record["width"], record["source"]) == (6, 16, "text examples")
+    assert len(record["norms"]) == 6
+
+
+def test_show_says_when_provenance_is_unknown(tv: Runner, tmp_path: Path) -> None:
+    np.save(tmp_path / "bare.npy", np.ones((6, 16), np.float32))
+    ran = tv("show", tmp_path / "bare.npy")
+    assert "not recorded" in ran.out
+    assert "it is not recorded which model" in ran.err
+
+
+# -- bad input --------------------------------------------------------------------------------------------
+
+
+def bare(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+BAD = [
+    (["extract", "-o", "v.npy"], b"", 2, "nothing to read a task from"),
+    (["extract", "-e", "-"], b"a\tb\n", 2, "Missing option"),
+    (["extract", "-e", "none.txt", "-o", "v.npy"], b"", 3, "none.txt cannot be read: no such file"),
+    (["extract", "-e", "-", "-o", "v.npy"], b"a\tb\n", 2, "at least 2 examples"),
+    (["extract", "-e", "-", "-o", "v.npy"], b"a\tb\nc\n", 2, "standard input, line 2: no tab"),
+    (["extract", "-e", "-", "-o", "v.npy"], b"@none.png\tb\nc\td", 3, "line 1: image none.png cannot be read"),
+    (["extract", "-e", "-", "-o", "no/such/v.npy"], b"a\tb\nc\td", 2, "the folder of no/such/v.npy does not exist"),
+    (["extract", "-e", "-", "-o", "v.npy", "--shots", "1"], b"a\tb\nc\td", 2, "--shots"),
+    (["extract", "-e", "-", "-o", "v.npy", "--prompts", "0"], b"a\tb\nc\td", 2, "--prompts"),
+    (["extract", "--instruction", " : ", "-o", "v.npy"], b"", 2, "the instruction is empty"),
+    (["extract", "--instruction", "x", "--select-layer", "-o", "v.npy"], b"", 2, "--select-layer needs --examples"),
+    (["extract", "--instruction", "x", "-e", "-", "-o", "-"], b"a\tb\nc\td", 2, "cannot both go to stdout"),
+    (["extract", "-e", "-", "-o", "v.npy", "-m", "nope"], b"a\tb\nc\td", 3, "there is no model 'nope'"),
+    (["extract", "-e", "-", "-o", "v.npy", "-m", "none.gguf"], b"a\tb\nc\td", 3, "none.gguf cannot be read"),
+    (["apply", "-"], bare(np.ones((6, 16), np.float32)), 2, "nothing to ask"),
+    (["apply", "-", "-t", " "], bare(np.ones((6, 16), np.float32)), 2, "--text is empty"),
+    (["apply", "-", "-t", "x"], bare(np.ones((6, 17), np.float32)), 4, "6 layers × 17, the model fake 6 × 16"),
+    (["apply", "-", "-t", "x"], bare(np.ones((6, 16))), 4, "float32, not float64"),
+    (["apply", "-", "-t", "x"], bare(np.full((6, 16), np.nan, np.float32)), 4, "NaN"),
+    (["apply", "-", "-t", "x"], b"", 4, "not a NumPy array"),
+    (["apply", "none.npy", "-t", "x"], b"", 3, "vector none.npy cannot be read"),
+    (["apply", "-", "-i", "-"], b"", 2, "only one of the inputs"),
+    (["apply", "-", "-t", "x", "-l", "6"], bare(np.ones((6, 16), np.float32)), 2, "--layer 6 is outside 0 to 5"),
+    (["apply", "-", "-t", "x", "-l", "-1"], bare(np.ones((6, 16), np.float32)), 2, "--layer -1 is outside 0 to 5"),
+    (["apply", "-", "-t", "x", "-l", "x"], bare(np.ones((6, 16), np.float32)), 2, "--layer must be a number or 'all'"),
+    (["apply", "-", "-t", "x", "-n", "0"], bare(np.ones((6, 16), np.float32)), 2, "--max-tokens"),
+    (["apply", "-", "-i", "none.png"], bare(np.ones((6, 16), np.float32)), 3, "none.png cannot be read"),
+    (["apply", "-", "--queries", "none"], bare(np.ones((6, 16), np.float32)), 3, "none cannot be read"),
+    (["apply", "-", "-t", "word " * 5000], bare(np.ones((6, 16), np.float32)), 2, "does not fit the context"),
+    (["prompt"], b"", 2, "nothing to ask"),
+    (["prompt", "-t", "x", "-e", "-"], b"\n", 2, "holds no examples"),
+    (["show", "none.npy"], b"", 3, "cannot be read"),
+    (["show", "-"], b"x", 4, "standard input: the vector is not a NumPy array"),
+    (["nope"], b"", 2, "No such command"),
+    (["apply", "--nope"], b"", 2, "No such option"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "stdin", "code", "words"), BAD, ids=lambda value: str(value)[:60])
+def test_bad_input_is_one_sentence_and_an_exit_code(
+    tv: Runner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    stdin: bytes,
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = tv(*arguments, stdin=stdin)
+    assert ran.code == code
+    assert words in ran.err
+    assert ran.out == ""
+    assert [line for line in ran.err.splitlines() if line.startswith("tv: ")] == [ran.err.splitlines()[-1]]
+    assert "Traceback" not in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_output_loses_nothing(tv: Runner, pairs_file: Path, tmp_path: Path, vector: TaskVector) -> None:
+    target = tmp_path / "folder.npy"
+    target.mkdir()
+    ran = tv("extract", "-e", pairs_file, "-o", target)
+    assert ran.code == 3
+    assert "cannot be written" in ran.err
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_a_full_disk_is_reported_and_leaves_the_old_file(tv: Runner, pairs_file: Path, made: Path) -> None:
+    resource = pytest.importorskip("resource")
+    old = made.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        ran = tv("extract", "-e", pairs_file, "-o", made, "--seed", 9)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert ran.code == 3
+    assert "cannot be written: file too large" in ran.err
+    assert made.read_bytes() == old
+    assert not [p for p in made.parent.iterdir() if p.name.startswith(".")]
+
+
+def test_a_vector_from_another_model_of_the_same_shape_is_used_and_said(tv: Runner, vector: TaskVector) -> None:
+    from dataclasses import replace
+
+    other = replace(vector.provenance, model=replace(FakeEngine().model, name="other", digest="x"))
+    ran = tv("apply", "-", "-t", "x", stdin=to_bytes(TaskVector(vector.rows, other)))
+    assert ran.code == 0
+    assert "the vector was read in other" in ran.err
+
+
+def test_a_vector_read_at_another_token_is_warned_of(tv: Runner, vector: TaskVector) -> None:
+    from dataclasses import replace
+
+    other = TaskVector(vector.rows, replace(vector.provenance, delimiter="?"))
+    assert "read at the token '?', the query ends in ':'" in tv("apply", "-", "-t", "x", stdin=to_bytes(other)).err

@@ -1,0 +1,89 @@
+"""The paper's template, and which examples stand where."""
+
+import pytest
+
+from tvcli.errors import UsageError
+from tvcli.images import load_image
+from tvcli.prompts import Example, few_shot, in_context, instruction, prompt_of, query, sample_in_context
+
+EXAMPLES = [Example(x, y) for x, y in ["aA", "bB", "cC", "dD"]]
+
+
+def test_a_query_is_the_papers_template() -> None:
+    assert query("Greece").parts == ("Q:Greece\nA:",)
+
+
+def test_braces_in_a_query_are_text() -> None:
+    assert query("{x}{y}").parts == ("Q:{x}{y}\nA:",)
+
+
+def test_examples_come_answered_and_the_last_one_open() -> None:
+    assert in_context(EXAMPLES[:3]).parts == ("Q:a\nA:A\n\nQ:b\nA:B\n\nQ:c\nA:",)
+
+
+def test_an_image_takes_the_inputs_place(picture) -> None:
+    image = load_image(picture)
+    assert query(image).parts == ("Q:", image, "\nA:")
+    assert in_context([Example(image, "red"), EXAMPLES[0]]).parts == ("Q:", image, "\nA:red\n\nQ:a\nA:")
+
+
+@pytest.mark.parametrize("text", ["The capital city of the country:", "The capital city of the country", " x : "])
+def test_an_instruction_ends_in_one_colon(text: str) -> None:
+    [prompt] = instruction(text).parts
+    assert str(prompt).endswith(":")
+    assert not str(prompt)[:-1].rstrip().endswith(":")
+
+
+@pytest.mark.parametrize("text", ["", "  ", ":", " : "])
+def test_an_empty_instruction_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        instruction(text)
+
+
+def test_a_prompt_must_end_in_text(picture) -> None:
+    for parts in [(), ("Q:", load_image(picture)), ("  ",)]:
+        with pytest.raises(UsageError, match="delimiter"):
+            prompt_of(*parts)
+
+
+def last_inputs(prompts) -> list[str]:
+    return [prompt.parts[0].split("Q:")[-1][0] for prompt in prompts]
+
+
+def test_every_example_takes_one_turn_as_the_last() -> None:
+    prompts = sample_in_context(EXAMPLES, shots=3, prompts=None, seed=1)
+    assert last_inputs(prompts) == ["a", "b", "c", "d"]
+    assert all(prompt.parts[0].count("Q:") == 3 for prompt in prompts)
+
+
+def test_no_prompt_holds_an_example_twice() -> None:
+    for prompt in sample_in_context(EXAMPLES, shots=4, prompts=20, seed=3):
+        inputs = [block[0] for block in prompt.parts[0].split("Q:")[1:]]
+        assert sorted(inputs) == ["a", "b", "c", "d"]
+
+
+def test_turns_go_round_when_more_prompts_than_examples_are_wanted() -> None:
+    prompts = sample_in_context(EXAMPLES, shots=2, prompts=10, seed=1)
+    turns = last_inputs(prompts)
+    assert len(turns) == 10
+    assert sorted(turns[:4]) == ["a", "b", "c", "d"]
+    assert turns[:4] == turns[4:8]
+
+
+def test_the_seed_decides() -> None:
+    def sample(seed):
+        return sample_in_context(EXAMPLES, shots=3, prompts=6, seed=seed)
+
+    assert sample(1) == sample(1)
+    assert sample(1) != sample(2)
+
+
+def test_a_few_shot_prompt_never_shows_the_querys_own_answer() -> None:
+    for seed in range(10):
+        text = str(few_shot("a", EXAMPLES, shots=9, seed=seed).parts[0])
+        assert "Q:a\nA:A" not in text
+        assert text.count("Q:") == 4
+
+
+def test_a_system_text_stands_first() -> None:
+    assert few_shot("a", [], shots=5, seed=1, system="Be brief.").parts == ("Be brief.\n\nQ:a\nA:",)

@@ -1,0 +1,57 @@
+"""The README's commands run as they are written, and its Python too."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def run(command: list[str], folder: Path) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("readme")
+    (path / "tests").symlink_to(ROOT / "tests")
+    (path / "tasks").symlink_to(ROOT / "tasks")
+    return path
+
+
+@pytest.mark.model
+def test_the_set_up_command_ends_with_the_flag_answered(folder: Path) -> None:
+    [block] = blocks("sh setup")
+    install, *steps = block.split(" && ")
+    assert install.startswith("pip install")
+    assert run(["bash", "-euc", " && ".join(steps)], folder).strip() == "Paris"
+
+
+@pytest.mark.model
+def test_the_tour_runs(folder: Path) -> None:
+    for block in blocks("sh"):
+        assert run(["bash", "-euo", "pipefail", "-c", block], folder)
+
+
+@pytest.mark.model
+def test_the_python_example_runs(folder: Path) -> None:
+    [block] = blocks("python")
+    assert run([sys.executable, "-c", block], folder).startswith("Paris")
+
+
+def test_every_exit_code_is_in_the_readme() -> None:
+    for code in (0, 1, 2, 3, 4, 130):
+        assert re.search(rf"^\| {code} \|", README, re.MULTILINE)

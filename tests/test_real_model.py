@@ -1,0 +1,253 @@
+"""What the fake cannot prove: llama.cpp does what tv says it does. Gemma 3 270M with picto's tower, SmolLM2."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from tvcli.catalog import resolve
+from tvcli.engine.llama import LlamaEngine
+from tvcli.engine.protocol import Decoding, Patch
+from tvcli.errors import UnavailableError, UsageError
+from tvcli.experiments.extract import from_examples
+from tvcli.images import Image, load_image
+from tvcli.pairs import read_examples
+from tvcli.prompts import in_context, instruction, prompt_of, query
+from tvcli.vector import TaskVector, save
+
+pytestmark = pytest.mark.model
+CAPITALS = Path(__file__).parent / "data" / "capitals.txt"
+FLAGS = Path(__file__).parent / "data" / "flags"
+NEAR_TIE = 0.5  # logits: below it, kernels of differently shaped batches may disagree on the top token
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LlamaEngine]:
+    files = resolve("picto")
+    with LlamaEngine(files.text, files.vision) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def capital(engine: LlamaEngine) -> TaskVector:
+    return from_examples(engine, read_examples(str(CAPITALS)), prompts=10)
+
+
+def flag(name: str) -> Image:
+    return load_image(FLAGS / f"{name}.png")
+
+
+def test_a_capital_comes_out_of_a_flag(engine: LlamaEngine, capital: TaskVector) -> None:
+    """The paper's effect: a vector from words alone makes pictures answer."""
+    prompts = [query(flag(name)) for name in ("fr", "it", "jp", "eg")]
+    answers = [row[0].text.strip() for row in engine.answer(prompts, [Patch.of(capital, 10)], Decoding(2))]
+    plain = [row[0].text.strip() for row in engine.answer(prompts, [None], Decoding(2))]
+    expected = ["Paris", "Rome", "Tokyo", "Cairo"]
+    assert sum(a.startswith(e) for a, e in zip(answers, expected, strict=True)) >= 3
+    assert not any(p.startswith(e) for p, e in zip(plain, expected, strict=True))
+
+
+def test_picture_and_text_queries_end_in_the_same_delimiter(engine: LlamaEngine) -> None:
+    image = flag("fr")
+    prompts = [query("France"), query(image), in_context(read_examples(str(CAPITALS))[:5]), instruction("The capital")]
+    prompts.append(query(image).after(["Q:", flag("it"), "\nA:Rome\n\n"]))
+    assert len({engine.tail(prompt, 1)[-1].id for prompt in prompts}) == 1
+    assert [token.text for token in engine.tail(query(image), 3)] == ["\n", "A", ":"]
+
+
+@pytest.mark.parametrize("x", ["text", "image"])
+def test_llama_cpps_own_adapter_agrees_with_the_patch(engine: LlamaEngine, capital: TaskVector, x: str) -> None:
+    prompt = query("Egypt" if x == "text" else flag("eg"))
+    [plain] = engine.logits([prompt])[0]
+    for layer in (1, 9, 17):
+        patch = Patch.of(capital, layer)
+        [patched] = engine.logits([prompt], [patch])[0]
+        assert np.abs(engine.logits_by_adapter(prompt, patch) - patched).max() < 1e-3
+        assert np.abs(plain - patched).max() > 0.1
+    with pytest.raises(UsageError, match="start at layer 1"):
+        engine.logits_by_adapter(prompt, Patch.of(capital, 0))
+    assert np.array_equal(engine.logits([prompt])[0, 0], plain)  # the adapter is gone again
+
+
+@pytest.mark.parametrize("x", ["Egypt", "Norway", "eg", "jp"])
+def test_a_sweep_gives_the_tokens_of_single_runs_except_near_ties(
+    engine: LlamaEngine, capital: TaskVector, x: str
+) -> None:
+    prompt = query(flag(x) if len(x) == 2 else x)
+    patches = [Patch.of(capital, layer) for layer in range(engine.model.n_layer)]
+    [sweep] = engine.answer([prompt], patches)
+    single = [engine.answer([prompt], [patch])[0][0] for patch in patches]
+    for one, other in zip(sweep, single, strict=True):
+        assert one.first == other.first or min(one.margin, other.margin) < NEAR_TIE
+    assert engine.answer([prompt], patches) == [sweep]
+
+
+def test_neighbours_in_a_batch_of_the_same_shape_change_no_bit(engine: LlamaEngine, capital: TaskVector) -> None:
+    patches = [None, Patch.of(capital, 9)]
+    among = engine.logits([query("Egypt"), query("Norway"), query("Chile")], patches)
+    others = engine.logits([query("Egypt"), query("France"), query("Japan")], patches)
+    assert np.array_equal(among[0], others[0])
+
+
+def test_control_tokens_in_text_stay_text(engine: LlamaEngine) -> None:
+    odd = "<__media__> <image> <start_of_image> <end_of_turn> <bos>"
+    text = [token.text for token in engine.tail(query(odd), 40)]
+    assert not {"<start_of_image>", "<end_of_turn>", "<image>"} & set(text)
+    with_image = prompt_of(f"Q:{odd}", flag("fr"), f"{odd}\nA:")
+    assert engine.answer([with_image], decoding=Decoding(4))[0][0].tokens
+    assert engine.tail(with_image, 60)[-1].text == ":"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (3000, 20), (37, 53)])
+def test_odd_sizes_of_pictures_are_answered(engine: LlamaEngine, size: tuple[int, int]) -> None:
+    image = Image(np.asarray(Pillow.new("RGB", size, "red")), "odd")
+    assert engine.answer([query(image)])[0][0].tokens
+
+
+def test_a_picture_without_a_short_side_is_refused(engine: LlamaEngine) -> None:
+    with pytest.raises(UnavailableError, match="too narrow"):
+        engine.answer([query(Image(np.zeros((1, 2000, 3), np.uint8), "thin.png"))])
+
+
+def test_image_examples_give_a_vector_too(engine: LlamaEngine) -> None:
+    lines = [line.split("\t") for line in (FLAGS / "flags.txt").read_text().splitlines()]
+    examples = [e for e in read_examples(str(FLAGS / "flags.txt")) if e.is_image]
+    assert len(examples) == len(lines)
+    vector = from_examples(engine, examples)
+    assert vector.provenance.source == "image examples"
+    assert vector.rows.shape == (18, 640)
+
+
+# -- whole processes --------------------------------------------------------------------------------------
+
+
+def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "tvcli", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def vector_file(capital: TaskVector, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("vector") / "capital.npy"
+    save(capital, path)
+    return path
+
+
+def mixed_runs(vector: Path) -> list[list[object]]:
+    """20 commands: patched and not, images and text, one layer and all."""
+    runs: list[list[object]] = []
+    for name, country in [("fr", "France"), ("it", "Italy"), ("jp", "Japan"), ("eg", "Egypt"), ("br", "Brazil")]:
+        runs += [
+            ["apply", vector, "-i", FLAGS / f"{name}.png", "-n", 6],
+            ["prompt", "-t", country, "-n", 6],
+            ["apply", vector, "-t", country, "--layer", "all", "-n", 3],
+            ["prompt", "-i", FLAGS / f"{name}.png", "-e", CAPITALS, "-n", 6],
+        ]
+    return runs
+
+
+def test_twenty_mixed_runs_answer_as_twenty_fresh_processes_do(
+    vector_file: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """One engine for all runs in this process, a new process for each of the others: byte-identical answers."""
+    from contextlib import contextmanager
+
+    import tvcli.loading
+    from tvcli.cli import main
+
+    with tvcli.loading.open_model("picto") as loaded:
+        monkeypatch.setattr(tvcli.loading, "open_model", contextmanager(lambda *_: iter([loaded])))
+        together = []
+        for arguments in mixed_runs(vector_file):
+            assert main([*map(str, arguments), "--json"]) == 0
+            together.append(capsysbinary.readouterr().out)
+    for arguments, answer in zip(mixed_runs(vector_file), together, strict=True):
+        assert run(*arguments, "--json").stdout == answer
+
+
+def broken_models(folder: Path) -> dict[str, tuple[list[object], str]]:
+    """Arguments for every way in which model files can be wrong, and words of the sentence."""
+    text, vision = resolve("picto").text, resolve("picto").vision
+    assert vision is not None
+    smollm = resolve("smollm2-135m").text
+    data = text.read_bytes()
+    made = {"empty": b"", "noise": b"not a model", "header": data[:10], "vocabulary": data[:5_000], "cut": data[:-999]}
+    paths = {name: folder / f"{name}.gguf" for name in made}
+    for name, content in made.items():
+        paths[name].write_bytes(content)
+    (folder / "half.gguf").write_bytes(vision.read_bytes()[:100_000])
+    as_model = {
+        "empty": "empty (0 bytes)",
+        "noise": "not a GGUF file",
+        "header": "truncated in its header",
+        "vocabulary": "cannot be loaded",
+        "cut": "cannot be loaded",
+    }
+    cases: dict[str, tuple[list[object], str]] = {n: (["-m", paths[n]], words) for n, words in as_model.items()}
+    cases |= {
+        "missing": (["-m", folder / "none.gguf"], "no such file"),
+        "a folder": (["-m", folder], "cannot be read"),
+        "mmproj as model": (["-m", vision], "cannot be loaded"),
+        "model as mmproj": (["-m", text, "--mmproj", text], "cannot be used with this model: "),
+        "mmproj of another model": (
+            ["-m", smollm, "--mmproj", vision],
+            "mismatch between text model (n_embd = 576) and mmproj (n_embd = 640)",
+        ),
+        "truncated mmproj": (["-m", text, "--mmproj", folder / "half.gguf"], "cannot be used with this model"),
+        "missing mmproj": (["-m", text, "--mmproj", folder / "none.gguf"], "no such file"),
+        "empty mmproj": (["-m", text, "--mmproj", paths["empty"]], "empty (0 bytes)"),
+        "noise as mmproj": (["-m", text, "--mmproj", paths["noise"]], "not a GGUF file"),
+    }
+    return cases
+
+
+def test_broken_models_are_one_sentence_and_never_an_abort(tmp_path: Path) -> None:
+    for name, (arguments, words) in broken_models(tmp_path).items():
+        ran = run("prompt", "-t", "x", *arguments)
+        assert ran.returncode == 3, (name, ran.stderr)
+        [sentence] = ran.stderr.decode().splitlines()
+        assert "control-looking" not in sentence  # what was logged earlier explains nothing
+        assert words in sentence, (name, sentence)
+
+
+def test_an_image_without_an_mmproj_is_refused() -> None:
+    ran = run("prompt", "-i", FLAGS / "fr.png", "-m", "gemma3-270m")
+    assert ran.returncode == 2
+    assert b"has no image encoder; add --mmproj FILE" in ran.stderr
+
+
+def test_a_closed_pipe_ends_quietly(vector_file: Path) -> None:
+    arguments = [sys.executable, "-m", "tvcli", "apply", vector_file, "-i", FLAGS, "-n", "3"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        noise = process.stderr.read().decode()
+    assert process.returncode == 0
+    assert "Traceback" not in noise
+    assert "BrokenPipe" not in noise
+
+
+def test_ctrl_c_ends_at_once_with_130_and_keeps_what_was_answered(vector_file: Path) -> None:
+    arguments = [sys.executable, "-m", "tvcli", "apply", vector_file, "--queries", "-", "--json"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, **pipes) as process:  # type: ignore[call-overload]
+        process.stdin.write(b"France\nItaly\n")
+        process.stdin.flush()
+        first = json.loads(process.stdout.readline())  # answered while the pipe is still open
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        process.wait(timeout=20)
+        assert time.monotonic() - started < 10
+        noise = process.stderr.read().decode()
+    assert first["input"] == "France"
+    assert process.returncode == 130
+    assert "Traceback" not in noise

@@ -41,9 +41,8 @@ def main() -> None:
                 with LlamaEngine(path) as engine:
                     for label, prompt in PROMPTS.items():
                         cosine = compare(engine, reference, prompt)
-                        print(
-                            f"{name:13} {engine.model.quantization:7} {label:11} least {cosine.min():.6f} at layer {cosine.argmin()}"
-                        )
+                        least = f"least {cosine.min():.6f} at layer {cosine.argmin()}"
+                        print(f"{name:13} {engine.model.quantization:7} {label:11} {least}")
                         print("    ", " ".join(f"{value:.5f}" for value in cosine), flush=True)
 
 

@@ -40,7 +40,7 @@ def near(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "saved",
+    ("kind", "mode"),
     [
         ("PNG", "RGB"),
         ("PNG", "P"),
@@ -51,10 +51,10 @@ def near(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
         ("GIF", "P"),
         ("BMP", "RGB"),
         ("TIFF", "RGB"),
+        ("TIFF", "CMYK"),
     ],
 )
-def test_every_common_format_and_mode_gives_its_colours(saved: str) -> None:
-    kind, mode = saved.split()
+def test_every_common_format_and_mode_gives_its_colours(kind: str, mode: str) -> None:
     options = {"quality": 95} if kind in {"JPEG", "WEBP"} else {}
     found = pixels(encoded(halves(mode), kind, **options))
     assert found.shape == (4, 8, 3)

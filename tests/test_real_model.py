@@ -19,7 +19,7 @@ from tvcli.errors import UnavailableError, UsageError
 from tvcli.experiments.extract import from_examples
 from tvcli.images import Image, load_image
 from tvcli.pairs import read_examples
-from tvcli.prompts import in_context, instruction, prompt_of, query
+from tvcli.prompts import PAPER, in_context, instruction, prompt_of, query
 from tvcli.vector import TaskVector, save
 
 pytestmark = pytest.mark.model
@@ -57,7 +57,7 @@ def test_a_capital_comes_out_of_a_flag(engine: LlamaEngine, capital: TaskVector)
 def test_picture_and_text_queries_end_in_the_same_delimiter(engine: LlamaEngine) -> None:
     image = flag("fr")
     prompts = [query("France"), query(image), in_context(read_examples(str(CAPITALS))[:5]), instruction("The capital")]
-    prompts.append(query(image).after(["Q:", flag("it"), "\nA:Rome\n\n"]))
+    prompts.append(PAPER.render([(flag("it"), "Rome"), (image, None)]))
     assert len({engine.tail(prompt, 1)[-1].id for prompt in prompts}) == 1
     assert [token.text for token in engine.tail(query(image), 3)] == ["\n", "A", ":"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,19 +21,34 @@ class Loaded:
     layer: int | None
 
 
-@contextmanager
-def open_model(model: str | None = None, mmproj: Path | None = None, settings: Settings = DEFAULTS) -> Iterator[Loaded]:
-    """Load a model by catalogue name or path, by default the demo model; closed at the end of the block.
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model by catalogue name or path, by default the demo model, and how to load it."""
 
-    Raises:
-        UnavailableError: an unknown name, files that are missing, broken, unsupported or not a pair.
-    """
-    wanted = wanted_model(model)
-    if wanted == FAKE:
-        yield Loaded(FakeEngine(), FAKE, None)
-        return
-    files = resolve(wanted, mmproj)
-    from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
+    name: str | None = None
+    mmproj: Path | None = None
+    settings: Settings = DEFAULTS
 
-    with LlamaEngine(files.text, files.vision, settings) as engine:
-        yield Loaded(engine, files.name, files.layer)
+    @contextmanager
+    def open(self) -> Iterator[Loaded]:
+        """Load it; closed at the end of the block.
+
+        Raises:
+            UnavailableError: an unknown name, files that are missing, broken, unsupported or not a pair.
+        """
+        wanted = wanted_model(self.name)
+        if wanted == FAKE:
+            yield Loaded(FakeEngine(), FAKE, None)
+            return
+        files = resolve(wanted, self.mmproj)
+        from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
+
+        with LlamaEngine(files.text, files.vision, self.settings) as engine:
+            yield Loaded(engine, files.name, files.layer)
+
+
+def open_model(
+    model: str | None = None, mmproj: str | Path | None = None, settings: Settings = DEFAULTS
+) -> AbstractContextManager[Loaded]:
+    """Load a model; see `ModelChoice.open`."""
+    return ModelChoice(model, None if mmproj is None else Path(mmproj), settings).open()

@@ -6,11 +6,13 @@ line. A reader that closes the pipe (``tv apply ... | head -1``) ends the progra
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -71,18 +73,55 @@ class Output:
         sys.stderr.write("\n".join(visible(line) for line in text.split("\n")) + "\n")
         sys.stderr.flush()
 
-    def progress(self, items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
-        """Pass `items` on, with a line of progress and time left on stderr if that is a terminal."""
-        if self.quiet or not sys.stderr.isatty():
-            yield from items
-            return
-        started = time.monotonic()
-        try:
-            for done, item in enumerate(items):
+    @contextmanager
+    def meter(self, total: int | None, what: str) -> Iterator[Callable[[int], None]]:
+        """Gives a function to report steps to; shows them and the time left, on a terminal's stderr only."""
+        started, done = time.monotonic(), 0
+        shown = sys.stderr.isatty() and not self.quiet
+
+        def advance(steps: int) -> None:
+            nonlocal done
+            done += steps
+            if shown:
                 _draw(_progress_line(what, done, total, time.monotonic() - started))
-                yield item
+
+        try:
+            yield advance
         finally:
-            _draw("")
+            if shown:
+                _draw("")
+
+    def progress(self, items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
+        """Pass `items` on, metered."""
+        with self.meter(total, what) as advance:
+            for item in items:
+                yield item
+                advance(1)
+
+    def comma_separated(self, header: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> None:
+        """CSV, quoted where it must be."""
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([header, *rows] if header else rows)
+        for line in buffer.getvalue().splitlines():
+            self._put(line)
+
+    def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table on a terminal; tab-separated lines, the header first, into a pipe."""
+        if not sys.stdout.isatty():
+            self.note(title)
+            for row in (header, *rows):
+                self.line(*row)
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        drawn = Table(title=title or None, title_justify="left")
+        for i, name in enumerate(header):
+            drawn.add_column(Text(visible(name)), justify="left" if i == 0 else "right")
+        for row in rows:
+            drawn.add_row(*(Text(visible(cell)) for cell in row))
+        Console().print(drawn)
 
 
 def _progress_line(what: str, done: int, total: int | None, elapsed: float) -> str:

@@ -1,4 +1,4 @@
-"""Examples and queries to prompts, in the paper's template.
+"""Examples and queries to prompts, in the paper's template or in a model's chat template.
 
 A prompt is a sequence of text and images. Its last token is the *delimiter*, the ``:`` of ``A:``:
 task vectors are read there and written there (paper, section 3).
@@ -9,12 +9,19 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tvcli.errors import UsageError
 from tvcli.images import Image
 
-TEMPLATE = "Q:{x}\nA:"  # paper, section 3.1; an answered example adds "{y}\n\n"
 Input = str | Image
+Turn = tuple[Input, str | None]  # an input and its answer, `None` while it is open
+
+
+class Control(str):
+    """Text of a chat template: the only text in which control tokens are parsed."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -32,38 +39,60 @@ class Example:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Text and images in order. Text is never parsed for control tokens."""
+    """Text and images in order. Text is never parsed for control tokens, `Control` is."""
 
     parts: tuple[Input, ...]
 
     def __post_init__(self) -> None:
-        if not self.parts or not isinstance(self.parts[-1], str) or not self.parts[-1].strip():
+        if not self.parts or not isinstance(self.parts[-1], str) or not self.parts[-1]:
             raise UsageError("a prompt must end in text, since its last token is the delimiter")
 
     @property
     def images(self) -> tuple[Image, ...]:
         return tuple(part for part in self.parts if isinstance(part, Image))
 
-    def after(self, prefix: Sequence[Input]) -> Prompt:
-        """The same prompt with `prefix` (answered examples, a system text) in front."""
-        return prompt_of(*prefix, *self.parts)
-
 
 def prompt_of(*parts: Input) -> Prompt:
     """A prompt of the given parts; neighbouring texts become one, so that they are tokenized as one."""
     merged: list[Input] = []
     for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+        if type(part) is str and merged and type(merged[-1]) is str:
             merged[-1] += part
-        elif not (isinstance(part, str) and not part):
+        elif isinstance(part, Image) or part:
             merged.append(part)
     return Prompt(tuple(merged))
 
 
-def query(x: Input, template: str = TEMPLATE) -> Prompt:
-    """A question without an answer: ``Q:{x}\\nA:``."""
-    before, after = template.split("{x}")
-    return prompt_of(before, x, after)
+class Format(Protocol):
+    """How inputs and answers are written down; `name` goes into a vector's provenance."""
+
+    @property
+    def name(self) -> str: ...
+
+    def render(self, turns: Sequence[Turn], system: str = "") -> Prompt:
+        """The dialogue so far, the last turn open, ending in the delimiter."""
+
+
+@dataclass(frozen=True)
+class QuestionAnswer:
+    """``Q:{x}\\nA:{y}\\n\\n`` for each example, then ``Q:{x}\\nA:`` (paper, section 3.1)."""
+
+    name: str = "Q:{x}\nA:"
+
+    def render(self, turns: Sequence[Turn], system: str = "") -> Prompt:
+        before, after = self.name.split("{x}")
+        parts: list[Input] = [f"{system}\n\n" if system else ""]
+        for x, answer in turns:
+            parts += [before, x, after, "" if answer is None else f"{answer}\n\n"]
+        return prompt_of(*parts)
+
+
+PAPER = QuestionAnswer()
+
+
+def query(x: Input, form: Format = PAPER, system: str = "") -> Prompt:
+    """A question without an answer."""
+    return form.render([(x, None)], system)
 
 
 def instruction(text: str) -> Prompt:
@@ -74,21 +103,14 @@ def instruction(text: str) -> Prompt:
     return prompt_of(text + ":")
 
 
-def answered(examples: Sequence[Example], template: str = TEMPLATE) -> list[Input]:
-    """Examples with their answers, to stand before a query: ``Q:{x}\\nA:{y}\\n\\n`` each."""
-    parts: list[Input] = []
-    for example in examples:
-        parts += [*query(example.input, template).parts, f"{example.output}\n\n"]
-    return parts
-
-
-def in_context(examples: Sequence[Example], template: str = TEMPLATE) -> Prompt:
+def in_context(examples: Sequence[Example], form: Format = PAPER) -> Prompt:
     """Examples of which the last is still unanswered: what a task vector is read from."""
-    return query(examples[-1].input, template).after(answered(examples[:-1], template))
+    *answered, last = examples
+    return form.render([*((e.input, e.output) for e in answered), (last.input, None)])
 
 
 def sample_in_context(
-    examples: Sequence[Example], *, shots: int, prompts: int | None, seed: int, template: str = TEMPLATE
+    examples: Sequence[Example], *, shots: int, prompts: int | None, seed: int, form: Format = PAPER
 ) -> list[Prompt]:
     """Prompts of `shots` examples each, the last of them unanswered.
 
@@ -104,12 +126,14 @@ def sample_in_context(
     for last in turns:
         others = [i for i in range(len(examples)) if i != last]
         chosen = rng.sample(others, min(shots - 1, len(others)))
-        sampled.append(in_context([examples[i] for i in (*chosen, last)], template))
+        sampled.append(in_context([examples[i] for i in (*chosen, last)], form))
     return sampled
 
 
-def few_shot(x: Input, examples: Sequence[Example], *, shots: int, seed: int, system: str = "") -> Prompt:
+def few_shot(
+    x: Input, examples: Sequence[Example], *, shots: int, seed: int, system: str = "", form: Format = PAPER
+) -> Prompt:
     """The query after `shots` answered examples (its own answer never among them) and a system text."""
     others = [example for example in examples if example.input != x]
     chosen = random.Random(seed).sample(others, min(shots, len(others)))
-    return query(x).after([f"{system}\n\n" if system else "", *answered(chosen)])
+    return form.render([*((e.input, e.output) for e in chosen), (x, None)], system)

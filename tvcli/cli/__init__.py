@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import typer
 
-from tvcli.cli import apply, extract, prompt, show
+from tvcli.cli import apply, combine, evaluate, extract, prompt, show, tasks
 from tvcli.errors import TvError
 from tvcli.output import out
 
-MAKE, LOOK = "Make and use vectors", "Look"
+MAKE, MEASURE, LOOK, SET_UP = "Make and use vectors", "Measure", "Look", "Set up"
 
 app = typer.Typer(
     name="tv",
@@ -25,7 +25,10 @@ app = typer.Typer(
 app.command("extract", rich_help_panel=MAKE)(extract.extract)
 app.command("apply", rich_help_panel=MAKE)(apply.apply)
 app.command("prompt", rich_help_panel=MAKE)(prompt.prompt)
+app.command("combine", rich_help_panel=MAKE)(combine.combine)
+app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate)
 app.command("show", rich_help_panel=LOOK)(show.show)
+app.add_typer(tasks.app, name="tasks", rich_help_panel=SET_UP)
 
 
 def _version(wanted: bool) -> None:

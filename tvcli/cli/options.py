@@ -35,6 +35,10 @@ Verbose = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Seed = Annotated[int, typer.Option(help="Of the random choice of examples.")]
 Modality = Annotated[Literal["text", "image"], typer.Option(help="Which to take where a JSON record has both.")]
+Tasks = Annotated[
+    list[str] | None, typer.Option("--task", "-T", help="A shipped task or a folder; by default the paper's six.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many samples of each split.")]
 Images = Annotated[
     list[str] | None, typer.Option("--image", "-i", help="Picture files, a folder of them, or - for one on stdin.")
 ]

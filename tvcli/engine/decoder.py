@@ -17,6 +17,7 @@ from tvcli.engine.plan import Limits
 from tvcli.engine.protocol import Settings
 from tvcli.engine.runtime import C
 from tvcli.errors import TvError, UnavailableError
+from tvcli.prompts import Control
 from tvcli.vector import ModelInfo
 
 DEFAULT_CONTEXT = 4096  # cells; a 30-shot prompt with images fits, and LLaVA-7B's cache stays at 2 GB
@@ -96,32 +97,39 @@ class Decoder:
 
     # -- tokens -------------------------------------------------------------------------------------------
 
-    def tokenize(self, text: str) -> list[int]:
-        """Tokens of plain text, BOS in front where the model wants it; control tokens and markers stay text."""
-        first, *more = self.without_markers(text)
-        tokens = self._tokenize(first, add_special=True)
-        if tokens and C.llama_vocab_get_add_eos(self._vocab) and tokens[-1] == C.llama_vocab_eos(self._vocab):
+    def tokenize(self, text: str, *, first: bool) -> list[int]:
+        """Tokens of one text, BOS before the `first` where the model wants it; control tokens only in `Control`."""
+        parse_special = isinstance(text, Control)
+        tokens = self._tokenize(text, add_special=first, parse_special=parse_special)
+        if first and tokens and C.llama_vocab_get_add_eos(self._vocab) and self.is_end(tokens[-1]):
             tokens.pop()  # the delimiter must be last
-        return tokens + [token for part in more for token in self._tokenize(part, add_special=False)]
+        return tokens
 
-    def without_markers(self, text: str) -> list[str]:
+    def safe_texts(self, text: str) -> list[str]:
         """The text, cut inside any image marker of the vocabulary, so that none is read as one.
 
         llama.cpp leaves control tokens alone unless asked, but always parses user-defined tokens, and some
         vocabularies (Gemma 3) have ``<start_of_image>`` among those.
         """
-        found = {match for match in MARKER.findall(text) if len(self._tokenize(match, add_special=False)) == 1}
+        if isinstance(text, Control):
+            return [text]
+        found = {match for match in MARKER.findall(text) if len(self._tokenize(match)) == 1}
         if not found:
             return [text]
         return re.split("|".join(f"(?<={re.escape(m[0])})(?={re.escape(m[1:])})" for m in sorted(found)), text)
 
-    def _tokenize(self, text: str, *, add_special: bool) -> list[int]:
+    def _tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")
         buffer = (C.llama_token * (len(data) + 8))()
-        count = C.llama_tokenize(self._vocab, data, len(data), buffer, len(buffer), add_special, False)
+        count = C.llama_tokenize(self._vocab, data, len(data), buffer, len(buffer), add_special, parse_special)
         if count < 0:
             raise TvError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
         return list(buffer[:count])
+
+    def chat_template(self) -> str:
+        """The model's own, or nothing."""
+        template = C.llama_model_chat_template(self.handle, None)
+        return template.decode("utf-8", "replace") if template else ""
 
     def first_token(self) -> int:
         """BOS, or any token where there is none."""

@@ -32,6 +32,7 @@ class FakeEngine:
     def __init__(self, n_layer: int = N_LAYER, n_embd: int = N_EMBD, *, vision: bool = True) -> None:
         self.model = ModelInfo("fake", "fake", n_layer, n_embd)
         self.has_vision = vision
+        self.chat_template = ""
         self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(np.float32(n_embd))
         self._unembedding = _noise(2, n_embd, len(WORDS))
 

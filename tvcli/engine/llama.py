@@ -86,6 +86,10 @@ class LlamaEngine:
     def has_vision(self) -> bool:
         return self._vision is not None
 
+    @property
+    def chat_template(self) -> str:
+        return self._decoder.chat_template()
+
     # -- the verbs ----------------------------------------------------------------------------------------
 
     def tail(self, prompt: Prompt, count: int) -> list[Token]:
@@ -148,7 +152,9 @@ class LlamaEngine:
 
     def _encode(self, prompt: Prompt) -> _Encoded:
         if not prompt.images:
-            segments: list[list[int] | ImageChunk] = [self._decoder.tokenize(str(prompt.parts[0]))]
+            texts = [text for part in prompt.parts if isinstance(part, str) for text in self._decoder.safe_texts(part)]
+            runs = [self._decoder.tokenize(text, first=i == 0) for i, text in enumerate(texts)]
+            segments: list[list[int] | ImageChunk] = [[token for run in runs for token in run]]
         elif self._vision is not None:
             segments = self._vision.segments(prompt)
         else:

@@ -88,6 +88,10 @@ class Engine(Protocol):
     @property
     def has_vision(self) -> bool: ...
 
+    @property
+    def chat_template(self) -> str:
+        """The Jinja template that the model brings, or nothing."""
+
     def tail(self, prompt: Prompt, count: int) -> list[Token]:
         """The last `count` text tokens of a prompt (fewer after an image); the last is the delimiter."""
 

@@ -22,7 +22,7 @@ from tvcli.engine.protocol import Settings
 from tvcli.engine.runtime import C, M
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image
-from tvcli.prompts import Prompt
+from tvcli.prompts import Control, Prompt
 
 CACHE_BYTES = 512 << 20  # encoded pictures; one of LLaVA-1.5's is 9.4 MB
 MAX_ASPECT = 200  # beyond it, resizing leaves no pixel on the short side and mtmd asserts
@@ -79,7 +79,7 @@ class Vision:
         chunks = Chunks()
         runtime.forget_errors()
         with ExitStack() as stack:
-            texts = [self._decoder.without_markers(p) if isinstance(p, str) else [p] for p in prompt.parts]
+            texts = [self._decoder.safe_texts(p) if isinstance(p, str) else [p] for p in prompt.parts]
             parts = [self._part(part, stack) for text in texts for part in text]
             array = (ctypes.POINTER(M.mtmd_input_part) * len(parts))(*map(ctypes.pointer, parts))
             code = M.mtmd_tokenize_from_parts(self._context, chunks.pointer, array, len(parts), True)
@@ -91,7 +91,7 @@ class Vision:
     def _part(self, part: str | Image, stack: ExitStack) -> Any:
         if isinstance(part, str):
             data = part.encode()
-            text = M.mtmd_input_text(data, len(data), False, False)
+            text = M.mtmd_input_text(data, len(data), False, isinstance(part, Control))
             return M.mtmd_input_part(ctypes.pointer(text), None)
         height, width, _ = part.pixels.shape
         if max(height, width) > MAX_ASPECT * min(height, width):

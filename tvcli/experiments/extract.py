@@ -9,7 +9,7 @@ import numpy as np
 
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
-from tvcli.prompts import TEMPLATE, Example, Prompt, instruction, sample_in_context
+from tvcli.prompts import PAPER, Example, Format, Prompt, instruction, sample_in_context
 from tvcli.vector import Provenance, TaskVector
 
 Progress = Callable[[Sequence[Prompt]], Iterable[Prompt]]
@@ -33,6 +33,7 @@ def from_examples(
     shots: int = 5,
     prompts: int | None = None,
     seed: int = 1,
+    form: Format = PAPER,
     progress: Progress = iter,
 ) -> TaskVector:
     """The vector of a task shown by examples; see `prompts.sample_in_context` for `shots` and `prompts`.
@@ -45,8 +46,8 @@ def from_examples(
     if shots < 2:
         raise UsageError("--shots must be at least 2: the last example is the one to read at")
     shots = min(shots, len(examples))
-    sampled = sample_in_context(examples, shots=shots, prompts=prompts, seed=seed)
-    provenance = _provenance(engine, sampled, source=_source(examples), template=TEMPLATE, shots=shots, seed=seed)
+    sampled = sample_in_context(examples, shots=shots, prompts=prompts, seed=seed, form=form)
+    provenance = _provenance(engine, sampled, source=_source(examples), template=form.name, shots=shots, seed=seed)
     return TaskVector(mean_residuals(engine, sampled, progress), provenance)
 
 

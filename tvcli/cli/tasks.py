@@ -1,0 +1,69 @@
+"""``tv tasks``: what there is to evaluate on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvcli.cli import options
+from tvcli.errors import TvError
+from tvcli.output import out
+
+app = typer.Typer(help="List, show and check tasks.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_tasks(json: options.Json = False) -> None:
+    """List the shipped tasks.
+
+    Example: tv tasks list
+    """
+    from tvcli.tasks import load_task, task_folders
+
+    tasks = [load_task(folder) for folder in task_folders()]
+    if json:
+        for task in tasks:
+            out.record({"name": task.name, "group": task.group, "description": task.description})
+        return
+    rows = [[t.name, t.group, str(len(t.validation)), str(len(t.test)), t.description] for t in tasks]
+    out.table("", ["task", "group", "validation", "test", "what"], rows)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A task or folder.")], json: options.Json = False) -> None:
+    """Show a task's samples.
+
+    Example: tv tasks show country-capital
+    """
+    from tvcli.tasks import find_task
+
+    task = find_task(name)
+    if not json:
+        out.note(f"{task.name}: {task.description}\ninstruction: {task.instruction}\npictures: {task.images}")
+    for split, samples in (("validation", task.validation), ("test", task.test)):
+        for sample in samples:
+            image = "" if sample.image is None else str(sample.image)
+            if json:
+                out.record({"split": split, "input": sample.input, "output": list(sample.outputs), "image": image})
+            else:
+                out.line(split, sample.input, " | ".join(sample.outputs), image)
+
+
+@app.command()
+def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> None:
+    """Check a task folder of your own: its files, keys, splits and pictures.
+
+    Example: tv tasks check my-task
+    """
+    from tvcli.tasks import load_task, problems
+
+    task = load_task(folder)
+    found = problems(task)
+    for problem in found:
+        out.line(problem)
+    if found:
+        raise TvError(f"{len(found)} problems in {folder}")
+    pictures = sum(sample.image is not None for sample in (*task.validation, *task.test))
+    out.note(f"{task.name} is fine: {len(task.validation)} validation, {len(task.test)} test, {pictures} pictures")

@@ -1,0 +1,155 @@
+"""Every answer of an evaluation, in memory and in a JSON Lines file that an interrupted run resumes from.
+
+The first line holds what the answers depend on; a file made with other settings is refused. Answers are
+appended a batch at a time, in one write, so that a batch is there whole or can be told to be torn.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+import filelock
+
+from tvcli.errors import UnavailableError, UsageError, reason
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a group of answers has in common. `seed` 0 and `source` "" where they make no difference."""
+
+    task: str
+    source: str
+    query: str
+    method: str
+    split: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One answer. `sample` counts from 0 in its split; `layer` is the patched one."""
+
+    cell: Cell
+    sample: int
+    layer: int | None
+    input: str
+    labels: tuple[str, ...]
+    answer: str
+    correct: bool
+    margin: float
+    against: bool | None = None  # whether it answers the task that the prompt asked instead (paper, table 5)
+
+    def to_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        return {**data.pop("cell"), **data}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Record:
+        cell = Cell(**{f.name: data.pop(f.name) for f in fields(Cell)})
+        return cls(cell=cell, **{**data, "labels": tuple(data["labels"])})
+
+
+class Store:
+    """Records by cell; `add` also appends them to the file, if there is one."""
+
+    def __init__(self, file: IO[str] | None = None, records: Iterable[Record] = ()) -> None:
+        self._file = file
+        self._cells: dict[Cell, dict[tuple[int, int | None], Record]] = {}
+        self._keep(records)
+
+    def _keep(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self._cells.setdefault(record.cell, {})[record.sample, record.layer] = record
+
+    def has(self, cell: Cell, sample: int, layers: Iterable[int | None]) -> bool:
+        found = self._cells.get(cell, {})
+        return all((sample, layer) in found for layer in layers)
+
+    def add(self, records: list[Record]) -> None:
+        """Keep a batch. Raises UnavailableError if it cannot be written."""
+        self._keep(records)
+        if self._file is None:
+            return
+        try:
+            self._file.write("".join(json.dumps(r.to_json(), ensure_ascii=False) + "\n" for r in records))
+            self._file.flush()
+        except OSError as error:
+            raise UnavailableError(f"{self._file.name} cannot be written: {reason(error)}") from error
+
+    def records(self, cell: Cell, layer: int | None = None) -> list[Record]:
+        """A cell's records in sample order, of one layer if given."""
+        found = self._cells.get(cell, {})
+        return [found[key] for key in sorted(found, key=lambda k: (k[0], k[1] or 0)) if layer in (None, key[1])]
+
+    def cells(self) -> list[Cell]:
+        return list(self._cells)
+
+
+@contextmanager
+def open_store(path: Path | None, settings: dict[str, Any], *, resume: bool) -> Iterator[Store]:
+    """A store on `path`, or in memory for `None`.
+
+    Raises:
+        UsageError: the file is there and `resume` was not asked for, was made with other settings, or is
+            being written by another run.
+        UnavailableError: it cannot be read or written.
+    """
+    if path is None:
+        yield Store()
+        return
+    lock = filelock.FileLock(f"{path}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            records = _load(path, settings, resume=resume)
+            with path.open("a", encoding="utf-8") as file:
+                yield Store(file, records)
+            Path(lock.lock_file).unlink(missing_ok=True)
+    except filelock.Timeout as error:
+        raise UsageError(f"another run is writing {path}") from error
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be written: {reason(error)}") from error
+
+
+def _load(path: Path, settings: dict[str, Any], *, resume: bool) -> list[Record]:
+    """Read what is there, cut off a torn last line, and write the first line of a new file."""
+    head = {"format": FORMAT, **json.loads(json.dumps(settings))}
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    if not whole:
+        path.write_text(json.dumps(head, ensure_ascii=False) + "\n", encoding="utf-8")
+        return []
+    if not resume:
+        raise UsageError(f"{path} is there already; add --resume to go on with it, or name another file")
+    first, *lines = whole.decode("utf-8", "replace").splitlines()
+    _same_settings(path, first, head)
+    records = [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 2)]
+    if len(whole) < len(data):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return records
+
+
+def _same_settings(path: Path, first: str, head: dict[str, Any]) -> None:
+    try:
+        found = json.loads(first)
+    except ValueError as error:
+        raise UsageError(f"{path}, line 1: not a results file of tv ({error})") from error
+    if not isinstance(found, dict) or "format" not in found:
+        raise UsageError(f"{path}, line 1: not a results file of tv")
+    for key in sorted(found.keys() | head.keys()):
+        if found.get(key) != head.get(key):
+            raise UsageError(f"{path} was made with {key} {found.get(key)!r}, not {head.get(key)!r}; name another file")
+
+
+def _record(line: str, where: str) -> Record:
+    try:
+        return Record.from_json(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{where}: not a record of tv eval") from error

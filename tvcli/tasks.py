@@ -1,0 +1,194 @@
+"""Tasks: folders with a `task.toml`, an `examples.jsonl` and pictures.
+
+Each line of `examples.jsonl` is a sample: ``input`` (text), ``output`` (accepted answers, the first is the
+label), ``image`` (a path relative to the folder), ``split`` ("validation" or "test"), and ``seen`` where the
+demo model was trained on that very picture.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tvcli.data import data_folder
+from tvcli.errors import UnavailableError, UsageError
+from tvcli.files import read_bytes
+from tvcli.images import load_image
+from tvcli.prompts import Example, Input
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TEXT, IMAGE = "text", "image"
+VALIDATION, TEST = "validation", "test"
+PAPER_ORDER = ("country-capital", "country-currency", "animal-latin", "animal-young", "food-color", "food-flavor")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One input in words and, where there is one, as a picture, with its accepted answers."""
+
+    input: str
+    outputs: tuple[str, ...]
+    image: Path | None = None
+    seen: bool = False
+
+    def has(self, modality: str) -> bool:
+        return bool(self.input) if modality == TEXT else self.image is not None
+
+    def load(self, modality: str) -> Input:
+        """The text, or the decoded picture."""
+        return self.input if modality == TEXT or self.image is None else load_image(self.image)
+
+    def example(self, modality: str) -> Example:
+        return Example(self.load(modality), self.outputs[0] if self.outputs else "")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A folder of samples. `wordings` are other ways to say the instruction (paper, table 9)."""
+
+    name: str
+    folder: Path
+    description: str
+    instruction: str
+    group: str = ""
+    images: str = ""  # where the pictures come from
+    facts: str = ""  # where the answers come from
+    wordings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    against: str = ""  # the task that the prompt asks, when this one is to override it (paper, table 5)
+    kind: str = ""
+    pattern: str = ""  # what an answer looks like, where there is no label
+    validation: tuple[Sample, ...] = ()
+    test: tuple[Sample, ...] = ()
+
+    def samples(self, split: str, modality: str) -> list[Sample]:
+        """Those of a split that have the modality, in the file's order."""
+        return [s for s in (self.validation if split == VALIDATION else self.test) if s.has(modality)]
+
+    def says(self, wording: str) -> list[str]:
+        """The instruction, or its other wordings of one kind.
+
+        Raises:
+            UsageError: this task has no such wordings.
+        """
+        if not wording:
+            return [self.instruction]
+        if wording not in self.wordings:
+            known = ", ".join(sorted(self.wordings)) or "none"
+            raise UsageError(f"task {self.name} has no wordings {wording!r}; it has: {known}")
+        return list(self.wordings[wording])
+
+
+def task_folders(group: str | None = None) -> list[Path]:
+    """The folders of the shipped tasks, the paper's first and in its order."""
+    folders = sorted(path.parent for path in data_folder("tasks").glob("*/task.toml"))
+    rank = {name: i for i, name in enumerate(PAPER_ORDER)}
+    folders.sort(key=lambda folder: rank.get(folder.name, len(rank)))
+    return [f for f in folders if group is None or _toml(f / "task.toml").get("group") == group]
+
+
+def find_task(name: str) -> Task:
+    """A shipped task by name, or any folder by path.
+
+    Raises:
+        UnavailableError: there is no such task.
+        UsageError: a malformed task; the file, line and key are named.
+    """
+    shipped = data_folder("tasks") / name
+    for folder in (Path(name), shipped):
+        if (folder / "task.toml").is_file():
+            return load_task(folder)
+    known = ", ".join(folder.name for folder in task_folders())
+    raise UnavailableError(f"there is no task {name!r}; give a folder with a task.toml or one of: {known}")
+
+
+def load_task(folder: Path) -> Task:
+    """Read and check a task folder; pictures are looked for, not decoded."""
+    path = folder / "task.toml"
+    settings = _toml(path)
+    known = {f.name for f in fields(Task)} - {"name", "folder", "validation", "test"}
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key}")
+    for key in ("description", "instruction"):
+        if not isinstance(settings.get(key), str) or not settings[key].strip():
+            raise UsageError(f"{path}: the key {key} is missing")
+    splits = _read_samples(folder / "examples.jsonl", needs_output=not settings.get("pattern"))
+    validation, test = splits[VALIDATION], splits[TEST]
+    return Task(folder.resolve().name, folder, **settings, validation=validation, test=test)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_bytes(path, "file").decode("utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, ...]]:
+    splits: dict[str, list[Sample]] = {VALIDATION: [], TEST: []}
+    for number, line in enumerate(read_bytes(path, "file").decode("utf-8", "replace").split("\n"), 1):
+        if line.strip():
+            split, sample = _sample(line, f"{path}, line {number}", path.parent, needs_output=needs_output)
+            splits[split].append(sample)
+    if not splits[TEST]:
+        raise UsageError(f"{path} holds no test samples")
+    return {split: tuple(samples) for split, samples in splits.items()}
+
+
+def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple[str, Sample]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{where}: not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise UsageError(f"{where}: expected a JSON object")
+    for key in record:
+        if key not in {"input", "output", "image", "split", "seen"}:
+            raise UsageError(f"{where}: unknown key {key}")
+    outputs = record.get("output", [])
+    outputs = [outputs] if isinstance(outputs, str) else outputs
+    if not isinstance(outputs, list) or not all(isinstance(o, str) and o.strip() for o in outputs):
+        raise UsageError(f"{where}: output must be text or a list of texts")
+    if needs_output and not outputs:
+        raise UsageError(f"{where}: the output is missing")
+    text, image = record.get("input", ""), record.get("image")
+    if not isinstance(text, str) or not (image is None or isinstance(image, str)) or not (text.strip() or image):
+        raise UsageError(f"{where}: a sample needs a text input or an image")
+    split = record.get("split", TEST)
+    if split not in (VALIDATION, TEST):
+        raise UsageError(f"{where}: split must be validation or test, not {split!r}")
+    picture = folder / image if image else None
+    return split, Sample(text.strip(), tuple(outputs), picture, record.get("seen") is True)
+
+
+def problems(task: Task) -> list[str]:
+    """What is wrong with a task's pictures and samples, a sentence each: what ``tv tasks check`` prints."""
+    found = []
+    for split, samples in ((VALIDATION, task.validation), (TEST, task.test)):
+        inputs = [s.input for s in samples]
+        found += [
+            f"{split}: the input {x!r} is there twice" for x in sorted({x for x in inputs if inputs.count(x) > 1})
+        ]
+        for sample in samples:
+            try:
+                if sample.image is not None:
+                    load_image(sample.image)
+            except UnavailableError as error:
+                found.append(f"{split}: {error}")
+    overlap = {s.input for s in task.validation} & {s.input for s in task.test} - {""}
+    found += [f"the input {x!r} is in both splits" for x in sorted(overlap)]
+    if task.pattern:
+        try:
+            re.compile(task.pattern)
+        except re.error as error:
+            found.append(f"the pattern is no regular expression: {error}")
+    return found

@@ -23,7 +23,7 @@ LAYERS = [
     ("tvcli.files", "tvcli.data", "tvcli.output"),
     ("tvcli.images", "tvcli.vector", "tvcli.catalog"),
     ("tvcli.prompts",),
-    ("tvcli.pairs",),
+    ("tvcli.pairs", "tvcli.chat", "tvcli.tasks"),
     ("tvcli.engine",),
     ("tvcli.loading",),
     ("tvcli.experiments",),

@@ -58,6 +58,7 @@ class Entry:
     text: PackagedText
     vision: PackagedVision | None = None
     layer: SuggestedLayer | None = None
+    llm: str | None = None  # the catalogue's name of the language model that this one was made from
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class ModelFiles:
     text: Path
     vision: Path | None = None
     layer: int | None = None
+    llm: str | None = None
 
 
 def wanted_model(model: str | None) -> str:
@@ -86,7 +88,7 @@ def resolve(wanted: str, mmproj: Path | None = None) -> ModelFiles:
         entry = entries[wanted]
         bundled = data_folder("models") / entry.vision.file if entry.vision else None
         layer = entry.layer.suggested if entry.layer else None
-        return ModelFiles(wanted, _text_file(entry), mmproj or bundled, layer)
+        return ModelFiles(wanted, _text_file(entry), mmproj or bundled, layer, entry.llm)
     path = Path(wanted).expanduser()
     if path.suffix.lower() != ".gguf" and not path.exists():
         raise UnavailableError(f"there is no model {wanted!r}; give a .gguf file or one of: {', '.join(entries)}")

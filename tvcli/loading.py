@@ -18,7 +18,8 @@ class Loaded:
 
     engine: Engine
     name: str
-    layer: int | None
+    layer: int | None = None
+    llm: str | None = None  # the model's own language model, where the catalogue knows it
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class ModelChoice:
         """
         wanted = wanted_model(self.name)
         if wanted == FAKE:
-            yield Loaded(FakeEngine(), FAKE, None)
+            yield Loaded(FakeEngine(), FAKE, llm=FAKE)
             return
         files = resolve(wanted, self.mmproj)
         from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
 
         with LlamaEngine(files.text, files.vision, self.settings) as engine:
-            yield Loaded(engine, files.name, files.layer)
+            yield Loaded(engine, files.name, files.layer, files.llm)
 
 
 def open_model(

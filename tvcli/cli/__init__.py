@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tvcli.cli import apply, combine, evaluate, extract, prompt, show, tasks
+from tvcli.cli import apply, combine, evaluate, extract, paper, prompt, show, tasks
 from tvcli.errors import TvError
 from tvcli.output import out
 
@@ -27,6 +27,7 @@ app.command("apply", rich_help_panel=MAKE)(apply.apply)
 app.command("prompt", rich_help_panel=MAKE)(prompt.prompt)
 app.command("combine", rich_help_panel=MAKE)(combine.combine)
 app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate)
+app.command("paper", rich_help_panel=MEASURE)(paper.paper)
 app.command("show", rich_help_panel=LOOK)(show.show)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=SET_UP)
 

@@ -28,6 +28,9 @@ def evaluate(
     pairs: Annotated[
         Literal["one", "all"], typer.Option(help="all: text and image examples × text and image.")
     ] = "one",
+    method: Annotated[
+        list[str] | None, typer.Option(help="'no context', prompt or patch; may be repeated, by default all.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Random choices of examples, between commas.")] = "1,2,3",
     shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt.")] = 5,
     prompts: Annotated[
@@ -77,6 +80,7 @@ def evaluate(
             pairs=(source, query, pairs == "all"),
             override=override,
             chat=chat,
+            methods=parse_methods(method),
             seeds=parse_seeds(seeds),
             shots=shots,
             prompts=prompts,
@@ -129,6 +133,16 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seeds))
 
 
+def parse_methods(given: list[str] | None) -> tuple[str, ...]:
+    """The methods in the paper's order."""
+    from tvcli.experiments.setup import METHODS
+
+    unknown = set(given or ()) - set(METHODS)
+    if unknown:
+        raise UsageError(f"--method must be one of {', '.join(METHODS)}, not {min(unknown)!r}")
+    return tuple(one for one in METHODS if not given or one in given)
+
+
 def note_skipped(setup: Setup) -> None:
     """Count the samples that have no picture where pictures are asked for."""
     if any("image" in pair for pair in setup.pairs):
@@ -155,12 +169,12 @@ def show_result(result: dict[str, Any], *, json: bool, csv: bool) -> None:
 
 def table_of(pair: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: accuracy with its spread over seeds; when overriding, how often the prompt won instead."""
-    from tvcli.experiments.setup import METHODS
 
     def cell(score: dict[str, Any]) -> str:
         spread = f" ±{score['std']:.2f}" if score["std"] else ""
         against = f" ({score['against']:.2f})" if "against" in score else ""
         return f"{score['mean']:.2f}{spread}{against}"
 
-    rows = [[name, *(cell(row[method]) for method in METHODS)] for name, row in pair["tasks"].items()]
-    return ["task", *METHODS], rows
+    methods = list(pair["tasks"]["average"])
+    rows = [[name, *(cell(row[method]) for method in methods)] for name, row in pair["tasks"].items()]
+    return ["task", *methods], rows

@@ -207,10 +207,14 @@ class LlamaEngine:
 
     def _decode_prefixes(self, encoded: Sequence[_Encoded], stride: int) -> np.ndarray:
         """Fill sequence i × stride with prompt i; texts of many prompts share batches. Next positions, int (N,)."""
-        positions = np.zeros(len(encoded), np.int32)
+        common = _common_start(encoded)
+        self._decode_text([(token, n, 0) for n, token in enumerate(common)])
+        positions = np.full(len(encoded), len(common), np.int32)
         waiting: list[tuple[int, int, int]] = []  # token, position, sequence
         for i, one in enumerate(encoded):
-            for segment in one.prefix:
+            if common and i:
+                self._decoder.share(0, i * stride, end=len(common))
+            for segment in _without_start(one.prefix, len(common)):
                 if isinstance(segment, ImageChunk) and self._vision is not None:
                     self._decode_text(waiting)
                     waiting = []
@@ -262,6 +266,22 @@ class LlamaEngine:
 
     def _ends(self, token: int, decoding: Decoding) -> bool:
         return self._decoder.is_end(token) or (decoding.stop_at_newline and b"\n" in self._decoder.piece(token))
+
+
+def _common_start(encoded: Sequence[_Encoded]) -> list[int]:
+    """The text tokens that all prompts begin with; nothing for one prompt alone."""
+    starts = [one.prefix[0] if one.prefix and isinstance(one.prefix[0], list) else [] for one in encoded]
+    if len(starts) < 2:
+        return []
+    count = 0
+    while all(count < len(start) and start[count] == starts[0][count] for start in starts):
+        count += 1
+    return starts[0][:count]
+
+
+def _without_start(prefix: list[list[int] | ImageChunk], count: int) -> list[list[int] | ImageChunk]:
+    first, *more = prefix or [[]]
+    return [first[count:], *more] if isinstance(first, list) else prefix
 
 
 def _pairs(block: Block) -> list[tuple[int, int]]:

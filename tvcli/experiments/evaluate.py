@@ -20,8 +20,8 @@ from tvcli.experiments.store import Cell, Record, Store
 from tvcli.tasks import TEST, TEXT, VALIDATION, Sample, Task
 from tvcli.vector import TaskVector, combine
 
-ROWS = 252  # of a batch: 14 prompts × the demo model's 18 layers, below llama.cpp's 256 sequences
-PROMPTS = 32  # of a batch with one row each
+ROWS = 256  # of a batch: llama.cpp's limit of sequences
+PROMPTS = 32  # of a batch
 Vectors = Callable[[Task, str, int], TaskVector]  # by task, source and seed
 
 
@@ -46,24 +46,33 @@ def read_vector(engine: Engine, setup: Setup, task: Task, source: str, seed: int
 
 
 @dataclass(frozen=True)
+class Column:
+    """One answer to every sample: unpatched, or patched at `layer` with the vector of the cell."""
+
+    cell: Cell
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
 class Work:
-    """Samples to answer under the same conditions, at each of `layers` (`None`: unpatched)."""
+    """Samples to be answered in every column; all columns of a sample share its prompt, computed once."""
 
     task: Task
-    cell: Cell
+    modality: str
+    split: str
     ask: Ask
     samples: Sequence[Sample]
-    layers: tuple[int | None, ...]
+    columns: tuple[Column, ...]
 
     @property
     def rows(self) -> int:
-        return len(self.samples) * len(self.layers)
+        return len(self.samples) * len(self.columns)
 
-    def batches(self) -> Iterator[list[int]]:
+    def batches(self) -> Iterator[range]:
         """Sample numbers, cut the same way in every run: an answer can depend on the shape of its batch."""
-        size = PROMPTS if len(self.layers) == 1 else max(1, ROWS // len(self.layers))
+        size = max(1, min(PROMPTS, ROWS // len(self.columns)))
         for start in range(0, len(self.samples), size):
-            yield list(range(start, min(start + size, len(self.samples))))
+            yield range(start, min(start + size, len(self.samples)))
 
 
 @dataclass(frozen=True)
@@ -89,64 +98,80 @@ class Evaluation:
 
     def total_rows(self) -> int:
         """How many rows `run` will tell `advance` of."""
-        works = [w for pair in self.setup.pairs for w in (*self.validation(pair), *self.test(pair, 0))]
-        return sum(work.rows for work in works)
+        return sum(w.rows for pair in self.setup.pairs for w in (*self.validation(pair), *self.test(pair, 0)))
 
     def validation(self, pair: Pair) -> Iterator[Work]:
-        """All layers on the validation split; nothing if the layer is given."""
-        source, modality = pair
-        layers = tuple(range(self.engine.model.n_layer))
-        for task in self.setup.tasks if self.setup.layer is None else ():
-            samples = self.setup.samples(task, VALIDATION, modality)
-            for seed in self.setup.seeds_of(source, task):
-                cell = Cell(task.name, source, modality, PATCH, VALIDATION, seed)
-                yield Work(task, cell, alone(self.setup, task, modality), samples, layers)
+        """All layers and seeds on the validation split; nothing if the layer is given."""
+        if self.setup.layer is not None or PATCH not in self.setup.methods:
+            return
+        layers = range(self.engine.model.n_layer)
+        for task in self.setup.tasks:
+            cells = [Cell(task.name, *pair, PATCH, VALIDATION, seed) for seed in self.setup.seeds_of(pair[0], task)]
+            columns = [Column(cell, layer) for cell in cells for layer in layers]
+            yield self._work(task, pair[1], VALIDATION, alone(self.setup, task, pair[1]), columns)
 
     def test(self, pair: Pair, layer: int) -> Iterator[Work]:
-        """The three methods on the test split."""
+        """The methods on the test split: the queries alone together, those after examples seed by seed."""
         source, modality = pair
+        methods = self.setup.methods
+        first = pair == next(p for p in self.setup.pairs if p[1] == modality)  # no context is the same for all sources
         for task in self.setup.tasks:
-            samples = self.setup.samples(task, TEST, modality)
-            bare = alone(self.setup, task, modality)
-            yield Work(task, Cell(task.name, "", modality, NO_CONTEXT, TEST, 0), bare, samples, (None,))
-            for seed in self.setup.seeds_of(source, task):
+            seeds = self.setup.seeds_of(source, task)
+            bare = (
+                [Column(Cell(task.name, "", modality, NO_CONTEXT, TEST, 0))] if first and NO_CONTEXT in methods else []
+            )
+            if PATCH in methods:
+                bare += [Column(Cell(task.name, source, modality, PATCH, TEST, seed), layer) for seed in seeds]
+            yield self._work(task, modality, TEST, alone(self.setup, task, modality), bare)
+            for seed in seeds if PROMPT in methods else ():
                 shown = after(self.setup, task, source, modality, seed)
-                yield Work(task, Cell(task.name, source, modality, PROMPT, TEST, seed), shown, samples, (None,))
-                yield Work(task, Cell(task.name, source, modality, PATCH, TEST, seed), bare, samples, (layer,))
+                column = Column(Cell(task.name, source, modality, PROMPT, TEST, seed))
+                yield self._work(task, modality, TEST, shown, [column])
+
+    def _work(self, task: Task, modality: str, split: str, ask: Ask, columns: Sequence[Column]) -> Work:
+        samples = self.setup.samples(task, split, modality) if columns else []
+        return Work(task, modality, split, ask, samples, tuple(columns))
 
     def _answer(self, work: Work, advance: Callable[[int], None]) -> None:
         patches: list[Patch | None] = []
-        for batch in work.batches():
-            if not all(self.store.has(work.cell, number, work.layers) for number in batch):
-                patches = patches or self._patches(work)
+        for batch in work.batches() if work.columns else ():
+            missing = {(n, c) for n in batch for c in work.columns if not self.store.has(c.cell, n, c.layer)}
+            if missing:
+                patches = patches or [self._patch(work.task, column) for column in work.columns]
                 prompts = [work.ask(number, work.samples[number]) for number in batch]
                 answers = self.engine.answer(prompts, patches, self._decoding(work.task))
-                self.store.add([r for n, row in zip(batch, answers, strict=True) for r in self._records(work, n, row)])
-            advance(len(batch) * len(work.layers))
+                found = [
+                    self._record(work, column, number, answer)
+                    for number, row in zip(batch, answers, strict=True)
+                    for column, answer in zip(work.columns, row, strict=True)
+                    if (number, column) in missing
+                ]
+                self.store.add(found)
+            advance(len(batch) * len(work.columns))
 
-    def _patches(self, work: Work) -> list[Patch | None]:
-        if work.cell.method != PATCH:
-            return [None]
-        vector = self.vectors(work.task, work.cell.source, work.cell.seed)
-        return [Patch.of(vector, layer) for layer in work.layers if layer is not None]
+    def _patch(self, task: Task, column: Column) -> Patch | None:
+        if column.layer is None:
+            return None
+        return Patch.of(self.vectors(task, column.cell.source, column.cell.seed), column.layer)
 
     def _decoding(self, task: Task) -> Decoding:
         return Decoding(EXACT_TOKENS if self.setup.metric == EXACT or task.pattern else 1)
 
-    def _records(self, work: Work, number: int, answers: Sequence[Answer]) -> Iterator[Record]:
+    def _record(self, work: Work, column: Column, number: int, answer: Answer) -> Record:
         sample, other = work.samples[number], self.setup.against.get(work.task.name)
-        for layer, answer in zip(work.layers, answers, strict=True):
-            yield Record(
-                cell=work.cell,
-                sample=number,
-                layer=layer,
-                input=sample.input or str(sample.image),
-                labels=sample.outputs,
-                answer=answer.text,
-                correct=judge(work.task, sample.outputs, answer.text, self.setup.metric),
-                margin=round(answer.margin, 4),
-                against=None if other is None else _answers_other(other, sample, answer.text, self.setup.metric),
-            )
+        against = None if other is None else _answers_other(other, sample, answer.text, self.setup.metric)
+        follows = judge(work.task, sample.outputs, answer.text, self.setup.metric)
+        return Record(
+            cell=column.cell,
+            sample=number,
+            layer=column.layer,
+            input=sample.input or str(sample.image),
+            labels=sample.outputs,
+            answer=answer.text,
+            correct=follows and not against,  # a pattern may also fit the other task's answer
+            margin=round(answer.margin, 4),
+            against=against,
+        )
 
 
 def _answers_other(other: Task, sample: Sample, answer: str, metric: str) -> bool:

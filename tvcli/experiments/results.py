@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tvcli.experiments.setup import METHODS, NO_CONTEXT, PATCH, Pair, Setup
+from tvcli.experiments.setup import NO_CONTEXT, PATCH, Pair, Setup
 from tvcli.experiments.store import Cell, Record, Store
 from tvcli.tasks import TEST, VALIDATION, Task
 
@@ -69,10 +69,10 @@ def score(store: Store, setup: Setup, task: Task, pair: Pair, method: str, layer
 def table(store: Store, setup: Setup, pair: Pair, layer: int) -> dict[str, dict[str, Score]]:
     """Scores by task and method, the average over tasks last."""
     rows = {
-        task.name: {method: score(store, setup, task, pair, method, layer) for method in METHODS}
+        task.name: {method: score(store, setup, task, pair, method, layer) for method in setup.methods}
         for task in setup.tasks
     }
-    rows[AVERAGE] = {method: _average([row[method] for row in rows.values()]) for method in METHODS}
+    rows[AVERAGE] = {method: _average([row[method] for row in rows.values()]) for method in setup.methods}
     return rows
 
 

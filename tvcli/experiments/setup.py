@@ -22,6 +22,7 @@ class Setup:
 
     tasks: tuple[Task, ...]
     pairs: tuple[Pair, ...] = ((TEXT, IMAGE),)
+    methods: tuple[str, ...] = METHODS
     seeds: tuple[int, ...] = (1, 2, 3)
     shots: int = 5
     prompts: int | None = None  # averaged in a vector; by default one a validation sample
@@ -47,7 +48,7 @@ class Setup:
             "metric": self.metric,
             "layer": self.layer,
             "limit": self.limit,
-            "format": self.form.name,
+            "template": self.form.name,
             "wording": self.wording,
             "overridden": bool(self.against),
         }

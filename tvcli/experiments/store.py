@@ -68,9 +68,8 @@ class Store:
         for record in records:
             self._cells.setdefault(record.cell, {})[record.sample, record.layer] = record
 
-    def has(self, cell: Cell, sample: int, layers: Iterable[int | None]) -> bool:
-        found = self._cells.get(cell, {})
-        return all((sample, layer) in found for layer in layers)
+    def has(self, cell: Cell, sample: int, layer: int | None) -> bool:
+        return (sample, layer) in self._cells.get(cell, {})
 
     def add(self, records: list[Record]) -> None:
         """Keep a batch. Raises UnavailableError if it cannot be written."""
@@ -104,6 +103,8 @@ def open_store(path: Path | None, settings: dict[str, Any], *, resume: bool) -> 
     if path is None:
         yield Store()
         return
+    if not path.parent.is_dir():
+        raise UnavailableError(f"{path} cannot be written: its folder does not exist")
     lock = filelock.FileLock(f"{path}.lock")
     try:
         with lock.acquire(timeout=0):

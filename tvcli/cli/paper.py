@@ -1,0 +1,63 @@
+"""``tv paper``: the paper's tables and figures, for any model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tvcli.cli import options
+from tvcli.cli.evaluate import parse_seeds
+from tvcli.output import out
+
+if TYPE_CHECKING:
+    from tvcli.experiments.paper import Report
+
+
+def paper(
+    items: Annotated[list[str] | None, typer.Argument(help="table2, figure6 ..., or all; nothing lists them.")] = None,
+    task: options.Tasks = None,
+    seeds: Annotated[str, typer.Option(help="Random choices of examples, between commas.")] = "1,2,3",
+    limit: options.Limit = None,
+    llm: Annotated[str | None, typer.Option(help="The language model that the VLM was made from (table 3).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to keep all answers in, and to resume from.")
+    ] = None,
+    json: options.Json = False,
+    model: options.Model = None,
+    mmproj: options.Mmproj = None,
+    context: options.Context = None,
+    threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Reproduce the paper's tables and figures, beside the paper's own numbers.
+
+    Example: tv paper table2 -o results
+    """
+    from tvcli.engine.protocol import Settings
+    from tvcli.experiments.paper import ITEMS, Study, find_items, make_folder
+    from tvcli.loading import ModelChoice
+    from tvcli.tasks import find_task, task_folders
+
+    if not items:
+        out.table("", ["name", "what", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
+        return
+    wanted = find_items(items)
+    tasks = tuple(find_task(name) for name in task or map(str, task_folders("paper")))
+    folder = None if output is None else make_folder(output)
+    choice = ModelChoice(model, mmproj, Settings(context, threads, gpu_layers))
+    with choice.open() as loaded:
+        study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)
+        for name in wanted:
+            show_report(name, ITEMS[name].title, ITEMS[name].make(study), json=json)
+
+
+def show_report(name: str, title: str, report: Report, *, json: bool) -> None:
+    """A table, or one JSON object."""
+    if json:
+        rows = [dict(zip(report.header, row, strict=True)) for row in report.rows]
+        out.record({"name": name, "title": title, "note": report.note, "rows": rows})
+    else:
+        out.table(f"{name}: {title}; {report.note}", report.header, report.rows)

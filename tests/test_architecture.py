@@ -24,6 +24,7 @@ LAYERS = [
     ("tvcli.images", "tvcli.vector", "tvcli.catalog"),
     ("tvcli.prompts",),
     ("tvcli.pairs", "tvcli.chat", "tvcli.tasks"),
+    ("tvcli.pull",),
     ("tvcli.engine",),
     ("tvcli.loading",),
     ("tvcli.experiments",),

@@ -67,3 +67,23 @@ def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> Non
         raise TvError(f"{len(found)} problems in {folder}")
     pictures = sum(sample.image is not None for sample in (*task.validation, *task.test))
     out.note(f"{task.name} is fine: {len(task.validation)} validation, {len(task.test)} test, {pictures} pictures")
+
+
+@app.command()
+def pull(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the task folders.")] = Path("paper-tasks"),
+    annotations: Annotated[Path | None, typer.Option(help="The archive, if you have it already.")] = None,
+    images: Annotated[Path | None, typer.Option(help="The archive, if you have it already.")] = None,
+) -> None:
+    """Fetch the paper's own annotations and pictures, and make task folders of them.
+
+    Example: tv tasks pull -o paper-tasks
+    """
+    from tvcli.errors import UsageError
+    from tvcli.pull import convert, fetch
+
+    if (annotations is None) != (images is None):
+        raise UsageError("--annotations and --images go together")
+    archives = (annotations, images) if annotations is not None and images is not None else fetch()
+    names = convert(*archives, output)
+    out.note(f"wrote {', '.join(names)} to {output}; use them as --task {output / names[0]}")

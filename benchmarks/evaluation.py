@@ -1,0 +1,116 @@
+"""How long an evaluation takes: tv against the paper's pattern in Hugging Face, and against the ideal.
+
+The paper's code runs one full forward pass for every layer and query. tv decodes a query's prefix once and
+all layers in one batch. The ideal is the rows and prompt tokens that must be computed, at the speed that
+plain llama.cpp has on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from hf import Reference
+
+from tvcli.catalog import resolve
+from tvcli.engine.decoder import Decoder
+from tvcli.engine.llama import LlamaEngine
+from tvcli.engine.protocol import Patch, Settings
+from tvcli.experiments.asking import after
+from tvcli.experiments.evaluate import Evaluation, read_vector
+from tvcli.experiments.setup import METHODS, PATCH, Setup
+from tvcli.experiments.store import Store
+from tvcli.prompts import query, sample_in_context
+from tvcli.tasks import find_task
+
+THREADS = 2
+ROUNDS = 5
+TASK = find_task("country-capital")
+PAIR = ("text", "text")
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def by_tv(engine: LlamaEngine, methods: tuple[str, ...]) -> float:
+    """Seconds of one task, one seed: vector, validation over all layers, test."""
+    setup = Setup((TASK,), pairs=(PAIR,), seeds=(1,), methods=methods)
+    return timed(Evaluation(engine, setup, Store(), lambda *key: read_vector(engine, setup, *key)).run)
+
+
+def by_hugging_face(engine: LlamaEngine, reference: Reference, *, prompts: bool) -> float:
+    """The same, one full forward pass a prompt, and a layer and query; the layers' passes are timed on a sample."""
+    setup, row = Setup((TASK,), pairs=(PAIR,)), np.zeros(engine.model.n_embd, np.float32)
+
+    def ids(prompt: object) -> list[int]:
+        return [token.id for token in engine.tail(prompt, 10_000)]  # type: ignore[arg-type]
+
+    examples = [sample.example("text") for sample in TASK.validation]
+    contexts = [ids(p) for p in sample_in_context(examples, shots=5, prompts=None, seed=1)]
+    validation, test = ([ids(query(s.input)) for s in split] for split in (TASK.validation, TASK.test))
+    total = sum(timed(lambda t=t: reference.residuals(t)) for t in contexts)
+    for tokens in validation:
+        total += sum(timed(lambda t=tokens, k=k: reference.logits(t, k, row)) for k in range(engine.model.n_layer))
+    total += sum(timed(lambda t=t: reference.logits(t, 0, row)) for t in test)
+    if prompts:
+        ask = after(setup, TASK, "text", "text", 1)
+        total += sum(timed(lambda t=t: reference.logits(t)) for t in test)
+        shown = [ids(ask(n, sample)) for n, sample in enumerate(TASK.test)]
+        total += sum(timed(lambda t=t: reference.logits(t)) for t in shown)
+    return total
+
+
+def sweep(engine: LlamaEngine, seeds: int) -> tuple[float, float, int]:
+    """Median seconds of a validation sweep and of plain batches of the same sizes, and how many rows."""
+    residuals = engine.read([query("x")])[0]
+    patches = [Patch(layer, residuals[layer]) for layer in range(engine.model.n_layer)] * seeds
+    prompts = [query(sample.input) for sample in TASK.validation]
+    size = 256 // len(patches)
+    batches = [prompts[i : i + size] for i in range(0, len(prompts), size)]
+    decoder: Decoder = engine._decoder
+
+    def plain() -> None:
+        for batch in batches:
+            rows = len(batch) * len(patches)
+            decoder.clear(data=False)
+            decoder.decode(np.full(rows, 100), np.zeros(rows), np.arange(rows), logits=True)
+
+    def patched() -> None:
+        for batch in batches:
+            engine.answer(batch, patches)
+
+    plain(), patched()
+    pairs = [(timed(patched), timed(plain)) for _ in range(ROUNDS)]
+    rows = len(prompts) * len(patches)
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--no-reference", action="store_true", help="skip Hugging Face")
+    options = parser.parse_args()
+    for name in ("smollm2-135m", "gemma3-270m"):
+        path = resolve(name).text
+        with LlamaEngine(path, settings=Settings(threads=THREADS)) as engine:
+            for seeds in (1, 3):
+                ours, plain, rows = sweep(engine, seeds)
+                cost = f"{1000 * ours / rows:.2f} ms a row, plain batches {1000 * plain / rows:.2f}"
+                print(f"{name}: sweep, {rows} rows, {seeds} vectors: {cost}, ratio {ours / plain:.3f}", flush=True)
+            whole, patch = by_tv(engine, METHODS), by_tv(engine, (PATCH,))
+            print(f"{name}: tv, one task and seed: three methods {whole:.1f} s, patch alone {patch:.1f} s", flush=True)
+            if not options.no_reference:
+                reference = Reference(path)
+                theirs = by_hugging_face(engine, reference, prompts=False)
+                all_three = by_hugging_face(engine, reference, prompts=True)
+                print(f"{name}: Hugging Face: three methods {all_three:.1f} s, patch alone {theirs:.1f} s")
+                print(f"{name}: ratio {all_three / whole:.1f} with the prompt baseline, {theirs / patch:.1f} without")
+
+
+if __name__ == "__main__":
+    main()

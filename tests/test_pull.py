@@ -1,0 +1,101 @@
+"""The paper's own data, in archives of its form, become task folders; nothing gets out of its folder."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import Runner
+from PIL import Image as Pillow
+
+from tvcli.tasks import load_task, problems
+
+SAMPLES = [{"input": f"x{i}", "image": f"images/country/{i}.png", "output": f"y{i}"} for i in range(3)]
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (4, 4)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def archives(tmp_path: Path, annotations: dict[str, object], pictures: dict[str, bytes]) -> list[object]:
+    paths = tmp_path / "annotations.zip", tmp_path / "images.zip"
+    with zipfile.ZipFile(paths[0], "w") as archive:
+        for name, data in annotations.items():
+            archive.writestr(name, data if isinstance(data, str) else json.dumps(data))
+    with zipfile.ZipFile(paths[1], "w") as archive:
+        for name, content in pictures.items():
+            archive.writestr(name, content)
+    return ["--annotations", paths[0], "--images", paths[1], "-o", tmp_path / "tasks"]
+
+
+PICTURES = {f"images/country/{i}.png": png() for i in range(3)}
+
+
+def test_the_papers_archives_become_task_folders(tv: Runner, tmp_path: Path) -> None:
+    annotations = {
+        "annotations/country-capital_val.json": SAMPLES[:1],
+        "annotations/country-capital_test.json": {"data": SAMPLES[1:]},
+        "annotations/my-task_test.json": [{"input": "a", "output": "b"}],
+    }
+    ran = tv("tasks", "pull", *archives(tmp_path, annotations, PICTURES))
+    assert ran.code == 0
+    assert "country-capital, my-task" in ran.err
+    task = load_task(tmp_path / "tasks" / "country-capital")
+    assert problems(task) == []
+    assert task.instruction == "The capital city of the country:"
+    assert [s.input for s in task.validation] == ["x0"]
+    assert [s.outputs for s in task.test] == [("y1",), ("y2",)]
+    assert task.test[0].image is not None
+    assert task.test[0].image.is_file()
+    assert load_task(tmp_path / "tasks" / "my-task").instruction == "my-task:"
+
+
+def test_a_picture_that_is_missing_shows_in_the_check(tv: Runner, tmp_path: Path) -> None:
+    assert tv("tasks", "pull", *archives(tmp_path, {"t_test.json": SAMPLES}, {})).code == 0
+    assert tv("tasks", "check", tmp_path / "tasks" / "t").code == 1
+
+
+@pytest.mark.parametrize("path", ["../../evil.png", "/tmp/evil.png", "images/../../../evil.png", "C:\\evil.png"])
+def test_no_picture_is_written_outside_the_folder(tv: Runner, tmp_path: Path, path: str) -> None:
+    sample = {"input": "x", "image": path, "output": "y"}
+    ran = tv("tasks", "pull", *archives(tmp_path, {"t_test.json": [sample]}, {path: png()}))
+    assert ran.code == 2
+    assert "leads out of the folder" in ran.err
+    assert not list(tmp_path.parent.rglob("evil.png"))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "words"),
+    [
+        ({"readme.txt": "x"}, "holds no NAME_val.json"),
+        ({"t_test.json": "{"}, "t_test.json: not JSON"),
+        ({"t_test.json": {"rows": []}}, "expected a JSON list"),
+        ({"t_test.json": [{"input": "x"}]}, "item 1: the output is missing"),
+        ({"t_test.json": [3]}, "item 1: the output is missing"),
+    ],
+)
+def test_annotations_of_another_form_are_named(
+    tv: Runner, tmp_path: Path, annotations: dict[str, object], words: str
+) -> None:
+    ran = tv("tasks", "pull", *archives(tmp_path, annotations, PICTURES))
+    assert ran.code == 2
+    assert words in ran.err
+
+
+def test_broken_archives_and_a_dead_hub_are_unavailable(
+    tv: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.zip").write_bytes(b"no archive")
+    ran = tv("tasks", "pull", "--annotations", tmp_path / "a.zip", "--images", tmp_path / "a.zip", "-o", tmp_path / "t")
+    assert ran.code == 3
+    assert "cannot be converted" in ran.err
+    assert tv("tasks", "pull", "--annotations", tmp_path / "a.zip").code == 2
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    ran = tv("tasks", "pull", "-o", tmp_path / "t")
+    assert ran.code == 3
+    assert "the paper's data cannot be fetched from g-luo/vlm-cross-modal-reps" in ran.err

@@ -1,0 +1,126 @@
+"""The paper's own annotations and pictures, fetched and made into task folders."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tvcli.data import data_folder
+from tvcli.errors import UnavailableError, UsageError, reason
+from tvcli.files import replacing
+from tvcli.tasks import TEST, VALIDATION, load_task
+
+REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # now, and until 2025
+ANNOTATIONS, IMAGES = "data/annotations.zip", "data/images.zip"
+SPLITS = {"val": VALIDATION, "test": TEST}
+MAX_PICTURE = 64 << 20  # bytes
+
+
+def fetch() -> tuple[Path, Path]:
+    """The two archives, in the Hugging Face cache. Raises UnavailableError."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    failure: Exception | None = None
+    for repository in REPOSITORIES:
+        try:
+            annotations, images = (hf_hub_download(repository, f, repo_type="dataset") for f in (ANNOTATIONS, IMAGES))
+            return Path(annotations), Path(images)
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            failure = error
+    first = str(failure).strip().splitlines()[0] if str(failure).strip() else type(failure).__name__
+    raise UnavailableError(f"the paper's data cannot be fetched from {REPOSITORIES[0]}: {first}") from failure
+
+
+def convert(annotations: Path, images: Path, target: Path) -> list[str]:
+    """Write a task folder for each ``NAME_val.json`` / ``NAME_test.json``; returns the names.
+
+    Only pictures that a sample names are taken out of the archive, and only to paths inside `target`.
+
+    Raises:
+        UnavailableError: an archive that is missing or broken, a folder that cannot be written.
+        UsageError: annotations of another form.
+    """
+    try:
+        with zipfile.ZipFile(annotations) as archive, zipfile.ZipFile(images) as pictures:
+            tasks = _read_annotations(archive)
+            if not tasks:
+                raise UsageError(f"{annotations} holds no NAME_val.json or NAME_test.json")
+            members = {PurePosixPath(name): name for name in pictures.namelist()}
+            for name, records in tasks.items():
+                _write_task(target, name, records)
+                for record in records:
+                    if "image" in record:
+                        _extract(pictures, members, PurePosixPath(record["image"]), target)
+    except (OSError, zipfile.BadZipFile) as error:
+        words = reason(error) if isinstance(error, OSError) else str(error)
+        raise UnavailableError(f"the archives {annotations} and {images} cannot be converted: {words}") from error
+    return list(tasks)
+
+
+def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]]]:
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    found = {
+        m.group(1, 2): name for name in archive.namelist() if (m := re.search(r"([\w-]+)_(val|test)\.json$", name))
+    }
+    for task, split in sorted(found, key=lambda key: (key[0], key[1] != "val")):
+        name = found[task, split]
+        try:
+            data = json.loads(archive.read(name))
+        except ValueError as error:
+            raise UsageError(f"{name}: not JSON ({error})") from error
+        samples = data.get("data") if isinstance(data, dict) else data
+        if not isinstance(samples, list):
+            raise UsageError(f"{name}: expected a JSON list of samples, also under a key data")
+        tasks.setdefault(task, []).extend(_converted(samples, SPLITS[split], name))
+    return tasks
+
+
+def _converted(samples: Iterable[Any], split: str, where: str) -> Iterator[dict[str, Any]]:
+    for number, sample in enumerate(samples, 1):
+        output = sample.get("output") if isinstance(sample, dict) else None
+        if not isinstance(output, str) or not output.strip():
+            raise UsageError(f"{where}, item {number}: the output is missing")
+        record = {"input": str(sample.get("input", "")), "output": [output], "split": split}
+        image = sample.get("image")
+        if isinstance(image, str) and image:
+            _check_inside(PurePosixPath(image), f"{where}, item {number}")
+            record["image"] = image
+        yield record
+
+
+def _check_inside(path: PurePosixPath, where: str) -> None:
+    if path.is_absolute() or ".." in path.parts or "\\" in str(path) or ":" in str(path):
+        raise UsageError(f"{where}: the image path {str(path)!r} leads out of the folder")
+
+
+def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
+    folder = target / name
+    folder.mkdir(parents=True, exist_ok=True)
+    shipped = data_folder("tasks") / name
+    instruction = load_task(shipped).instruction if (shipped / "task.toml").is_file() else f"{name}:"
+    toml = {"description": f"{name}, the paper's own data", "instruction": instruction, "group": "original"}
+    lines = [{**r, **({"image": f"../{r['image']}"} if "image" in r else {})} for r in records]
+    with replacing(folder / "task.toml") as temporary:
+        temporary.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in toml.items()), encoding="utf-8")
+    with replacing(folder / "examples.jsonl") as temporary:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _extract(pictures: zipfile.ZipFile, members: dict[PurePosixPath, str], path: PurePosixPath, target: Path) -> None:
+    """Take one picture out, wherever the archive's folders put it; one that is missing shows in ``tv tasks check``."""
+    candidates = [path, PurePosixPath("data") / path, PurePosixPath(*path.parts[1:])]
+    member = next((members[c] for c in candidates if c in members), None)
+    destination = target / path
+    if member is None or destination.exists():
+        return
+    if pictures.getinfo(member).file_size > MAX_PICTURE:
+        raise UsageError(f"the picture {member} is too large")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(destination) as temporary:
+        temporary.write_bytes(pictures.read(member))

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
 
-from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
+from tvcli.cli.inputs import Queries
+from tvcli.cli.options import Asking
+from tvcli.engine.protocol import Answer, Engine, Patch
 from tvcli.errors import TvError, UnavailableError
 from tvcli.output import out, visible
-from tvcli.pairs import Query
 from tvcli.prompts import Input, Prompt
-
-LONGEST = 16  # tokens; base models go on talking after the answer
 
 
 def answer_all(
     engine: Engine,
-    queries: Iterator[Query],
-    total: int | None,
+    queries: Queries,
     make_prompt: Callable[[Input], Prompt],
     patches: Sequence[Patch | None],
-    decoding: Decoding,
-    *,
-    json: bool,
+    asked: Asking,
 ) -> None:
     """Print one line an answer, in order; a query that cannot be read is named, skipped and counted.
 
     Each query runs alone: its answer does not depend on which others were asked with it.
     """
-    several = total != 1
+    several = queries.total != 1
     broken: list[TvError] = []
-    for query in out.progress(queries, total, "answered"):
+    for query in out.progress(queries.items, queries.total, "answered"):
         try:
             prompt = make_prompt(query.load())
         except UnavailableError as error:
@@ -42,8 +38,8 @@ def answer_all(
             out.error(str(error))
             continue
         describe(engine, query.name, prompt, patches)
-        for patch, answer in zip(patches, engine.answer([prompt], patches, decoding)[0], strict=True):
-            if json:
+        for patch, answer in zip(patches, engine.answer([prompt], patches, asked.decoding)[0], strict=True):
+            if asked.json:
                 out.record(_record(query.name, prompt, patch, answer))
             else:
                 layers = [str(patch.layer)] if patch is not None and len(patches) > 1 else []

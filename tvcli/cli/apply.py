@@ -7,33 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tvcli.cli import options
+from tvcli.cli.bundle import bundle
 from tvcli.output import out
 
 if TYPE_CHECKING:
     from tvcli.engine.protocol import Engine
+    from tvcli.loading import ModelChoice
     from tvcli.prompts import Prompt
     from tvcli.vector import TaskVector
 
 
+@bundle(asked=options.asking, choice=options.model_choice)
 def apply(
     vector: options.VectorFile,
-    image: options.Images = None,
-    text: options.Texts = None,
-    queries: options.Queries = None,
-    modality: options.Modality = "text",
+    asked: options.Asking,
+    choice: ModelChoice,
     layer: Annotated[
         str | None, typer.Option("--layer", "-l", help="The layer to overwrite, or 'all' for one answer each.")
     ] = None,
-    max_tokens: options.MaxTokens = 16,
-    multiline: options.Multiline = False,
-    json: options.Json = False,
-    model: options.Model = None,
-    mmproj: options.Mmproj = None,
-    context: options.Context = None,
-    threads: options.Threads = None,
-    gpu_layers: options.GpuLayers = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Answer queries with the task that a vector holds.
 
@@ -41,24 +32,22 @@ def apply(
     """
     from tvcli.cli.answers import answer_all
     from tvcli.cli.inputs import check_one_stdin, gather, read_vector
-    from tvcli.engine.protocol import Decoding, Patch, Settings
+    from tvcli.engine.protocol import Patch
     from tvcli.experiments.layers import default_layer, parse_layer
-    from tvcli.loading import open_model
     from tvcli.prompts import query
 
-    check_one_stdin(vector, queries, *(image or ()))
-    loaded_vector = read_vector(vector)
-    asked, total = gather(image, text, queries, modality)
-    chosen = parse_layer(layer, loaded_vector.n_layer) if layer is not None else None
-    with open_model(model, mmproj, Settings(context, threads, gpu_layers)) as loaded:
-        loaded_vector.check_fits(loaded.engine.model)
-        if chosen is None:
-            default, why = default_layer(loaded_vector, loaded.layer)
-            out.note(f"patching layer {default} ({why})")
-            chosen = [default]
-        check_origin(loaded.engine, loaded_vector, query("x"))
-        patches = [Patch.of(loaded_vector, one) for one in chosen]
-        answer_all(loaded.engine, asked, total, query, patches, Decoding(max_tokens, not multiline), json=json)
+    check_one_stdin(vector, asked.queries, *asked.images)
+    patching = read_vector(vector)
+    queries = gather(asked)
+    layers = parse_layer(layer, patching.n_layer) if layer is not None else []
+    with choice.open() as loaded:
+        patching.check_fits(loaded.engine.model)
+        if not layers:
+            chosen, why = default_layer(patching, loaded.layer)
+            out.note(f"patching layer {chosen} ({why})")
+            layers = [chosen]
+        check_origin(loaded.engine, patching, query("x"))
+        answer_all(loaded.engine, queries, query, [Patch.of(patching, one) for one in layers], asked)
 
 
 def check_origin(engine: Engine, vector: TaskVector, prompt: Prompt) -> None:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tvcli.cli import options
+from tvcli.cli.bundle import bundle
 from tvcli.errors import UsageError
 from tvcli.output import out
 
 if TYPE_CHECKING:
     from tvcli.engine.protocol import Engine
     from tvcli.experiments.setup import Setup
+    from tvcli.loading import ModelChoice
     from tvcli.tasks import Task
 
 
+@bundle(choice=options.model_choice)
 def evaluate(
+    choice: ModelChoice,
     task: options.Tasks = None,
     source: Annotated[
         Literal["text", "image", "instruction", "ensemble"], typer.Option(help="What the vectors are read from.")
@@ -52,18 +56,11 @@ def evaluate(
     vectors: Annotated[Path | None, typer.Option(help="Folder to keep the vectors in.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
-    model: options.Model = None,
-    mmproj: options.Mmproj = None,
-    context: options.Context = None,
-    threads: options.Threads = None,
-    gpu_layers: options.GpuLayers = None,
-    quiet: options.Quiet = False,
 ) -> None:
     """Measure no context, prompt and patch on tasks, the layer chosen on validation.
 
     Example: tv eval --task country-capital --samples answers.jsonl
     """
-    from tvcli.engine.protocol import Settings
     from tvcli.experiments.run import Files, run
     from tvcli.loading import ModelChoice
     from tvcli.tasks import find_task, task_folders
@@ -71,9 +68,8 @@ def evaluate(
     if resume and samples is None:
         raise UsageError("--resume needs the --samples file to go on with")
     chosen = [find_task(name) for name in task or map(str, task_folders("paper"))]
-    settings = Settings(context, threads, gpu_layers)
-    other = None if source_model is None else ModelChoice(source_model, None, settings)
-    with ModelChoice(model, mmproj, settings).open() as loaded:
+    other = None if source_model is None else ModelChoice(source_model, None, choice.settings)
+    with choice.open() as loaded:
         setup = make_setup(
             loaded.engine,
             chosen,

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tvcli.cli import options
+from tvcli.cli.bundle import bundle
 from tvcli.errors import UsageError
 from tvcli.output import out
 
 if TYPE_CHECKING:
     from tvcli.engine.protocol import Engine
+    from tvcli.loading import ModelChoice
     from tvcli.prompts import Example
     from tvcli.vector import TaskVector
 
 
+@bundle(choice=options.model_choice)
 def extract(
+    choice: ModelChoice,
     output: Annotated[str, typer.Option("--output", "-o", help="The vector file to write, or - for stdout.")],
     examples: Annotated[
         str | None, typer.Option("--examples", "-e", help="File of pairs: input<TAB>output, @path<TAB>output, JSON.")
@@ -32,13 +36,6 @@ def extract(
     select_layer: Annotated[
         bool, typer.Option("--select-layer", help="Choose the layer that answers the examples best.")
     ] = False,
-    model: options.Model = None,
-    mmproj: options.Mmproj = None,
-    context: options.Context = None,
-    threads: options.Threads = None,
-    gpu_layers: options.GpuLayers = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Read a task vector from examples or from an instruction.
 
@@ -46,15 +43,13 @@ def extract(
 
     Example: tv extract --examples pairs.txt -o capital.npy
     """
-    from tvcli.engine.protocol import Settings
     from tvcli.experiments.extract import from_examples, from_instruction
-    from tvcli.loading import open_model
     from tvcli.pairs import read_examples
 
     _check(output, examples, instruction, select_layer)
     pairs = read_examples(examples, modality) if examples is not None else []
     both = examples is not None and instruction is not None
-    with open_model(model, mmproj, Settings(context, threads, gpu_layers)) as loaded:
+    with choice.open() as loaded:
         if pairs:
             vector = from_examples(
                 loaded.engine,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from tvcli.cli.options import Asking
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.images import SUFFIXES, load_image
 from tvcli.output import out
@@ -27,26 +29,31 @@ def read_vector(source: str) -> TaskVector:
     return vector
 
 
-def gather(
-    images: list[str] | None, texts: list[str] | None, queries: str | None, modality: str
-) -> tuple[Iterator[Query], int | None]:
-    """All queries in order (images, texts, file), and how many, `None` while a pipe is still open.
+@dataclass(frozen=True)
+class Queries:
+    """Queries in order, and how many, `None` while a pipe is still open."""
+
+    items: Iterator[Query]
+    total: int | None
+
+
+def gather(asked: Asking) -> Queries:
+    """All queries: images, then texts, then those of the file.
 
     Raises:
         UsageError: nothing to ask.
     """
-    given = [query for source in images or () for query in _image_queries(source)]
-    given += [Query.text(text) for text in texts or () if _not_blank(text)]
-    if queries is None:
+    given = [query for source in asked.images for query in _image_queries(source)]
+    given += [Query.text(text) for text in asked.texts if _not_blank(text)]
+    if asked.queries == STDIN:
+        return Queries(_chain(given, read_queries(STDIN, asked.modality)), None)
+    if asked.queries is not None:
+        given += read_queries(asked.queries, asked.modality)
         if not given:
-            raise UsageError("nothing to ask: give --image, --text or --queries")
-        return iter(given), len(given)
-    if queries == STDIN:
-        return _chain(given, read_queries(queries, modality)), None
-    given += read_queries(queries, modality)
+            raise UsageError(f"{asked.queries} holds no queries; write one a line")
     if not given:
-        raise UsageError(f"{queries} holds no queries; write one a line")
-    return iter(given), len(given)
+        raise UsageError("nothing to ask: give --image, --text or --queries")
+    return Queries(iter(given), len(given))
 
 
 def _chain(given: list[Query], more: Iterator[Query]) -> Iterator[Query]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tvcli.output import out
+
+if TYPE_CHECKING:
+    from tvcli.engine.protocol import Decoding
+    from tvcli.loading import ModelChoice
 
 
 def _set_quiet(value: bool) -> bool:
@@ -47,3 +52,46 @@ Queries = Annotated[str | None, typer.Option(help="File of queries, one a line, 
 MaxTokens = Annotated[int, typer.Option("--max-tokens", "-n", min=1, help="Longest answer, in tokens.")]
 Multiline = Annotated[bool, typer.Option("--multiline", help="Go on after the first newline.")]
 VectorFile = Annotated[str, typer.Argument(help="A vector file, or - for stdin.")]
+
+
+def model_choice(
+    model: Model = None,
+    mmproj: Mmproj = None,
+    context: Context = None,
+    threads: Threads = None,
+    gpu_layers: GpuLayers = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> ModelChoice:
+    """Which model, and how it is loaded."""
+    from tvcli.engine.protocol import Settings
+    from tvcli.loading import ModelChoice
+
+    return ModelChoice(model, mmproj, Settings(context, threads, gpu_layers))
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Queries, how long their answers may get, and how they are printed."""
+
+    images: list[str]
+    texts: list[str]
+    queries: str | None
+    modality: str
+    decoding: Decoding
+    json: bool
+
+
+def asking(
+    image: Images = None,
+    text: Texts = None,
+    queries: Queries = None,
+    modality: Modality = "text",
+    max_tokens: MaxTokens = 16,
+    multiline: Multiline = False,
+    json: Json = False,
+) -> Asking:
+    """What to ask."""
+    from tvcli.engine.protocol import Decoding
+
+    return Asking(image or [], text or [], queries, modality, Decoding(max_tokens, not multiline), json)

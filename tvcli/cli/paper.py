@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tvcli.cli import options
+from tvcli.cli.bundle import bundle
 from tvcli.cli.evaluate import parse_seeds
 from tvcli.output import out
 
 if TYPE_CHECKING:
     from tvcli.experiments.paper import Report
+    from tvcli.loading import ModelChoice
 
 
+@bundle(choice=options.model_choice)
 def paper(
+    choice: ModelChoice,
     items: Annotated[list[str] | None, typer.Argument(help="table2, figure6 ..., or all; nothing lists them.")] = None,
     task: options.Tasks = None,
     seeds: Annotated[str, typer.Option(help="Random choices of examples, between commas.")] = "1,2,3",
@@ -25,20 +29,12 @@ def paper(
         Path | None, typer.Option("--output", "-o", help="Folder to keep all answers in, and to resume from.")
     ] = None,
     json: options.Json = False,
-    model: options.Model = None,
-    mmproj: options.Mmproj = None,
-    context: options.Context = None,
-    threads: options.Threads = None,
-    gpu_layers: options.GpuLayers = None,
-    quiet: options.Quiet = False,
 ) -> None:
     """Reproduce the paper's tables and figures, beside the paper's own numbers.
 
     Example: tv paper table2 -o results
     """
-    from tvcli.engine.protocol import Settings
     from tvcli.experiments.paper import ITEMS, Study, find_items, make_folder
-    from tvcli.loading import ModelChoice
     from tvcli.tasks import find_task, task_folders
 
     if not items:
@@ -47,7 +43,6 @@ def paper(
     wanted = find_items(items)
     tasks = tuple(find_task(name) for name in task or map(str, task_folders("paper")))
     folder = None if output is None else make_folder(output)
-    choice = ModelChoice(model, mmproj, Settings(context, threads, gpu_layers))
     with choice.open() as loaded:
         study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)
         for name in wanted:

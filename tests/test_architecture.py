@@ -21,7 +21,7 @@ MODULES = {
 LAYERS = [
     ("tvcli.errors",),
     ("tvcli.files", "tvcli.data", "tvcli.output"),
-    ("tvcli.images", "tvcli.vector", "tvcli.catalog"),
+    ("tvcli.images", "tvcli.plots", "tvcli.vector", "tvcli.catalog"),
     ("tvcli.prompts",),
     ("tvcli.pairs", "tvcli.chat", "tvcli.tasks"),
     ("tvcli.pull",),

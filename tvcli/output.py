@@ -105,10 +105,15 @@ class Output:
         for line in buffer.getvalue().splitlines():
             self._put(line)
 
+    def draws(self) -> bool:
+        """Whether people look at stdout, and not a program."""
+        return sys.stdout.isatty()
+
     def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table on a terminal; tab-separated lines, the header first, into a pipe."""
-        if not sys.stdout.isatty():
-            self.note(title)
+        if not self.draws():
+            if title:
+                self.note(title)
             for row in (header, *rows):
                 self.line(*row)
             return

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tvcli.cli import apply, combine, evaluate, extract, paper, prompt, show, tasks
+from tvcli.cli import apply, combine, compare, evaluate, extract, lens, mapping, paper, prompt, report, show, tasks
 from tvcli.errors import TvError
 from tvcli.output import out
 
@@ -29,6 +29,10 @@ app.command("combine", rich_help_panel=MAKE)(combine.combine)
 app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate)
 app.command("paper", rich_help_panel=MEASURE)(paper.paper)
 app.command("show", rich_help_panel=LOOK)(show.show)
+app.command("lens", rich_help_panel=LOOK)(lens.lens)
+app.command("compare", rich_help_panel=LOOK)(compare.compare)
+app.command("map", rich_help_panel=LOOK)(mapping.map_)
+app.command("report", rich_help_panel=LOOK)(report.report)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=SET_UP)
 
 

@@ -54,6 +54,7 @@ def evaluate(
     samples: Annotated[Path | None, typer.Option(help="Write every answer here, as JSON Lines.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a --samples file.")] = False,
     vectors: Annotated[Path | None, typer.Option(help="Folder to keep the vectors in.")] = None,
+    plot: options.Plot = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
 ) -> None:
@@ -61,10 +62,14 @@ def evaluate(
 
     Example: tv eval --task country-capital --samples answers.jsonl
     """
+    from tvcli.cli import pictures
     from tvcli.experiments.run import Files, run
     from tvcli.loading import ModelChoice
     from tvcli.tasks import find_task, task_folders
 
+    pictures.check(plot)
+    if plot is not None and layer is not None:
+        raise UsageError("--plot draws the accuracy over layers, which --layer skips")
     if resume and samples is None:
         raise UsageError("--resume needs the --samples file to go on with")
     chosen = [find_task(name) for name in task or map(str, task_folders("paper"))]
@@ -88,6 +93,8 @@ def evaluate(
         note_skipped(setup)
         result = run(loaded.engine, setup, source_model=other, files=Files(samples, resume, vectors), meter=out.meter)
     show_result(result, json=json, csv=csv)
+    series = {f"{pair['source']} → {pair['query']}": pair["validation"] for pair in result["pairs"]}
+    pictures.curves(plot, series, x="layer", y="validation accuracy", title="patched at one layer at a time")
 
 
 def make_setup(

@@ -51,6 +51,7 @@ Texts = Annotated[list[str] | None, typer.Option("--text", "-t", help="A query i
 Queries = Annotated[str | None, typer.Option(help="File of queries, one a line, @path for images; - for stdin.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", "-n", min=1, help="Longest answer, in tokens.")]
 Multiline = Annotated[bool, typer.Option("--multiline", help="Go on after the first newline.")]
+Plot = Annotated[Path | None, typer.Option(help="Draw a picture, .png, .svg or .pdf (needs the extra plots).")]
 VectorFile = Annotated[str, typer.Argument(help="A vector file, or - for stdin.")]
 
 

@@ -13,7 +13,7 @@ from tvcli.cli.evaluate import parse_seeds
 from tvcli.output import out
 
 if TYPE_CHECKING:
-    from tvcli.experiments.paper import Report
+    from tvcli.experiments.study import Report
     from tvcli.loading import ModelChoice
 
 
@@ -34,7 +34,9 @@ def paper(
 
     Example: tv paper table2 -o results
     """
-    from tvcli.experiments.paper import ITEMS, Study, find_items, make_folder
+    from tvcli import plots
+    from tvcli.experiments.paper import ITEMS, find_items, make_folder
+    from tvcli.experiments.study import Study
     from tvcli.tasks import find_task, task_folders
 
     if not items:
@@ -46,7 +48,11 @@ def paper(
     with choice.open() as loaded:
         study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)
         for name in wanted:
-            show_report(name, ITEMS[name].title, ITEMS[name].make(study), json=json)
+            made = ITEMS[name].make(study)
+            show_report(name, ITEMS[name].title, made, json=json)
+            if folder is not None and made.draw is not None and plots.available():
+                made.draw(folder / f"{name}.png")
+                out.note(f"drew {folder / name}.png")
 
 
 def show_report(name: str, title: str, report: Report, *, json: bool) -> None:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from tvcli.cli import options
+from tvcli.cli.bundle import bundle
 from tvcli.output import out
 
+if TYPE_CHECKING:
+    from tvcli.loading import ModelChoice
+    from tvcli.vector import TaskVector
 
-def show(vector: options.VectorFile, json: options.Json = False, quiet: options.Quiet = False) -> None:
+
+@bundle(choice=options.model_choice)
+def show(
+    vector: options.VectorFile,
+    choice: ModelChoice,
+    decode: Annotated[bool, typer.Option("--decode", help="Also the tokens it decodes to, in the model.")] = False,
+    json: options.Json = False,
+) -> None:
     """Print what a vector file holds and where it came from.
 
     Example: tv show capital.npy
@@ -15,8 +30,23 @@ def show(vector: options.VectorFile, json: options.Json = False, quiet: options.
     from tvcli.experiments.describe import describe_lines, describe_record
 
     loaded = read_vector(vector)
+    tokens = top_tokens(loaded, choice) if decode else None
     if json:
-        out.record(describe_record(loaded))
+        out.record({**describe_record(loaded), **({} if tokens is None else {"decodes_to": tokens})})
         return
-    for name, value in describe_lines(loaded):
+    lines = describe_lines(loaded) + ([] if tokens is None else [("decodes to", ", ".join(map(repr, tokens)))])
+    for name, value in lines:
         out.line(f"{name:<12}{value}")
+
+
+def top_tokens(vector: TaskVector, choice: ModelChoice) -> list[str]:
+    """The five likeliest tokens at the vector's layer (paper, table 6)."""
+    from tvcli.experiments import lens
+    from tvcli.experiments.layers import default_layer
+
+    with choice.open() as loaded:
+        vector.check_fits(loaded.engine.model)
+        layer, why = default_layer(vector, loaded.layer)
+        out.note(f"decoding layer {layer} ({why})")
+        [tokens] = lens.top_tokens(loaded.engine, vector.rows[layer : layer + 1], 5)
+    return [token.text for token in tokens]

@@ -40,8 +40,13 @@ class FakeEngine:
         pass
 
     def tail(self, prompt: Prompt, count: int) -> list[Token]:
-        pieces = _pieces(str(prompt.parts[-1]))[-count:]
-        return [Token(zlib.crc32(piece.encode()) % 50_000, piece) for piece in pieces]
+        return self.tokens(str(prompt.parts[-1]))[-count:]
+
+    def tokens(self, text: str) -> list[Token]:
+        return [Token(zlib.crc32(piece.encode()) % len(WORDS), piece) for piece in _pieces(text)]
+
+    def token_text(self, token: int) -> str:
+        return WORDS[token]
 
     def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
         self._check(patch)

@@ -96,7 +96,13 @@ class LlamaEngine:
         encoded = self._encode(prompt)
         last = encoded.prefix[-1] if encoded.prefix else []
         tokens = [*([] if isinstance(last, ImageChunk) else last), encoded.delimiter]
-        return [Token(token, self._decoder.text([token], special=True)) for token in tokens[-count:]]
+        return [Token(token, self.token_text(token)) for token in tokens[-count:]]
+
+    def tokens(self, text: str) -> list[Token]:
+        return [Token(token, self.token_text(token)) for token in self._decoder.tokenize(text, first=False)]
+
+    def token_text(self, token: int) -> str:
+        return self._decoder.text([token], special=True)
 
     def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
         self._check(patch)

@@ -95,6 +95,12 @@ class Engine(Protocol):
     def tail(self, prompt: Prompt, count: int) -> list[Token]:
         """The last `count` text tokens of a prompt (fewer after an image); the last is the delimiter."""
 
+    def tokens(self, text: str) -> list[Token]:
+        """A text's own tokens, without any in front of it."""
+
+    def token_text(self, token: int) -> str:
+        """How a vocabulary entry reads."""
+
     def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
         """Residuals at the delimiter of every layer, float32 (N, L, D); with `patch`, as patched."""
 

@@ -35,7 +35,7 @@ def describe_lines(vector: TaskVector) -> list[tuple[str, str]]:
         ("delimiter", f"{origin.delimiter} (token {origin.delimiter_id})" if origin.delimiter else ""),
         ("layer", _layer(origin)),
         *(("part", f"{part['weight']:g} × {part['vector'].get('source', 'unknown')}") for part in origin.parts),
-        ("norms", _sparkline(norms(vector))),
+        ("norms", _range(norms(vector))),
         ("written by", f"tv {origin.tv_version}" if origin.tv_version else ""),
     ]
     return [(name, value) for name, value in lines if value]
@@ -54,9 +54,12 @@ def _layer(origin: Provenance) -> str:
     return f"{origin.layer} ({origin.layer_selection}{accuracy})"
 
 
-def _sparkline(values: np.ndarray) -> str:
+def sparkline(values: np.ndarray) -> str:
+    """A bar a value, from the lowest to the highest."""
     low, high = float(values.min()), float(values.max())
     steps = (values - low) / (high - low or 1.0) * (len(BARS) - 1)
-    return (
-        f"{''.join(BARS[round(float(step))] for step in steps)} {low:.0f} to {high:.0f}, layer 0 to {len(values) - 1}"
-    )
+    return "".join(BARS[round(float(step))] for step in steps)
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{sparkline(values)} {values.min():.0f} to {values.max():.0f}, layer 0 to {len(values) - 1}"

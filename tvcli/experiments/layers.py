@@ -37,9 +37,14 @@ def parse_layer(text: str, n_layer: int) -> list[int]:
         layer = int(text)
     except ValueError as error:
         raise UsageError(f"--layer must be a number or 'all', not {text!r}") from error
+    return [check_layer(layer, n_layer)]
+
+
+def check_layer(layer: int, n_layer: int) -> int:
+    """The layer itself. Raises UsageError if there is none of that number."""
     if not 0 <= layer < n_layer:
         raise UsageError(f"--layer {layer} is outside 0 to {n_layer - 1}")
-    return [layer]
+    return layer
 
 
 def layer_accuracy(

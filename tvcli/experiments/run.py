@@ -11,6 +11,7 @@ from typing import Any
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UnavailableError, UsageError, VectorError, reason
 from tvcli.experiments.evaluate import Evaluation, read_vector
+from tvcli.experiments.layers import check_layer
 from tvcli.experiments.results import summary
 from tvcli.experiments.setup import Setup
 from tvcli.experiments.store import open_store
@@ -100,8 +101,8 @@ def _transferred(choice: ModelChoice, setup: Setup, target: ModelInfo) -> tuple[
 def _check(engine: Engine, setup: Setup) -> None:
     if any(IMAGE in pair for pair in setup.pairs) and not engine.has_vision:
         raise UsageError(f"the model {engine.model.name} has no image encoder; add --mmproj FILE or --query text")
-    if setup.layer is not None and not 0 <= setup.layer < engine.model.n_layer:
-        raise UsageError(f"--layer {setup.layer} is outside 0 to {engine.model.n_layer - 1}")
+    if setup.layer is not None:
+        check_layer(setup.layer, engine.model.n_layer)
 
 
 def _keep(shelf: Shelf, folder: Path, pairs: list[dict[str, Any]]) -> None:

@@ -1,0 +1,111 @@
+"""``tv lens``: what residuals decode to, layer by layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from tvcli.cli import options
+from tvcli.cli.bundle import bundle
+from tvcli.errors import UsageError
+from tvcli.output import out
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvcli.engine.protocol import Engine
+    from tvcli.loading import ModelChoice
+
+
+@bundle(choice=options.model_choice)
+def lens(
+    choice: ModelChoice,
+    vector: Annotated[str | None, typer.Option("--vector", help="Decode a vector file's rows; - for stdin.")] = None,
+    text: Annotated[str | None, typer.Option("--text", "-t", help="Decode a query's residuals.")] = None,
+    image: Annotated[str | None, typer.Option("--image", "-i", help="Decode a picture's query.")] = None,
+    task: Annotated[str | None, typer.Option("--task", "-T", help="Average over a task: input, task, answer.")] = None,
+    source: Annotated[Literal["text", "image", "both"], typer.Option(help="Examples that --task shows.")] = "text",
+    top: Annotated[int, typer.Option(min=1, help="Tokens a layer.")] = 5,
+    plot: options.Plot = None,
+    json: options.Json = False,
+) -> None:
+    """Decode the residual at the delimiter at every layer, with the model's own norm and head.
+
+    Example: tv lens --text Greece
+    """
+    from tvcli.cli import pictures
+
+    pictures.check(plot)
+    if sum(given is not None for given in (vector, text, image, task)) != 1:
+        raise UsageError("give one of --vector, --text, --image and --task")
+    with choice.open() as loaded:
+        if task is not None:
+            series = task_phases(loaded.engine, task, ["text", "image"] if source == "both" else [source])
+            show_curves(series, json=json)
+            pictures.curves(plot, series, x="layer", y="probability at the delimiter", title=task)
+            return
+        rows = residuals(loaded.engine, vector, text, image)
+        show_tokens(loaded.engine, rows, top, json=json)
+        if plot is not None:
+            raise UsageError("--plot draws the curves of --task; tokens have no picture")
+
+
+def residuals(engine: Engine, vector: str | None, text: str | None, image: str | None) -> np.ndarray:
+    """Rows to decode, float32 (L, D)."""
+    import numpy as np
+
+    from tvcli.cli.inputs import read_vector
+    from tvcli.images import load_image
+    from tvcli.prompts import query
+
+    if vector is not None:
+        loaded = read_vector(vector)
+        loaded.check_fits(engine.model)
+        return loaded.rows
+    [rows] = engine.read([query(text if text is not None else load_image(str(image)))])
+    return np.asarray(rows)
+
+
+def task_phases(engine: Engine, name: str, sources: list[str]) -> dict[str, np.ndarray]:
+    """Curves by what is looked for and, if there are several, by the source that was shown."""
+    from tvcli.experiments.lens import phases
+    from tvcli.tasks import find_task
+
+    found = find_task(name)
+    series: dict[str, np.ndarray] = {}
+    for source in sources:
+        if source == "image" and not engine.has_vision:
+            raise UsageError(f"the model {engine.model.name} has no image encoder; add --mmproj FILE")
+        curves = phases(engine, found, source, progress=lambda pairs: out.progress(pairs, len(pairs), "decoded"))
+        series |= {f"{phase}, {source} examples": values for phase, values in curves.items()}
+    return series
+
+
+def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
+    """A line a curve; on a terminal with a sparkline."""
+    from tvcli.experiments.describe import sparkline
+
+    if json:
+        out.record({name: [round(float(v), 6) for v in values] for name, values in series.items()})
+        return
+    layers = len(next(iter(series.values())))
+    if out.draws():
+        rows = [
+            [name, sparkline(values), f"{values.max():.3f} at {values.argmax()}"] for name, values in series.items()
+        ]
+        out.table("", ["curve", f"layers 0 to {layers - 1}", "highest"], rows)
+    else:
+        rows = [[name, *(f"{value:.4f}" for value in values)] for name, values in series.items()]
+        out.table("", ["curve", *map(str, range(layers))], rows)
+
+
+def show_tokens(engine: Engine, rows: np.ndarray, top: int, *, json: bool) -> None:
+    from tvcli.experiments.lens import top_tokens
+
+    for layer, tokens in enumerate(top_tokens(engine, rows, top)):
+        if json:
+            pairs = [{"token": token.text, "probability": round(token.probability, 6)} for token in tokens]
+            out.record({"layer": layer, "tokens": pairs})
+        else:
+            out.line(str(layer), *(f"{token.text} {token.probability:.3f}" for token in tokens))

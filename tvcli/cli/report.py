@@ -1,0 +1,50 @@
+"""``tv report``: one HTML page about a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tvcli.cli import options
+from tvcli.cli.bundle import bundle
+from tvcli.cli.evaluate import parse_seeds
+from tvcli.errors import UsageError
+from tvcli.output import out
+
+if TYPE_CHECKING:
+    from tvcli.loading import ModelChoice
+
+
+@bundle(choice=options.model_choice)
+def report(
+    choice: ModelChoice,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
+    task: options.Tasks = None,
+    seeds: Annotated[str, typer.Option(help="Random choices of examples, between commas.")] = "1,2,3",
+    limit: options.Limit = None,
+    llm: Annotated[str | None, typer.Option(help="The language model that the VLM was made from.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder with answers to use and to add to.")] = None,
+) -> None:
+    """Write one self-contained HTML page: tables, curves, lens, similarity, map, examples, cost.
+
+    Example: tv report --task country-capital --limit 10 --seeds 1 -o report.html
+    """
+    from tvcli import plots
+    from tvcli.experiments.paper import make_folder
+    from tvcli.experiments.report import render, sections
+    from tvcli.experiments.study import Study
+    from tvcli.files import replacing
+    from tvcli.tasks import find_task, task_folders
+
+    if not output.parent.is_dir():
+        raise UsageError(f"the folder of {output} does not exist")
+    tasks = tuple(find_task(name) for name in task or map(str, task_folders("paper")))
+    folder = None if results is None else make_folder(results)
+    with choice.open() as loaded:
+        study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)
+        page = render(study, sections(study))
+    with replacing(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    out.note(f"wrote {output}" + ("" if plots.available() else f" without pictures; for them: {plots.INSTALL}"))

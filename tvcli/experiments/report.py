@@ -1,0 +1,77 @@
+"""The paper's results for one model as a single HTML page that needs nothing from the network."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from tvcli import plots
+from tvcli.experiments import paper_figures as figures
+from tvcli.experiments import paper_tables as tables
+from tvcli.experiments.extract import tv_version
+from tvcli.experiments.study import Report, Study
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+CONTENTS = (
+    ("The three methods", tables.table2),
+    ("Which layer works", figures.layers),
+    ("Examples", figures.figure4),
+    ("What the delimiter decodes to, layer by layer", figures.figure8),
+    ("What vectors decode to", figures.table6),
+    ("How alike vectors are", figures.figure5),
+    ("Map of vectors and contexts", figures.figure2),
+    ("Cost", tables.table7),
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a table, and a picture as SVG or nothing; `thumbnails` are data URLs, one a row or none."""
+
+    title: str
+    report: Report
+    svg: Markup
+    thumbnails: tuple[str, ...]
+
+
+def sections(study: Study) -> Iterator[Section]:
+    """Make one after the other; what needs matplotlib comes without its picture where there is none."""
+    for title, make in CONTENTS:
+        report = make(study)
+        yield Section(title, report, _svg(report), tuple(_data_url(path) for path in report.images if path))
+
+
+def render(study: Study, made: Iterator[Section]) -> str:
+    """The page. Everything but tv's own pictures is escaped."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
+    model = study.engine.model
+    about = {
+        "model": f"{model} {model.quantization}".strip(),
+        "fingerprint": model.digest,
+        "tasks": ", ".join(task.name for task in study.tasks),
+        "seeds": ", ".join(map(str, study.seeds)),
+        "samples of a split": "all" if study.limit is None else str(study.limit),
+        "written by": f"tv {tv_version()}",
+    }
+    return template.render(name=model.name, about=about, sections=list(made), install=plots.INSTALL)
+
+
+def _svg(report: Report) -> Markup:
+    if report.draw is None or not plots.available():
+        return Markup()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.svg"
+        report.draw(path)
+        text = path.read_text("utf-8")
+    return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib's own output
+
+
+def _data_url(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,143 @@
+"""Pictures: PNG, SVG or PDF by the file's ending, with matplotlib (the extra `plots`).
+
+Readable for the colour-blind and in black and white: Okabe and Ito's colours, and each series has its own line
+style and marker besides.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvcli.errors import UnavailableError, UsageError
+from tvcli.files import replacing
+
+FORMATS = (".png", ".svg", ".pdf")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+INSTALL = "pip install 'tvcli[plots]'"
+
+
+def available() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def projection() -> str:
+    """t-SNE where scikit-learn is installed, else PCA."""
+    return "tsne" if importlib.util.find_spec("sklearn") else "pca"
+
+
+def check_picture(path: Path) -> None:
+    """Before the work: a format that can be written, a folder that is there, and matplotlib.
+
+    Raises:
+        UsageError: an unknown format or no such folder.
+        UnavailableError: matplotlib is not installed.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path} is no picture format that can be written; use one of {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder of {path} does not exist")
+    if not available():
+        raise UnavailableError(f"pictures need matplotlib; run: {INSTALL}")
+
+
+def curves(path: Path, series: Mapping[str, Sequence[float] | np.ndarray], *, x: str, y: str, title: str = "") -> None:
+    """A line for each series over its index (layers)."""
+    figure, axes = _figure(7, 4.2)
+    for i, (name, values) in enumerate(series.items()):
+        axes.plot(range(len(values)), values, label=name, markersize=4, **_look(i))
+    _finish(path, figure, axes, x=x, y=y, title=title, legend=len(series) > 1)
+
+
+def matrices(path: Path, panels: Mapping[str, np.ndarray], names: Sequence[str], *, title: str = "") -> None:
+    """A heat map a panel, float (N, N), with the numbers written in."""
+    figure, all_axes = _figure(2.2 + 0.75 * len(names) * len(panels), 2 + 0.6 * len(names), columns=len(panels))
+    for axes, (name, values) in zip(np.atleast_1d(all_axes), panels.items(), strict=True):
+        axes.imshow(values, vmin=-1, vmax=1, cmap="PuOr")
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_title(name)
+        for (i, j), value in np.ndenumerate(values):
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if abs(value) > 0.6 else "black")
+    figure.suptitle(title)
+    _save(path, figure)
+
+
+def maps(
+    path: Path,
+    panels: Mapping[str, np.ndarray],
+    colours: Sequence[str],
+    markers: Sequence[str],
+    *,
+    title: str = "",
+) -> None:
+    """Points float (N, 2) a panel, coloured by one label and marked by another."""
+    figure, all_axes = _figure(5.4 * len(panels), 5, columns=len(panels))
+    hues, shapes = list(dict.fromkeys(colours)), list(dict.fromkeys(markers))
+    for axes, (name, points) in zip(np.atleast_1d(all_axes), panels.items(), strict=True):
+        for hue in hues:
+            for shape in shapes:
+                chosen = [c == hue and m == shape for c, m in zip(colours, markers, strict=True)]
+                look = {"color": COLOURS[hues.index(hue) % 8], "marker": MARKERS[shapes.index(shape) % 8]}
+                filled = {"facecolors": "none"} if shapes.index(shape) % 2 else {}
+                axes.scatter(*points[chosen].T, s=28, label=f"{hue}, {shape}", alpha=0.85, **_outline(look, filled))
+        axes.set_title(name)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    np.atleast_1d(all_axes)[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    figure.suptitle(title)
+    _save(path, figure)
+
+
+def _outline(look: dict[str, str], filled: dict[str, str]) -> dict[str, str]:
+    """Open markers for every other shape, so that shapes differ at small sizes too."""
+    return {
+        "marker": look["marker"],
+        "edgecolors": look["color"],
+        "facecolors": filled.get("facecolors", look["color"]),
+    }
+
+
+def _look(i: int) -> dict[str, str]:
+    return {"color": COLOURS[i % 8], "linestyle": STYLES[i % 4], "marker": MARKERS[i % 8]}
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "tv"  # the same picture gives the same file
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
+    return figure, axes
+
+
+def _finish(path: Path, figure: Any, axes: Any, *, x: str, y: str, title: str, legend: bool) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend:
+        axes.legend(frameon=False)
+    _save(path, figure)
+
+
+def _save(path: Path, figure: Any) -> None:
+    import matplotlib.pyplot as plt
+
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=160, metadata=_undated(path))
+    plt.close(figure)
+
+
+def _undated(path: Path) -> dict[str, None]:
+    """No time of creation in the file: the same data give the same bytes."""
+    return {"Date": None} if path.suffix.lower() == ".svg" else {}

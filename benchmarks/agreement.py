@@ -1,49 +1,74 @@
 """Sample by sample: tv's patched first tokens against the paper's method in plain Hugging Face passes.
 
 100 country-capital queries at three layers around the best, one full forward pass each with the hidden
-state overwritten by a hook, on the same weights dequantized. Every difference is listed with the lead of
-Hugging Face's top token over tv's choice.
+state overwritten by a hook. Twice: tv on the float32 weights that Hugging Face computes with, which shows
+that the method is the same; and tv on the quantized file, whose kernels also quantize activations, so that
+near-ties fall the other way. Every difference is listed with the lead of Hugging Face's top token over tv's.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+from pathlib import Path
 
-from hf import both
+import numpy as np
+from dequantize import write_float32
+from hf import Reference
 
+from tvcli.catalog import resolve
+from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch
 from tvcli.experiments.evaluate import read_vector
 from tvcli.experiments.layers import layer_accuracy
 from tvcli.experiments.setup import Setup
 from tvcli.prompts import query
 from tvcli.tasks import find_task
+from tvcli.vector import TaskVector
+
+TASK = find_task("country-capital")
+Logits = dict[tuple[int, int], np.ndarray]
+
+
+def read(path: Path) -> tuple[TaskVector, int]:
+    """A task vector, and the layer that answers the validation queries best."""
+    with LlamaEngine(path) as engine:
+        vector = read_vector(engine, Setup((TASK,)), TASK, "text", 1)
+        examples = [sample.example("text") for sample in TASK.validation]
+        return vector, int(layer_accuracy(engine, vector, examples).argmax())
+
+
+def compare(path: Path, vector: TaskVector, theirs: Logits) -> None:
+    """Print every query whose first token differs, and how many are equal."""
+    with LlamaEngine(path) as engine:
+        leads = []
+        for (layer, number), logits in theirs.items():
+            prompt = query(TASK.test[number].input)
+            ours = engine.answer([prompt], [Patch.of(vector, layer)])[0][0]
+            if int(logits.argmax()) != ours.first:
+                leads.append(float(logits.max() - logits[ours.first]))
+                print(f"  layer {layer} {TASK.test[number].input}: lead {leads[-1]:.3f}, tv's margin {ours.margin:.3f}")
+        equal = len(theirs) - len(leads)
+        share = f"{equal} of {len(theirs)} first tokens equal ({equal / len(theirs):.1%})"
+        print(f"{path.stem} {engine.model.quantization}: {share}, largest lead {max(leads, default=0):.3f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=100)
     options = parser.parse_args()
-    task = find_task("country-capital")
-    for name in ("gemma3-270m", "smollm2-135m"):
-        engine, reference = both(name)
-        with engine:
-            vector = read_vector(engine, Setup((task,)), task, "text", 1)
-            examples = [sample.example("text") for sample in task.validation]
-            best = int(layer_accuracy(engine, vector, examples).argmax())
-            total = equal = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("gemma3-270m", "smollm2-135m"):
+            path = resolve(name).text
+            vector, best = read(path)
+            reference, theirs = Reference(path), {}
+            with LlamaEngine(path) as engine:
+                tokens = [[t.id for t in engine.tail(query(s.input), 1000)] for s in TASK.test[: options.queries]]
             for layer in (best - 1, best, best + 1):
-                for sample in task.test[: options.queries]:
-                    prompt = query(sample.input)
-                    ours = engine.answer([prompt], [Patch.of(vector, layer)])[0][0]
-                    tokens = [token.id for token in engine.tail(prompt, 1000)]
-                    theirs = reference.logits(tokens, layer, vector.rows[layer])
-                    total, equal = total + 1, equal + (int(theirs.argmax()) == ours.first)
-                    if int(theirs.argmax()) != ours.first:
-                        lead = float(theirs.max() - theirs[ours.first])
-                        print(f"  layer {layer} {sample.input}: lead {lead:.3f} (tv's own margin {ours.margin:.3f})")
-            print(
-                f"{name}: layers {best - 1} to {best + 1}, {equal} of {total} first tokens equal ({equal / total:.1%})"
-            )
+                for number, ids in enumerate(tokens):
+                    theirs[layer, number] = reference.logits(ids, layer, vector.rows[layer])
+            for file in (write_float32(path, Path(folder) / f"{name}.gguf"), path):
+                compare(file, vector, theirs)
 
 
 if __name__ == "__main__":

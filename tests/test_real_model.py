@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gguf import GGUFReader
+from gguf.quants import dequantize
 from PIL import Image as Pillow
 
 from tvcli.catalog import resolve
@@ -17,6 +19,7 @@ from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Decoding, Patch
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.experiments.extract import from_examples
+from tvcli.experiments.lens import decode
 from tvcli.images import Image, load_image
 from tvcli.pairs import read_examples
 from tvcli.prompts import PAPER, in_context, instruction, prompt_of, query
@@ -123,6 +126,24 @@ def test_image_examples_give_a_vector_too(engine: LlamaEngine) -> None:
     vector = from_examples(engine, examples)
     assert vector.provenance.source == "image examples"
     assert vector.rows.shape == (18, 640)
+
+
+def test_the_lens_is_the_models_own_norm_and_head(engine: LlamaEngine) -> None:
+    """Against NumPy: RMS norm and the dequantized head, top token at every layer."""
+    reader = GGUFReader(resolve("picto").text)
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    norm, head = (
+        dequantize(t.data, t.tensor_type) for t in (tensors["output_norm.weight"], tensors["token_embd.weight"])
+    )
+    epsilon = float(reader.fields["gemma3.attention.layer_norm_rms_epsilon"].contents())
+    for country in ("Greece", "France", "Japan", "Peru", "Kenya"):
+        [rows] = engine.read([query(country)])
+        scaled = rows / np.sqrt((rows.astype(np.float64) ** 2).mean(1, keepdims=True) + epsilon) * norm
+        logits = scaled.astype(np.float32) @ head.T
+        lens = decode(engine, rows)
+        for layer in range(engine.model.n_layer):
+            best, second = np.sort(logits[layer])[[-1, -2]]
+            assert lens[layer].argmax() == logits[layer].argmax() or best - second < NEAR_TIE
 
 
 # -- whole processes --------------------------------------------------------------------------------------

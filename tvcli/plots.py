@@ -49,7 +49,7 @@ def check_picture(path: Path) -> None:
 
 def curves(path: Path, series: Mapping[str, Sequence[float] | np.ndarray], *, x: str, y: str, title: str = "") -> None:
     """A line for each series over its index (layers)."""
-    figure, axes = _figure(7, 4.2)
+    figure, axes = _figure(8.5 if len(series) > 1 else 6, 4)
     for i, (name, values) in enumerate(series.items()):
         axes.plot(range(len(values)), values, label=name, markersize=4, **_look(i))
     _finish(path, figure, axes, x=x, y=y, title=title, legend=len(series) > 1)
@@ -125,8 +125,8 @@ def _finish(path: Path, figure: Any, axes: Any, *, x: str, y: str, title: str, l
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    if legend:
-        axes.legend(frameon=False)
+    if legend:  # outside, where it hides nothing
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _save(path, figure)
 
 

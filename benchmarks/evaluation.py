@@ -21,6 +21,7 @@ from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.experiments.asking import after
 from tvcli.experiments.evaluate import Evaluation, read_vector
+from tvcli.experiments.run import Shelf
 from tvcli.experiments.setup import METHODS, PATCH, Setup
 from tvcli.experiments.store import Store
 from tvcli.prompts import query, sample_in_context
@@ -41,11 +42,12 @@ def timed(work: Callable[[], object]) -> float:
 def by_tv(engine: LlamaEngine, methods: tuple[str, ...]) -> float:
     """Seconds of one task, one seed: vector, validation over all layers, test."""
     setup = Setup((TASK,), pairs=(PAIR,), seeds=(1,), methods=methods)
-    return timed(Evaluation(engine, setup, Store(), lambda *key: read_vector(engine, setup, *key)).run)
+    shelf = Shelf(lambda task, source, seed: read_vector(engine, setup, task, source, seed))
+    return timed(Evaluation(engine, setup, Store(), shelf).run)
 
 
-def by_hugging_face(engine: LlamaEngine, reference: Reference, *, prompts: bool) -> float:
-    """The same, one full forward pass a prompt, and a layer and query; the layers' passes are timed on a sample."""
+def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, float]:
+    """The same, one full forward pass for every prompt, and for every layer and query: patch, and the baselines."""
     setup, row = Setup((TASK,), pairs=(PAIR,)), np.zeros(engine.model.n_embd, np.float32)
 
     def ids(prompt: object) -> list[int]:
@@ -58,12 +60,9 @@ def by_hugging_face(engine: LlamaEngine, reference: Reference, *, prompts: bool)
     for tokens in validation:
         total += sum(timed(lambda t=tokens, k=k: reference.logits(t, k, row)) for k in range(engine.model.n_layer))
     total += sum(timed(lambda t=t: reference.logits(t, 0, row)) for t in test)
-    if prompts:
-        ask = after(setup, TASK, "text", "text", 1)
-        total += sum(timed(lambda t=t: reference.logits(t)) for t in test)
-        shown = [ids(ask(n, sample)) for n, sample in enumerate(TASK.test)]
-        total += sum(timed(lambda t=t: reference.logits(t)) for t in shown)
-    return total
+    ask = after(setup, TASK, "text", "text", 1)
+    shown = [ids(ask(n, sample)) for n, sample in enumerate(TASK.test)]
+    return total, sum(timed(lambda t=t: reference.logits(t)) for t in (*test, *shown))
 
 
 def sweep(engine: LlamaEngine, seeds: int) -> tuple[float, float, int]:
@@ -106,8 +105,8 @@ def main() -> None:
             print(f"{name}: tv, one task and seed: three methods {whole:.1f} s, patch alone {patch:.1f} s", flush=True)
             if not options.no_reference:
                 reference = Reference(path)
-                theirs = by_hugging_face(engine, reference, prompts=False)
-                all_three = by_hugging_face(engine, reference, prompts=True)
+                theirs, baselines = by_hugging_face(engine, reference)
+                all_three = theirs + baselines
                 print(f"{name}: Hugging Face: three methods {all_three:.1f} s, patch alone {theirs:.1f} s")
                 print(f"{name}: ratio {all_three / whole:.1f} with the prompt baseline, {theirs / patch:.1f} without")
 

@@ -335,3 +335,39 @@ def test_a_vector_read_at_another_token_is_warned_of(tv: Runner, vector: TaskVec
 
     other = TaskVector(vector.rows, replace(vector.provenance, delimiter="?"))
     assert "read at the token '?', the query ends in ':'" in tv("apply", "-", "-t", "x", stdin=to_bytes(other)).err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["apply", "a" * 5000, "-t", "x"],
+        ["prompt", "-i", "a" * 5000],
+        ["prompt", "-t", "x", "-m", "a" * 5000],
+        ["prompt", "-t", "x", "-m", "a" * 5000 + ".gguf"],
+        ["extract", "-e", "a" * 5000, "-o", "v.npy"],
+        ["eval", "-T", "a" * 5000],
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_name_that_no_file_can_have_is_one_sentence(
+    tv: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = tv(*arguments)
+    assert ran.code == 3
+    assert len(ran.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("data", [b"@a\x00b\tx\nc\td", b'{"input": ' + b"[" * 100_000])
+def test_odd_pairs_are_one_sentence(tv: Runner, tmp_path: Path, data: bytes) -> None:
+    ran = tv("extract", "-e", "-", "-o", tmp_path / "v.npy", stdin=data)
+    assert ran.code in {2, 3}
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_text_that_is_no_unicode_does_no_harm(tv: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "v.npy"
+    assert tv("extract", "--instruction", "caf\udce9 \ud800", "-o", path).code == 0
+    assert tv("apply", path, "-t", "caf\udce9", "-t", "x", "--json").code == 0
+    assert "\\udce9" in tv("apply", path, "-t", "caf\udce9", "-t", "x").out

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tvcli.errors import UnavailableError, reason
 
@@ -16,6 +18,16 @@ def read_bytes(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UnavailableError(f"{what} {path} cannot be read: {reason(error)}") from error
+    except ValueError as error:  # a NUL character in the name
+        raise UnavailableError(f"{what} {path} cannot be read: {error}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """`json.loads`, with every way in which it refuses a text as a ValueError."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class Output:
     def __init__(self) -> None:
         self.quiet = False
         self.verbose = False
+        self._loading_since: float | None = None
 
     # -- stdout -------------------------------------------------------------------------------------------
 
@@ -104,6 +105,13 @@ class Output:
         csv.writer(buffer, lineterminator="\n").writerows([header, *rows] if header else rows)
         for line in buffer.getvalue().splitlines():
             self._put(line)
+
+    def loading(self, fraction: float) -> None:
+        """Show how much of a model is loaded, on a terminal's stderr only; at 1 the line goes away."""
+        if fraction == 0 or self._loading_since is None:
+            self._loading_since = time.monotonic()
+        if sys.stderr.isatty() and not self.quiet and time.monotonic() - self._loading_since > PROGRESS_AFTER:
+            _draw("" if fraction >= 1 else f"loading the model {fraction:.0%}")
 
     def draws(self) -> bool:
         """Whether people look at stdout, and not a program."""

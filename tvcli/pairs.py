@@ -8,7 +8,6 @@ an image, ``@@`` a literal ``@``. ``.json`` and ``.jsonl`` hold objects with ``i
 from __future__ import annotations
 
 import codecs
-import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import read_bytes
+from tvcli.files import parse_json, read_bytes
 from tvcli.images import Image, load_image
 from tvcli.prompts import Example, Input
 
@@ -134,7 +133,7 @@ def _query_line(line: str, where: str) -> dict[str, Any]:
 
 def _json_object(line: str, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise UsageError(f"{where}: not JSON ({error})") from error
     if not isinstance(value, dict):
@@ -144,7 +143,7 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
 
 def _json_list(source: str, label: str) -> list[dict[str, Any]]:
     try:
-        value = json.loads("\n".join(_lines(source)))
+        value = parse_json("\n".join(_lines(source)))
     except ValueError as error:
         raise UsageError(f"{label}: not JSON ({error})") from error
     if isinstance(value, dict):

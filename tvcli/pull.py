@@ -11,7 +11,7 @@ from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
-from tvcli.files import replacing
+from tvcli.files import parse_json, replacing
 from tvcli.tasks import TEST, VALIDATION, load_task
 
 REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # now, and until 2025
@@ -70,7 +70,7 @@ def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]
     for task, split in sorted(found, key=lambda key: (key[0], key[1] != "val")):
         name = found[task, split]
         try:
-            data = json.loads(archive.read(name))
+            data = parse_json(archive.read(name))
         except ValueError as error:
             raise UsageError(f"{name}: not JSON ({error})") from error
         samples = data.get("data") if isinstance(data, dict) else data

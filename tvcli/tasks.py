@@ -7,7 +7,6 @@ demo model was trained on that very picture.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import read_bytes
+from tvcli.files import parse_json, read_bytes
 from tvcli.images import load_image
 from tvcli.prompts import Example, Input
 
@@ -146,7 +145,7 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, 
 
 def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple[str, Sample]:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError as error:
         raise UsageError(f"{where}: not JSON ({error})") from error
     if not isinstance(record, dict):

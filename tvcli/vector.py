@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from tvcli.errors import VectorError
-from tvcli.files import read_bytes, replacing
+from tvcli.files import parse_json, read_bytes, replacing
 
 FORMAT = 1
 
@@ -203,7 +203,7 @@ def save(vector: TaskVector, path: str | Path) -> None:
 
 def to_bytes(vector: TaskVector) -> bytes:
     """The bytes of a vector file: the array, then the metadata."""
-    text = json.dumps(vector.provenance.to_json(), ensure_ascii=False, sort_keys=True).encode()
+    text = json.dumps(vector.provenance.to_json(), ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
     buffer = io.BytesIO()
     npy.write_array(buffer, np.ascontiguousarray(vector.rows), version=(1, 0), allow_pickle=False)
     npy.write_array(buffer, np.frombuffer(text, np.uint8), version=(1, 0), allow_pickle=False)
@@ -233,8 +233,8 @@ def _parse(file: BinaryIO, size: int) -> TaskVector:
     if meta.dtype != np.uint8 or meta.ndim != 1 or file.tell() != size:
         raise VectorError("there is more in the file than a vector and its metadata")
     try:
-        provenance = Provenance.from_json(json.loads(meta.tobytes()))
-    except (ValueError, RecursionError) as error:
+        provenance = Provenance.from_json(parse_json(meta.tobytes()))
+    except ValueError as error:
         raise VectorError(f"its metadata is not JSON ({error})") from error
     return TaskVector(rows, provenance)
 

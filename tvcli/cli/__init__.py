@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from tvcli.cli import apply, combine, compare, evaluate, extract, lens, mapping, paper, prompt, report, show, tasks
-from tvcli.errors import TvError
+from tvcli.errors import TvError, reason
 from tvcli.output import out
 
 MAKE, MEASURE, LOOK, SET_UP = "Make and use vectors", "Measure", "Look", "Set up"
@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return app(arguments, prog_name="tv", standalone_mode=False) or 0
     except TvError as error:
         return _report(str(error), error, error.exit_code)
+    except OSError as error:  # what no closer place could say better: a name too long, a disk gone
+        return _report(f"{error.filename or 'a file'} cannot be used: {reason(error)}", error, 3)
     except typer.TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
         return _report(f"{message.rstrip('.')} (see tv --help)", error, getattr(error, "exit_code", 2))

@@ -68,7 +68,7 @@ def model_choice(
     from tvcli.engine.protocol import Settings
     from tvcli.loading import ModelChoice
 
-    return ModelChoice(model, mmproj, Settings(context, threads, gpu_layers))
+    return ModelChoice(model, mmproj, Settings(context, threads, gpu_layers, out.loading))
 
 
 @dataclass(frozen=True)

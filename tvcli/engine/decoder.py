@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,13 @@ class Decoder:
     def _load(self, path: Path, settings: Settings) -> None:
         params = C.llama_model_default_params()
         params.n_gpu_layers = -1 if settings.gpu_layers is None else settings.gpu_layers
+        interrupted: list[BaseException] = []
+        if settings.progress is not None:
+            params.progress_callback = _progress_callback(settings.progress, interrupted)
         runtime.forget_errors()
         self.handle = C.llama_model_load_from_file(str(path).encode(), params)
+        if interrupted:
+            raise interrupted[0]
         if not self.handle:
             raise UnavailableError(f"model {path} cannot be loaded: {runtime.last_error()}")
         self._vocab = C.llama_model_get_vocab(self.handle)
@@ -200,3 +205,16 @@ class Decoder:
         data = np.ascontiguousarray(rows, np.float32)
         pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
         C.llama_set_adapter_cvec(self.context, pointer, data.size, n_embd, 1, n_layer)
+
+
+def _progress_callback(report: Callable[[float], None], interrupted: list[BaseException]) -> Any:
+    """A ``llama_progress_callback``; what is raised in it (Ctrl-C) stops the loading and is kept."""
+
+    def callback(fraction: float, _: object) -> bool:
+        try:
+            report(fraction)
+        except BaseException as error:
+            interrupted.append(error)
+        return not interrupted
+
+    return C.llama_progress_callback(callback)

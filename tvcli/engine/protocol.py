@@ -7,7 +7,7 @@ is the last token of a prompt. A *patch* overwrites the residual at the delimite
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,6 +48,7 @@ class Settings:
     context: int | None = None  # KV cache cells
     threads: int | None = None
     gpu_layers: int | None = None
+    progress: Callable[[float], None] | None = field(default=None, compare=False)  # hears 0 to 1 while loading
 
 
 DEFAULTS = Settings()

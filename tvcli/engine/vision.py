@@ -90,7 +90,7 @@ class Vision:
 
     def _part(self, part: str | Image, stack: ExitStack) -> Any:
         if isinstance(part, str):
-            data = part.encode()
+            data = part.encode("utf-8", "replace")
             text = M.mtmd_input_text(data, len(data), False, isinstance(part, Control))
             return M.mtmd_input_part(ctypes.pointer(text), None)
         height, width, _ = part.pixels.shape

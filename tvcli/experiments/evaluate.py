@@ -22,7 +22,7 @@ from tvcli.vector import TaskVector, combine
 
 ROWS = 256  # of a batch: llama.cpp's limit of sequences
 PROMPTS = 32  # of a batch
-Vectors = Callable[[Task, str, int], TaskVector]  # by task, source and seed
+Vectors = Callable[[Task, str, int], TaskVector]  # by task, source and seed; asked for again and again
 
 
 def read_vector(engine: Engine, setup: Setup, task: Task, source: str, seed: int) -> TaskVector:

@@ -16,6 +16,7 @@ from typing import IO, Any
 import filelock
 
 from tvcli.errors import UnavailableError, UsageError, reason
+from tvcli.files import parse_json
 
 FORMAT = 1
 
@@ -120,7 +121,7 @@ def open_store(path: Path | None, settings: dict[str, Any], *, resume: bool) -> 
 
 def _load(path: Path, settings: dict[str, Any], *, resume: bool) -> list[Record]:
     """Read what is there, cut off a torn last line, and write the first line of a new file."""
-    head = {"format": FORMAT, **json.loads(json.dumps(settings))}
+    head = {"format": FORMAT, **parse_json(json.dumps(settings))}
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
@@ -139,7 +140,7 @@ def _load(path: Path, settings: dict[str, Any], *, resume: bool) -> list[Record]
 
 def _same_settings(path: Path, first: str, head: dict[str, Any]) -> None:
     try:
-        found = json.loads(first)
+        found = parse_json(first)
     except ValueError as error:
         raise UsageError(f"{path}, line 1: not a results file of tv ({error})") from error
     if not isinstance(found, dict) or "format" not in found:
@@ -151,6 +152,6 @@ def _same_settings(path: Path, first: str, head: dict[str, Any]) -> None:
 
 def _record(line: str, where: str) -> Record:
     try:
-        return Record.from_json(json.loads(line))
+        return Record.from_json(parse_json(line))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{where}: not a record of tv eval") from error

@@ -43,7 +43,7 @@ class FakeEngine:
         return self.tokens(str(prompt.parts[-1]))[-count:]
 
     def tokens(self, text: str) -> list[Token]:
-        return [Token(zlib.crc32(piece.encode()) % len(WORDS), piece) for piece in _pieces(text)]
+        return [Token(zlib.crc32(_bytes(piece)) % len(WORDS), piece) for piece in _pieces(text)]
 
     def token_text(self, token: int) -> str:
         return WORDS[token]
@@ -93,7 +93,7 @@ class FakeEngine:
             raise UsageError(f"the model {self.model.name} has no image encoder; add --mmproj FILE")
         seeds = []
         for part in prompt.parts:
-            names = [p.encode() for p in _pieces(part)] if isinstance(part, str) else [part.digest]
+            names = [_bytes(p) for p in _pieces(part)] if isinstance(part, str) else [part.digest]
             seeds += [zlib.crc32(name) for name in names]
         if len(seeds) > CONTEXT:
             raise UsageError(f"a prompt of {len(seeds)} tokens does not fit the context of {CONTEXT}")
@@ -114,3 +114,7 @@ class FakeEngine:
 
 def _pieces(text: str) -> list[str]:
     return re.findall(r"\s?\w+|\s|[^\w\s]", text)
+
+
+def _bytes(piece: str) -> bytes:
+    return piece.encode("utf-8", "replace")

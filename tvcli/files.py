@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tvcli.errors import UnavailableError, reason
+from tvcli.errors import UnavailableError, UsageError, reason
 
 
 def read_bytes(path: Path, what: str) -> bytes:
@@ -28,6 +28,17 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def parse_record(line: str, where: str) -> dict[str, Any]:
+    """A JSON object. Raises UsageError that names the place."""
+    try:
+        value = parse_json(line)
+    except ValueError as error:
+        raise UsageError(f"{where}: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: expected a JSON object")
+    return value
 
 
 @contextmanager

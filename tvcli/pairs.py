@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import parse_json, read_bytes
+from tvcli.files import parse_json, parse_record, read_bytes
 from tvcli.images import Image, load_image
 from tvcli.prompts import Example, Input
 
@@ -113,7 +113,7 @@ def _records(source: str, parse_line: Callable[[str, str], dict[str, Any]]) -> I
         where = f"{label}, line {number}"
         if line.strip():
             is_json = suffix == ".jsonl" or (source == STDIN and line.lstrip().startswith("{"))
-            yield where, base, _json_object(line, where) if is_json else parse_line(line, where)
+            yield where, base, parse_record(line, where) if is_json else parse_line(line, where)
 
 
 def _pair_line(line: str, where: str) -> dict[str, Any]:
@@ -129,16 +129,6 @@ def _query_line(line: str, where: str) -> dict[str, Any]:
     if text.startswith("@@"):
         return {"input": text[1:]}
     return {"image": text[1:].strip()} if text.startswith("@") else {"input": text}
-
-
-def _json_object(line: str, where: str) -> dict[str, Any]:
-    try:
-        value = parse_json(line)
-    except ValueError as error:
-        raise UsageError(f"{where}: not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{where}: expected a JSON object with input or image, and output")
-    return value
 
 
 def _json_list(source: str, label: str) -> list[dict[str, Any]]:

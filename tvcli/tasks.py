@@ -16,7 +16,7 @@ from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import parse_json, read_bytes
+from tvcli.files import parse_record, read_bytes
 from tvcli.images import load_image
 from tvcli.prompts import Example, Input
 
@@ -144,12 +144,7 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, 
 
 
 def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple[str, Sample]:
-    try:
-        record = parse_json(line)
-    except ValueError as error:
-        raise UsageError(f"{where}: not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise UsageError(f"{where}: expected a JSON object")
+    record = parse_record(line, where)
     for key in record:
         if key not in {"input", "output", "image", "split", "seen"}:
             raise UsageError(f"{where}: unknown key {key}")

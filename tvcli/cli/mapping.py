@@ -8,13 +8,16 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
+from tvcli.cli.planning import find_tasks
 from tvcli.output import out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    import numpy as np
 
+    from tvcli.experiments.mapping import Points
     from tvcli.loading import ModelChoice
-    from tvcli.prompts import Prompt
+
+TOKENS = ("delimiter", "context")
 
 
 @bundle(choice=options.model_choice)
@@ -37,42 +40,43 @@ def map_(
     """
     from tvcli.cli import pictures
     from tvcli.experiments.layers import check_layer
-    from tvcli.experiments.mapping import collect, project, silhouette
+    from tvcli.experiments.mapping import collect, project
     from tvcli.plots import projection
-    from tvcli.tasks import find_task, task_folders
-
-    def progress(prompts: Sequence[Prompt]) -> Iterable[Prompt]:
-        return out.progress(prompts, len(prompts), "read")
 
     pictures.check(plot)
-    tasks = [find_task(name) for name in task or map(str, task_folders("paper"))]
+    tasks = find_tasks(task)
     how = method or projection()
     with choice.open() as loaded:
         engine = loaded.engine
         seen = source or ("both" if engine.has_vision else "text")
-        modalities = ["text", "image"] if seen == "both" else [seen]
         default = engine.model.n_layer // 2 if loaded.layer is None else loaded.layer
         at = default if layer is None else check_layer(layer, engine.model.n_layer)
         both = collect(
-            engine, tasks, modalities, at, limit=limit, seed=seed, progress=lambda p: out.progress(p, len(p), "read")
+            engine,
+            tasks,
+            ["text", "image"] if seen == "both" else [seen],
+            at,
+            limit=limit,
+            seed=seed,
+            progress=lambda prompts: out.progress(prompts, len(prompts), "read"),
         )
-    panels = {}
-    for name, points in zip(("delimiter", "context"), both, strict=True):
-        panels[name] = project(points.rows, how, seed)
-        scores = [silhouette(points.rows, labels) for labels in (points.tasks, points.modalities)]
-        if json:
-            out.record(
-                {
-                    "token": name,
-                    "layer": at,
-                    "silhouette_by_task": round(scores[0], 4),
-                    "silhouette_by_modality": round(scores[1], 4),
-                    "points": [
-                        {"task": t, "modality": m, "x": round(float(x), 4), "y": round(float(y), 4)}
-                        for t, m, (x, y) in zip(points.tasks, points.modalities, panels[name], strict=True)
-                    ],
-                }
-            )
-        else:
-            out.line(f"{name} at layer {at}", f"silhouette by task {scores[0]:.3f}", f"by modality {scores[1]:.3f}")
+    panels = {name: project(points.rows, how, seed) for name, points in zip(TOKENS, both, strict=True)}
+    for name, points in zip(TOKENS, both, strict=True):
+        show_points(name, at, points, panels[name], json=json)
     pictures.maps(plot, panels, both[0].tasks, both[0].modalities, title=f"{how}, layer {at}")
+
+
+def show_points(name: str, layer: int, points: Points, plane: np.ndarray, *, json: bool) -> None:
+    """How well the points cluster; with `json` also where they lie, float (N, 2)."""
+    from tvcli.experiments.mapping import silhouette
+
+    by_task, by_modality = (silhouette(points.rows, labels) for labels in (points.tasks, points.modalities))
+    if not json:
+        out.line(f"{name} at layer {layer}", f"silhouette by task {by_task:.3f}", f"by modality {by_modality:.3f}")
+        return
+    places = [
+        {"task": task, "modality": modality, "x": round(float(x), 4), "y": round(float(y), 4)}
+        for task, modality, (x, y) in zip(points.tasks, points.modalities, plane, strict=True)
+    ]
+    scores = {"silhouette_by_task": round(by_task, 4), "silhouette_by_modality": round(by_modality, 4)}
+    out.record({"token": name, "layer": layer, **scores, "points": places})

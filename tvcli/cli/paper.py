@@ -9,7 +9,7 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
-from tvcli.cli.evaluate import parse_seeds
+from tvcli.cli.planning import find_tasks, parse_seeds
 from tvcli.output import out
 
 if TYPE_CHECKING:
@@ -37,13 +37,12 @@ def paper(
     from tvcli import plots
     from tvcli.experiments.paper import ITEMS, find_items, make_folder
     from tvcli.experiments.study import Study
-    from tvcli.tasks import find_task, task_folders
 
     if not items:
         out.table("", ["name", "what", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
         return
     wanted = find_items(items)
-    tasks = tuple(find_task(name) for name in task or map(str, task_folders("paper")))
+    tasks = tuple(find_tasks(task))
     folder = None if output is None else make_folder(output)
     with choice.open() as loaded:
         study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)

@@ -9,7 +9,7 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
-from tvcli.cli.evaluate import parse_seeds
+from tvcli.cli.planning import find_tasks, parse_seeds
 from tvcli.errors import UsageError
 from tvcli.output import out
 
@@ -36,11 +36,10 @@ def report(
     from tvcli.experiments.report import render, sections
     from tvcli.experiments.study import Study
     from tvcli.files import replacing
-    from tvcli.tasks import find_task, task_folders
 
     if not output.parent.is_dir():
         raise UsageError(f"the folder of {output} does not exist")
-    tasks = tuple(find_task(name) for name in task or map(str, task_folders("paper")))
+    tasks = tuple(find_tasks(task))
     folder = None if results is None else make_folder(results)
     with choice.open() as loaded:
         study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)

@@ -52,6 +52,7 @@ def curves(path: Path, series: Mapping[str, Sequence[float] | np.ndarray], *, x:
     figure, axes = _figure(8.5 if len(series) > 1 else 6, 4)
     for i, (name, values) in enumerate(series.items()):
         axes.plot(range(len(values)), values, label=name, markersize=4, **_look(i))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     _finish(path, figure, axes, x=x, y=y, title=title, legend=len(series) > 1)
 
 

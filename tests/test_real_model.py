@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -272,3 +273,14 @@ def test_ctrl_c_ends_at_once_with_130_and_keeps_what_was_answered(vector_file: P
     assert first["input"] == "France"
     assert process.returncode == 130
     assert "Traceback" not in noise
+
+
+def test_ctrl_c_in_the_middle_of_a_decode_is_not_lost(engine: LlamaEngine) -> None:
+    prompt = query("word " * 1500)
+    for delay in (0.05, 0.2, 0.4):
+        timer = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.logits([prompt] * 20)
+        timer.join()
+    assert engine.answer([query("France")])[0][0].tokens

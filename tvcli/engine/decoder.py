@@ -52,13 +52,11 @@ class Decoder:
     def _load(self, path: Path, settings: Settings) -> None:
         params = C.llama_model_default_params()
         params.n_gpu_layers = -1 if settings.gpu_layers is None else settings.gpu_layers
-        interrupted: list[BaseException] = []
-        if settings.progress is not None:
-            params.progress_callback = _progress_callback(settings.progress, interrupted)
         runtime.forget_errors()
-        self.handle = C.llama_model_load_from_file(str(path).encode(), params)
-        if interrupted:
-            raise interrupted[0]
+        with runtime.deferred_interrupt() as interrupted:
+            if settings.progress is not None:
+                params.progress_callback = _progress_callback(settings.progress, interrupted)
+            self.handle = C.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
             raise UnavailableError(f"model {path} cannot be loaded: {runtime.last_error()}")
         self._vocab = C.llama_model_get_vocab(self.handle)
@@ -187,7 +185,8 @@ class Decoder:
             pointers.ctypes.data_as(ctypes.POINTER(int32_p)),
             wanted.ctypes.data_as(int8_p),
         )
-        code = C.llama_decode(self.context, batch)
+        with runtime.deferred_interrupt():
+            code = C.llama_decode(self.context, batch)
         self.hook.raise_pending()
         if code != 0:
             raise TvError(f"llama.cpp failed to decode {n} tokens (code {code}): {runtime.last_error()}")
@@ -207,14 +206,11 @@ class Decoder:
         C.llama_set_adapter_cvec(self.context, pointer, data.size, n_embd, 1, n_layer)
 
 
-def _progress_callback(report: Callable[[float], None], interrupted: list[BaseException]) -> Any:
-    """A ``llama_progress_callback``; what is raised in it (Ctrl-C) stops the loading and is kept."""
+def _progress_callback(report: Callable[[float], None], interrupted: list[int]) -> Any:
+    """A ``llama_progress_callback`` that stops the loading after Ctrl-C."""
 
     def callback(fraction: float, _: object) -> bool:
-        try:
-            report(fraction)
-        except BaseException as error:
-            interrupted.append(error)
+        report(fraction)
         return not interrupted
 
     return C.llama_progress_callback(callback)

@@ -6,7 +6,11 @@ import collections
 import ctypes
 import functools
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llama_cpp._ggml as _ggml
@@ -19,6 +23,7 @@ __all__ = [
     "M",
     "TensorHead",
     "default_threads",
+    "deferred_interrupt",
     "forget_errors",
     "ggml_backend_tensor_get",
     "ggml_backend_tensor_set",
@@ -92,6 +97,26 @@ def start() -> None:
     for set_log in (C.llama_log_set, M.mtmd_log_set, M.mtmd_helper_log_set):
         set_log(_log, ctypes.c_void_p(0))
     C.llama_backend_init()
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[list[int]]:
+    """Ctrl-C during a native call is raised at the end of the block; the list it gives is then no longer empty.
+
+    Raised inside a ctypes callback, before the callback's own `try` begins, it would be swallowed and lost.
+    """
+    seen: list[int] = []
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield seen
+        return
+    signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if seen:
+        raise KeyboardInterrupt
 
 
 def default_threads() -> int:

@@ -110,18 +110,19 @@ class Vision:
             raise TvError(f"an image of {chunk.n_tokens} tokens does not fit the batch of {n_batch}; scale it down")
         embeddings = self._encode(chunk)
         after = C.llama_pos(position)
-        code = M.mtmd_helper_decode_image_chunk(
-            self._context,
-            self._decoder.context,
-            chunk.pointer,
-            embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
-            position,
-            sequence,
-            n_batch,
-            ctypes.byref(after),
-            M.mtmd_helper_post_decode_callback(0),
-            None,
-        )
+        with runtime.deferred_interrupt():
+            code = M.mtmd_helper_decode_image_chunk(
+                self._context,
+                self._decoder.context,
+                chunk.pointer,
+                embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+                position,
+                sequence,
+                n_batch,
+                ctypes.byref(after),
+                M.mtmd_helper_post_decode_callback(0),
+                None,
+            )
         self._decoder.hook.raise_pending()
         if code != 0:
             raise TvError(f"llama.cpp cannot decode an image (code {code}): {runtime.last_error()}")

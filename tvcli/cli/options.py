@@ -33,6 +33,10 @@ Mmproj = Annotated[Path | None, typer.Option(help="The vision half that belongs 
 Context = Annotated[int | None, typer.Option(min=256, help="Size of the context in tokens.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
 GpuLayers = Annotated[int | None, typer.Option(min=0, help="Layers to put on a GPU; all by default, 0 for none.")]
+Rpc = Annotated[
+    list[str] | None,
+    typer.Option("--rpc", metavar="HOST:PORT", help="A llama.cpp rpc-server to put layers on; may be repeated."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=_set_quiet, help="Only warnings and errors.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", callback=_set_verbose, help="Say which token and layer was touched.")
@@ -61,14 +65,17 @@ def model_choice(
     context: Context = None,
     threads: Threads = None,
     gpu_layers: GpuLayers = None,
+    rpc: Rpc = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> ModelChoice:
     """Which model, and how it is loaded."""
     from tvcli.engine.protocol import Settings
+    from tvcli.engine.rpc import parse_endpoints
     from tvcli.loading import ModelChoice
 
-    return ModelChoice(model, mmproj, Settings(context, threads, gpu_layers, out.loading))
+    servers = parse_endpoints(rpc or [])
+    return ModelChoice(model, mmproj, Settings(context, threads, gpu_layers, servers, out.loading))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tvcli.engine import runtime
+from tvcli.engine import devices, runtime
 from tvcli.engine.gguf_file import gguf_digest, quantization
 from tvcli.engine.hook import ResidualHook
 from tvcli.engine.plan import Limits
@@ -31,7 +31,10 @@ class Decoder:
     """Owns ``llama_model`` and ``llama_context``, and keeps the hook's callback alive with them."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
-        """Raises UnavailableError if llama.cpp cannot load the file, or it is no decoder-only language model."""
+        """Raises UnavailableError if llama.cpp cannot load the file, or it is no decoder-only language model.
+
+        See `devices.model_devices` for what RPC servers may raise.
+        """
         self.handle: Any = None  # llama_model *
         self.context: Any = None  # llama_context *
         try:
@@ -52,6 +55,9 @@ class Decoder:
     def _load(self, path: Path, settings: Settings) -> None:
         params = C.llama_model_default_params()
         params.n_gpu_layers = -1 if settings.gpu_layers is None else settings.gpu_layers
+        if settings.rpc:
+            self._devices = devices.model_devices(settings.rpc)
+            params.devices = ctypes.addressof(self._devices)
         runtime.forget_errors()
         with runtime.deferred_interrupt() as interrupted:
             if settings.progress is not None:
@@ -162,10 +168,6 @@ class Decoder:
     def share(self, source: int, target: int, end: int = -1) -> None:
         """Let sequence `target` have what `source` has (before position `end`, if given), without a copy."""
         C.llama_memory_seq_cp(self._memory, source, target, -1, end)
-
-    def drop(self, sequence: int, position: int) -> None:
-        """Remove a sequence's cells from `position` on."""
-        C.llama_memory_seq_rm(self._memory, sequence, position, -1)
 
     # -- compute ------------------------------------------------------------------------------------------
 

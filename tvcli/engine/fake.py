@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch, Token
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
 from tvcli.errors import UsageError
 from tvcli.prompts import Prompt
 from tvcli.vector import ModelInfo
@@ -39,8 +39,16 @@ class FakeEngine:
     def close(self) -> None:
         pass
 
+    @property
+    def memory(self) -> Sequence[str]:
+        return ["NumPy"] * self.model.n_layer
+
+    def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
+        parts = [self.tokens(part) if isinstance(part, str) else [ImageTokens(1)] for part in prompt.parts]
+        return [piece for part in parts for piece in part]
+
     def tail(self, prompt: Prompt, count: int) -> list[Token]:
-        return self.tokens(str(prompt.parts[-1]))[-count:]
+        return last_tokens(self.layout(prompt), count)
 
     def tokens(self, text: str) -> list[Token]:
         return [Token(zlib.crc32(_bytes(piece)) % len(WORDS), piece) for piece in _pieces(text)]
@@ -57,6 +65,12 @@ class FakeEngine:
             self._check(patch)
         with np.errstate(invalid="ignore"):
             return np.array([[self._next(prompt, patch) for patch in patches] for prompt in prompts], np.float32)
+
+    def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
+        self._check(patch)
+        own = self._forward(self._embed(prompt), None)[patch.layer]
+        h = self._forward(self._embed(prompt), None, added=Patch(patch.layer, patch.row - own))[-1]
+        return np.asarray(h @ self._unembedding)
 
     def answer(
         self,
@@ -99,8 +113,8 @@ class FakeEngine:
             raise UsageError(f"a prompt of {len(seeds)} tokens does not fit the context of {CONTEXT}")
         return np.array([_noise(seed, self.model.n_embd) for seed in seeds])
 
-    def _forward(self, embeddings: np.ndarray, patch: Patch | None) -> np.ndarray:
-        """The residual stream at the last token after every layer, float32 (L, D)."""
+    def _forward(self, embeddings: np.ndarray, patch: Patch | None, added: Patch | None = None) -> np.ndarray:
+        """The residual stream at the last token after every layer, float32 (L, D), overwritten or added to."""
         h, context = embeddings[-1], embeddings.mean(0)
         stream = []
         for layer, weights in enumerate(self._weights):
@@ -108,6 +122,8 @@ class FakeEngine:
                 h = h + np.tanh(weights @ (h + context))
             if patch is not None and patch.layer == layer:
                 h = patch.row
+            if added is not None and added.layer == layer:
+                h = h + added.row
             stream.append(h)
         return np.array(stream)
 

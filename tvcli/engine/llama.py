@@ -18,7 +18,17 @@ from tvcli.engine.decoder import Decoder
 from tvcli.engine.gguf_file import check_gguf
 from tvcli.engine.hook import Write
 from tvcli.engine.plan import Block, plan
-from tvcli.engine.protocol import DEFAULTS, FIRST_TOKEN, Answer, Decoding, Patch, Settings, Token
+from tvcli.engine.protocol import (
+    DEFAULTS,
+    FIRST_TOKEN,
+    Answer,
+    Decoding,
+    ImageTokens,
+    Patch,
+    Settings,
+    Token,
+    last_tokens,
+)
 from tvcli.engine.vision import ImageChunk, Vision
 from tvcli.errors import TvError, UnavailableError, UsageError
 from tvcli.prompts import Prompt
@@ -90,13 +100,24 @@ class LlamaEngine:
     def chat_template(self) -> str:
         return self._decoder.chat_template()
 
+    @property
+    def memory(self) -> Sequence[str]:
+        return self._decoder.hook.memory
+
     # -- the verbs ----------------------------------------------------------------------------------------
 
-    def tail(self, prompt: Prompt, count: int) -> list[Token]:
+    def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
         encoded = self._encode(prompt)
-        last = encoded.prefix[-1] if encoded.prefix else []
-        tokens = [*([] if isinstance(last, ImageChunk) else last), encoded.delimiter]
-        return [Token(token, self.token_text(token)) for token in tokens[-count:]]
+        pieces: list[Token | ImageTokens] = []
+        for segment in (*encoded.prefix, [encoded.delimiter]):
+            if isinstance(segment, ImageChunk):
+                pieces.append(ImageTokens(segment.n_tokens))
+            else:
+                pieces += [Token(token, self.token_text(token)) for token in segment]
+        return pieces
+
+    def tail(self, prompt: Prompt, count: int) -> list[Token]:
+        return last_tokens(self.layout(prompt), count)
 
     def tokens(self, text: str) -> list[Token]:
         return [Token(token, self.token_text(token)) for token in self._decoder.tokenize(text, first=False)]
@@ -134,10 +155,7 @@ class LlamaEngine:
         return [[answers[i, k] for k in range(len(patches))] for i in range(len(prompts))]
 
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
-        """What `logits` gives for a patch at layer ≥ 1, without the hook writing anything; float32 (V,).
-
-        A cross-check: llama.cpp's own control vector adds (patch - residual) to the layer's output.
-        """
+        """The hook writes nothing: llama.cpp's own control vector adds (patch - residual) to the layer's output."""
         if patch.layer < 1:
             raise UsageError("llama.cpp's control vectors start at layer 1")
         encoded = self._encode(prompt)
@@ -145,8 +163,8 @@ class LlamaEngine:
         assert captured is not None  # noqa: S101 - it was asked for
         rows = np.zeros((self.model.n_layer - 1, self.model.n_embd), np.float32)
         rows[patch.layer - 1] = patch.row - captured[0, patch.layer]
-        position = self._positions - 1
-        self._decoder.drop(0, int(position[0]))
+        self._decoder.clear(data=False)  # a recurrent memory cannot drop its last token alone
+        position = self._decode_prefixes([encoded], 1)
         self._decoder.set_control_vector(rows)
         try:
             self._decoder.decode(np.array([encoded.delimiter]), position, np.zeros(1), logits=True)

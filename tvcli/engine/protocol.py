@@ -7,6 +7,7 @@ is the last token of a prompt. A *patch* overwrites the residual at the delimite
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,6 +49,7 @@ class Settings:
     context: int | None = None  # KV cache cells
     threads: int | None = None
     gpu_layers: int | None = None
+    rpc: tuple[str, ...] = ()  # HOST:PORT of llama.cpp's rpc-servers, over which the model is spread
     progress: Callable[[float], None] | None = field(default=None, compare=False)  # hears 0 to 1 while loading
 
 
@@ -63,6 +65,13 @@ class Token:
 
 
 @dataclass(frozen=True)
+class ImageTokens:
+    """A run of tokens that a picture, or one tile of it, takes the place of."""
+
+    count: int
+
+
+@dataclass(frozen=True)
 class Answer:
     """A greedy continuation. `margin` is how far the first token's logit leads the second's."""
 
@@ -73,6 +82,12 @@ class Answer:
     @property
     def first(self) -> int:
         return self.tokens[0]
+
+
+def last_tokens(layout: Sequence[Token | ImageTokens], count: int) -> list[Token]:
+    """The last `count` text tokens; fewer after an image."""
+    text = itertools.takewhile(lambda piece: isinstance(piece, Token), reversed(layout))
+    return [piece for piece in itertools.islice(text, count) if isinstance(piece, Token)][::-1]
 
 
 class Engine(Protocol):
@@ -93,6 +108,13 @@ class Engine(Protocol):
     def chat_template(self) -> str:
         """The Jinja template that the model brings, or nothing."""
 
+    @property
+    def memory(self) -> Sequence[str]:
+        """The name of the memory that each layer's output lies in, L texts."""
+
+    def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
+        """All tokens of a prompt in order; the last is the delimiter."""
+
     def tail(self, prompt: Prompt, count: int) -> list[Token]:
         """The last `count` text tokens of a prompt (fewer after an image); the last is the delimiter."""
 
@@ -107,6 +129,9 @@ class Engine(Protocol):
 
     def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
         """Next-token logits of every prompt under every patch, float32 (N, K, V)."""
+
+    def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
+        """What `logits` gives for a patch at layer ≥ 1, computed in another way, to check it by; float32 (V,)."""
 
     def answer(
         self,

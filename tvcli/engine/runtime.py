@@ -17,14 +17,21 @@ import llama_cpp._ggml as _ggml
 import llama_cpp.llama_cpp as C
 import llama_cpp.mtmd_cpp as M
 
+from tvcli.errors import TvError, UnavailableError
+from tvcli.output import out
+
 __all__ = [
     "GGML_TYPE_F32",
     "C",
     "M",
     "TensorHead",
+    "build",
+    "declare",
     "default_threads",
     "deferred_interrupt",
+    "features",
     "forget_errors",
+    "ggml_backend_buffer_name",
     "ggml_backend_tensor_get",
     "ggml_backend_tensor_set",
     "ggml_get_name",
@@ -46,22 +53,31 @@ class TensorHead(ctypes.Structure):
     ]
 
 
-def _declare(name: str, restype: Any, *argtypes: Any) -> Any:
+def declare(name: str, restype: Any, *argtypes: Any) -> Any:
+    """A function of ggml's with its prototype."""
     function = getattr(_ggml.libggml, name)
     function.restype, function.argtypes = restype, list(argtypes)
     return function
 
 
 # const char * ggml_get_name(const struct ggml_tensor * tensor);
-ggml_get_name = _declare("ggml_get_name", ctypes.c_char_p, ctypes.c_void_p)
+ggml_get_name = declare("ggml_get_name", ctypes.c_char_p, ctypes.c_void_p)
 # void ggml_backend_tensor_get(const struct ggml_tensor * tensor, void * data, size_t offset, size_t size);
-ggml_backend_tensor_get = _declare(
+ggml_backend_tensor_get = declare(
     "ggml_backend_tensor_get", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t
 )
 # void ggml_backend_tensor_set(struct ggml_tensor * tensor, const void * data, size_t offset, size_t size);
-ggml_backend_tensor_set = _declare(
+ggml_backend_tensor_set = declare(
     "ggml_backend_tensor_set", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t
 )
+# const char * ggml_backend_buffer_name(ggml_backend_buffer_t buffer);
+ggml_backend_buffer_name = declare("ggml_backend_buffer_name", ctypes.c_char_p, ctypes.c_void_p)
+# const char * ggml_version(void);
+ggml_version = declare("ggml_version", ctypes.c_char_p)
+# const char * ggml_commit(void);
+ggml_commit = declare("ggml_commit", ctypes.c_char_p)
+# ggml_abort_callback_t ggml_set_abort_callback(ggml_abort_callback_t callback);
+ggml_set_abort_callback = declare("ggml_set_abort_callback", ctypes.c_void_p, ctypes.c_void_p)
 
 _recent: collections.deque[str] = collections.deque(maxlen=20)
 _verbose = os.environ.get("TV_DEBUG") == "1"
@@ -75,6 +91,18 @@ def _log(level: int, text: bytes, user_data: object) -> None:
         sys.stderr.write(line)
     if level in (LOG_LEVEL_WARN, LOG_LEVEL_ERROR) and line.strip():
         _recent.append(line.strip())
+
+
+# typedef void (*ggml_abort_callback_t)(const char * error_message);
+@ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
+def _on_abort(message: bytes) -> None:
+    """llama.cpp is about to abort the process, from any of its threads: leave with a sentence instead."""
+    words = message.decode("utf-8", "replace").split(": ", 1)[-1]  # without the place in its source
+    if "RPC" in words:
+        out.error(f"an RPC server is gone, and with it its part of the model ({words})")
+        os._exit(UnavailableError.exit_code)
+    out.error(f"llama.cpp cannot go on: {words}")
+    os._exit(TvError.exit_code)
 
 
 def forget_errors() -> None:
@@ -94,9 +122,22 @@ def start() -> None:
 
     llama-cpp-python's ``verbose=False`` would redirect file descriptors 1 and 2 of the whole process.
     """
+    if not _verbose:  # else llama.cpp prints where it was
+        ggml_set_abort_callback(_on_abort)
     for set_log in (C.llama_log_set, M.mtmd_log_set, M.mtmd_helper_log_set):
         set_log(_log, ctypes.c_void_p(0))
     C.llama_backend_init()
+
+
+def build() -> str:
+    """ggml's version and commit, which are llama.cpp's too."""
+    return f"{ggml_version().decode()} ({ggml_commit().decode()})"
+
+
+def features() -> str:
+    """What the backends were built with and the CPU can do (``llama_print_system_info``)."""
+    start()
+    return str(C.llama_print_system_info().decode().strip(" |"))
 
 
 @contextmanager

@@ -79,8 +79,11 @@ def _median(work: Callable[[], object]) -> float:
 
 
 def _peak_megabytes(command: Sequence[object], x: str, choice: ModelChoice) -> float:
-    """Peak resident memory of a `tv` process, in MB; NaN where the system does not tell."""
-    if not hasattr(os, "wait4"):
+    """Peak resident memory of a `tv` process, in MB; NaN where the system does not tell.
+
+    Nor with RPC servers: they hold the model, and serve one client at a time, which is this process.
+    """
+    if not hasattr(os, "wait4") or choice.settings.rpc:
         return float("nan")
     given = {"--model": choice.name, "--mmproj": choice.mmproj, "--threads": choice.settings.threads}
     options = [str(part) for option, value in given.items() if value is not None for part in (option, value)]

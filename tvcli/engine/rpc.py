@@ -1,0 +1,68 @@
+"""Servers that lend their devices: llama.cpp's ``rpc-server``, by address.
+
+llama.cpp aborts the process when a server cannot be reached or speaks another protocol. So tv knocks first,
+with the greeting of ggml-rpc.cpp: one byte command, eight bytes size, then the message, both ways.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from collections.abc import Sequence
+
+from tvcli.errors import UnavailableError, UsageError, reason
+
+PROTOCOL = (7, 0)  # RPC_PROTO_MAJOR_VERSION, RPC_PROTO_MINOR_VERSION (ggml-rpc.h of the pinned llama.cpp)
+HELLO = 14  # RPC_CMD_HELLO
+CAPABILITIES = bytes(24)  # RPC_CONN_CAPS_SIZE: none but TCP
+ANSWER = struct.Struct("<Q4B24x")  # size, then struct rpc_msg_hello_rsp: major, minor, patch, padding, capabilities
+PATIENCE = 5.0  # seconds for a server to answer
+
+
+def parse_endpoints(endpoints: Sequence[str]) -> tuple[str, ...]:
+    """The addresses themselves, if each is HOST:PORT and none is there twice. Raises UsageError."""
+    for endpoint in endpoints:
+        found = re.fullmatch(r"[^\s:\[\]/]+:([0-9]{1,5})", endpoint, re.ASCII)
+        if found is None or not 1 <= int(found[1]) <= 65535:
+            raise UsageError(f"--rpc takes HOST:PORT, a name or IPv4 address and a port up to 65535, not {endpoint!r}")
+        if endpoints.count(endpoint) > 1:
+            raise UsageError(f"--rpc {endpoint} is given twice")
+    return tuple(endpoints)
+
+
+def check_server(endpoint: str) -> None:
+    """Raises UnavailableError unless an rpc-server that this llama.cpp can talk to is free at HOST:PORT."""
+    host, port = endpoint.rsplit(":", 1)
+    try:
+        # the family that llama.cpp uses; it would not try IPv6
+        address = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)[0][4]
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(address)
+            answer = _greet(connection, endpoint)
+    except (OSError, UnicodeError) as error:
+        words = reason(error) if isinstance(error, OSError) else str(error)
+        raise UnavailableError(f"the RPC server {endpoint} does not answer: {words}") from error
+    if len(answer) != ANSWER.size or ANSWER.unpack(answer)[0] != ANSWER.size - 8:
+        raise UnavailableError(f"at {endpoint} is no llama.cpp rpc-server of this version")
+    _, major, minor, *_ = ANSWER.unpack(answer)
+    if major != PROTOCOL[0] or minor > PROTOCOL[1]:
+        raise UnavailableError(
+            f"the RPC server {endpoint} speaks protocol {major}.{minor}, this llama.cpp "
+            f"{PROTOCOL[0]}.{PROTOCOL[1]}; run an rpc-server of the same llama.cpp version"
+        )
+
+
+def _greet(connection: socket.socket, endpoint: str) -> bytes:
+    """What comes back on a greeting, up to the size of an answer."""
+    connection.sendall(struct.pack("<BQ", HELLO, len(CAPABILITIES)) + CAPABILITIES)
+    answer = b""
+    try:
+        while len(answer) < ANSWER.size and (more := connection.recv(ANSWER.size - len(answer))):
+            answer += more
+    except TimeoutError as error:
+        raise UnavailableError(
+            f"the RPC server {endpoint} does not answer; it serves one client at a time, and may have another"
+        ) from error
+    return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import faulthandler
 import functools
 import os
 import signal
@@ -105,6 +106,26 @@ def _on_abort(message: bytes) -> None:
     os._exit(TvError.exit_code)
 
 
+# typedef void (*sighandler_t)(int);
+@ctypes.CFUNCTYPE(None, ctypes.c_int)  # type: ignore[untyped-decorator]
+def _on_fault(number: int) -> None:
+    """Native code has crashed, in any of its threads: a sentence instead of a core dump."""
+    name = signal.Signals(number).name
+    out.error(f"llama.cpp crashed ({name}), most likely over a model or mmproj file that is not what it claims to be")
+    os._exit(UnavailableError.exit_code)
+
+
+def _catch_faults() -> None:
+    """What a file's contents can do to llama.cpp beyond what `gguf_file` knows. Python's own handlers run too late."""
+    if os.name != "posix" or faulthandler.is_enabled():
+        return
+    # sighandler_t signal(int signum, sighandler_t handler);
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
+        set_handler(number, ctypes.cast(_on_fault, ctypes.c_void_p))
+
+
 def forget_errors() -> None:
     """Before a call that may fail: what was logged earlier does not explain it."""
     _recent.clear()
@@ -124,6 +145,7 @@ def start() -> None:
     """
     if not _verbose:  # else llama.cpp prints where it was
         ggml_set_abort_callback(_on_abort)
+        _catch_faults()
     for set_log in (C.llama_log_set, M.mtmd_log_set, M.mtmd_helper_log_set):
         set_log(_log, ctypes.c_void_p(0))
     C.llama_backend_init()

@@ -21,9 +21,9 @@ MODULES = {
 LAYERS = [
     ("tvcli.errors",),
     ("tvcli.files", "tvcli.data", "tvcli.output"),
-    ("tvcli.images", "tvcli.plots", "tvcli.vector", "tvcli.catalog"),
-    ("tvcli.prompts",),
-    ("tvcli.pairs", "tvcli.chat", "tvcli.tasks"),
+    ("tvcli.images", "tvcli.plots", "tvcli.vector", "tvcli.catalog", "tvcli.choice", "tvcli.hub"),
+    ("tvcli.prompts", "tvcli.packaged"),
+    ("tvcli.pairs", "tvcli.chat", "tvcli.tasks", "tvcli.models"),
     ("tvcli.pull",),
     ("tvcli.engine",),
     ("tvcli.loading",),

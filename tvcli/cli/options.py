@@ -27,7 +27,7 @@ def _set_verbose(value: bool) -> bool:
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Catalogue name or GGUF file; by default $TV_MODEL, else the demo model."),
+    typer.Option("--model", "-m", help="Catalogue name, owner/repo, or GGUF file; by default $TV_MODEL, else picto."),
 ]
 Mmproj = Annotated[Path | None, typer.Option(help="The vision half that belongs to the model file.")]
 Context = Annotated[int | None, typer.Option(min=256, help="Size of the context in tokens.")]

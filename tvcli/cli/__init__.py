@@ -13,7 +13,9 @@ from tvcli.cli import (
     combine,
     compare,
     evaluate,
+    export,
     extract,
+    import_,
     lens,
     mapping,
     models,
@@ -40,6 +42,8 @@ app.command("extract", rich_help_panel=MAKE)(extract.extract)
 app.command("apply", rich_help_panel=MAKE)(apply.apply)
 app.command("prompt", rich_help_panel=MAKE)(prompt.prompt)
 app.command("combine", rich_help_panel=MAKE)(combine.combine)
+app.command("export", rich_help_panel=MAKE)(export.export)
+app.command("import", rich_help_panel=MAKE)(import_.import_)
 app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate)
 app.command("paper", rich_help_panel=MEASURE)(paper.paper)
 app.command("show", rich_help_panel=LOOK)(show.show)

@@ -27,7 +27,7 @@ def ggufs(tmp_path: Path) -> tuple[Path, Path]:
     """A text and a vision file that look like GGUF."""
     paths = tmp_path / "Mine-Q4_K_M.gguf", tmp_path / "mmproj-Mine.gguf"
     for path in paths:
-        path.write_bytes(b"GGUF" + bytes(30))
+        path.write_bytes(b"GGUF\x03" + bytes(29))
     return paths
 
 

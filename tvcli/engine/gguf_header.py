@@ -133,7 +133,7 @@ class _Reader:
 
     def header(self) -> Header:
         version = self._unpack(_U32)
-        if version & 0xFFFF == 0:
+        if version and version & 0xFFFF == 0:
             raise HeaderError("was written for big-endian machines, which llama.cpp cannot read here")
         if version not in VERSIONS:
             raise HeaderError(f"has GGUF version {version}; llama.cpp reads {VERSIONS[0]} and {VERSIONS[1]}")

@@ -19,9 +19,9 @@ from hf import Reference
 from tvcli.catalog import resolve
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch
-from tvcli.experiments.evaluate import read_vector
 from tvcli.experiments.layers import layer_accuracy
 from tvcli.experiments.setup import Setup
+from tvcli.experiments.vectors import read_vector
 from tvcli.prompts import query
 from tvcli.tasks import find_task
 from tvcli.vector import TaskVector

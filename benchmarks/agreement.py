@@ -18,9 +18,9 @@ from hf import Reference
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch
-from tvcli.experiments.evaluate import read_vector
 from tvcli.experiments.layers import layer_accuracy
 from tvcli.experiments.setup import Setup
+from tvcli.experiments.vectors import read_vector
 from tvcli.models import resolve
 from tvcli.prompts import query
 from tvcli.tasks import find_task

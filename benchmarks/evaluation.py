@@ -19,10 +19,10 @@ from tvcli.engine.decoder import Decoder
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.experiments.asking import after
-from tvcli.experiments.evaluate import Evaluation, read_vector
-from tvcli.experiments.run import Shelf
+from tvcli.experiments.evaluate import Evaluation
 from tvcli.experiments.setup import METHODS, PATCH, Setup
 from tvcli.experiments.store import Store
+from tvcli.experiments.vectors import Shelf
 from tvcli.models import resolve
 from tvcli.prompts import query, sample_in_context
 from tvcli.tasks import find_task
@@ -42,8 +42,7 @@ def timed(work: Callable[[], object]) -> float:
 def by_tv(engine: LlamaEngine, methods: tuple[str, ...]) -> float:
     """Seconds of one task, one seed: vector, validation over all layers, test."""
     setup = Setup((TASK,), pairs=(PAIR,), seeds=(1,), methods=methods)
-    shelf = Shelf(lambda task, source, seed: read_vector(engine, setup, task, source, seed))
-    return timed(Evaluation(engine, setup, Store(), shelf).run)
+    return timed(Evaluation(engine, setup, Store(), Shelf(engine, setup)).run)
 
 
 def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, float]:

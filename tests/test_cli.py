@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +167,51 @@ def test_queries_come_from_a_pipe(tv: Runner, made: Path) -> None:
     assert [line.split("\t")[0] for line in ran.out.splitlines()] == ["Chile", "Cuba"]
 
 
+@pytest.mark.parametrize(("end", "options"), [(b"\0", ["-0"]), (b"\n", []), (b"\r\n", [])])
+def test_names_of_images_come_from_a_pipe_or_a_file(
+    tv: Runner, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["a b.png", "-c.png", "@d.png", "é.png"]
+    for name in names:
+        Pillow.new("RGB", (4, 4)).save(name)
+    data = end.join(os.fsencode(name) for name in names)  # the last end may be missing
+    Path("names").write_bytes(data + end)
+    for ran in (
+        tv("apply", made, "--images-from", "-", *options, "-t", "x", stdin=data),
+        tv("apply", made, "--images-from", "names", *options, "-t", "x"),
+    ):
+        assert (ran.code, [line.split("\t")[0] for line in ran.out.splitlines()]) == (0, ["x", *names])
+
+
+def test_a_name_from_a_pipe_is_answered_before_the_next_is_written(vector: TaskVector, tmp_path: Path) -> None:
+    save(vector, tmp_path / "v.npy")
+    Pillow.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    command = [
+        sys.executable,
+        "-m",
+        "tvcli",
+        "apply",
+        "v.npy",
+        "-q",
+        "-m",
+        "fake",
+        "--images-from",
+        "-",
+        "-0",
+        "--json",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:  # type: ignore[call-overload]
+        for _ in range(2):
+            process.stdin.write(b"a.png\0")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["input"] == "a.png"
+        process.stdin.close()
+        assert process.wait() == 0
+
+
 def test_a_folder_is_all_its_images(tv: Runner, made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "flags"
     folder.mkdir()
@@ -262,6 +310,17 @@ BAD = [
     (["apply", "-", "-t", "x", "-l", "x"], bare(np.ones((6, 16), np.float32)), 2, "--layer must be a number or 'all'"),
     (["apply", "-", "-t", "x", "-n", "0"], bare(np.ones((6, 16), np.float32)), 2, "--max-tokens"),
     (["apply", "-", "-i", "none.png"], bare(np.ones((6, 16), np.float32)), 3, "none.png cannot be read"),
+    (["apply", "-", "-i", "x", "--images-from", "-"], b"", 2, "only one of the inputs"),
+    (["prompt", "--queries", "-", "--images-from", "-"], b"", 2, "only one of the inputs"),
+    (["prompt", "--images-from", "-"], b"a.png\0b.png\0", 2, "if they end the names, add --null"),
+    (["prompt", "--images-from", "-", "-0"], b"x" * 200_000, 2, "standard input holds no file names"),
+    (["prompt", "--images-from", "none"], b"", 3, "none cannot be read"),
+    (["prompt", "--images-from", "/dev/null"], b"", 2, "/dev/null holds no queries"),
+    (["prompt", "-t", "x", "-0"], b"", 2, "--null says how the names of --images-from end"),
+    (["combine", "-", "-o", "no/such/v.npy"], b"", 2, "the folder of no/such/v.npy does not exist"),
+    (["export", "-", "--control-vector", "no/v.gguf"], b"", 2, "the folder of no/v.gguf does not exist"),
+    (["export", "-", "--control-vector", "v.gguf"], b"x", 4, "not a NumPy array"),
+    (["import", "none.gguf", "-o", "v.npy"], b"", 3, "none.gguf cannot be read"),
     (["apply", "-", "--queries", "none"], bare(np.ones((6, 16), np.float32)), 3, "none cannot be read"),
     (["apply", "-", "-t", "word " * 5000], bare(np.ones((6, 16), np.float32)), 2, "does not fit the context"),
     (["prompt"], b"", 2, "nothing to ask"),

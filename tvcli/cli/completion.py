@@ -13,7 +13,6 @@ from pathlib import Path
 
 import typer
 
-from tvcli.catalog import FAKE, catalog, wanted_model
 from tvcli.data import data_folder
 
 PLAIN = frozenset("/._-+=@%,~")  # what needs no quotes in a shell's word, apart from letters and digits
@@ -21,6 +20,8 @@ PLAIN = frozenset("/._-+=@%,~")  # what needs no quotes in a shell's word, apart
 
 def models(incomplete: str) -> list[str]:
     """Names of the catalogue, and GGUF files."""
+    from tvcli.catalog import FAKE, catalog  # here, as --help loads this module too
+
     return [*_starting(incomplete, [*catalog(), FAKE]), *gguf_files(incomplete)]
 
 
@@ -40,6 +41,8 @@ def gguf_files(incomplete: str) -> list[str]:
 
 def layers(ctx: typer.Context, incomplete: str) -> list[str]:
     """Those of the vector on the command line; where there is none, the one that the catalogue suggests."""
+    from tvcli.catalog import catalog, wanted_model
+
     given = [*ctx.args, ctx.params.get("vector") or ""]
     count = next((n for word in given if (n := layers_of(Path(word))) is not None), None)
     if count is not None:

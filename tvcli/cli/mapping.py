@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tvcli.experiments.mapping import Points
-    from tvcli.loading import ModelChoice
+    from tvcli.loading import Loaded, ModelChoice
+    from tvcli.prompts import Prompt
 
 TOKENS = ("delimiter", "context")
 
@@ -41,7 +43,6 @@ def map_(
         tv map --limit 5 --source text --method pca --json
     """
     from tvcli.cli import pictures
-    from tvcli.experiments.layers import check_layer
     from tvcli.experiments.mapping import collect, project
     from tvcli.plots import projection
 
@@ -49,23 +50,28 @@ def map_(
     tasks = find_tasks(task)
     how = method or projection()
     with choice.open() as loaded:
-        engine = loaded.engine
-        seen = source or ("both" if engine.has_vision else "text")
-        default = engine.model.n_layer // 2 if loaded.layer is None else loaded.layer
-        at = default if layer is None else check_layer(layer, engine.model.n_layer)
-        both = collect(
-            engine,
-            tasks,
-            ["text", "image"] if seen == "both" else [seen],
-            at,
-            limit=limit,
-            seed=seed,
-            progress=lambda prompts: out.progress(prompts, len(prompts), "read"),
-        )
+        seen = source or ("both" if loaded.engine.has_vision else "text")
+        modalities = ["text", "image"] if seen == "both" else [seen]
+        at = chosen_layer(loaded, layer)
+        both = collect(loaded.engine, tasks, modalities, at, limit=limit, seed=seed, progress=_progress)
     panels = {name: project(points.rows, how, seed) for name, points in zip(TOKENS, both, strict=True)}
     for name, points in zip(TOKENS, both, strict=True):
         show_points(name, at, points, panels[name], json=json)
     pictures.maps(plot, panels, both[0].tasks, both[0].modalities, title=f"{how}, layer {at}")
+
+
+def chosen_layer(loaded: Loaded, layer: int | None) -> int:
+    """The given layer, else the catalogue's, else half the depth."""
+    from tvcli.experiments.layers import check_layer
+
+    depth = loaded.engine.model.n_layer
+    if layer is not None:
+        return check_layer(layer, depth)
+    return depth // 2 if loaded.layer is None else loaded.layer
+
+
+def _progress(prompts: Sequence[Prompt]) -> Iterator[Prompt]:
+    return out.progress(prompts, len(prompts), "read")
 
 
 def show_points(name: str, layer: int, points: Points, plane: np.ndarray, *, json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,23 +21,30 @@ def check(plot: Path | None) -> None:
 
 
 def curves(plot: Path | None, series: Mapping[str, Any], **labels: str) -> None:
-    _draw("curves", plot, series, **labels)
-
-
-def matrices(plot: Path | None, panels: Mapping[str, np.ndarray], *rest: Any, **labels: str) -> None:
-    _draw("matrices", plot, panels, *rest, **labels)
-
-
-def maps(plot: Path | None, panels: Mapping[str, np.ndarray], *rest: Any, **labels: str) -> None:
-    _draw("maps", plot, panels, *rest, **labels)
-
-
-def _draw(kind: str, plot: Path | None, *data: Any, **labels: str) -> None:
     from tvcli import plots
 
-    if plot is None:
-        if not plots.available():
-            out.detail(f"pictures with --plot need: {plots.INSTALL}")
-        return
-    getattr(plots, kind)(plot, *data, **labels)
-    out.note(f"drew {plot}")
+    _draw(plots.curves, plot, series, **labels)
+
+
+def matrices(plot: Path | None, panels: Mapping[str, np.ndarray], names: Sequence[str], **labels: str) -> None:
+    from tvcli import plots
+
+    _draw(plots.matrices, plot, panels, names, **labels)
+
+
+def maps(
+    plot: Path | None, panels: Mapping[str, np.ndarray], tasks: Sequence[str], modalities: Sequence[str], **labels: str
+) -> None:
+    from tvcli import plots
+
+    _draw(plots.maps, plot, panels, tasks, modalities, **labels)
+
+
+def _draw(drawing: Callable[..., None], plot: Path | None, *data: Any, **labels: str) -> None:
+    from tvcli import plots
+
+    if plot is not None:
+        drawing(plot, *data, **labels)
+        out.note(f"drew {plot}")
+    elif not plots.available():
+        out.detail(f"pictures with --plot need: {plots.INSTALL}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -50,26 +51,25 @@ def planned(
     limit: options.Limit = None,
 ) -> Planned:
     """What to evaluate, apart from what depends on the model: the queries it can see, and its chat template."""
+    from tvcli.experiments.setup import ALL_PAIRS, Setup
+
     tasks = find_tasks(task)
-    fixed: dict[str, Any] = {
-        "tasks": tuple(tasks),
-        "methods": parse_methods(method),
-        "seeds": parse_seeds(seeds),
-        "shots": shots,
-        "prompts": prompts,
-        "metric": metric,
-        "layer": layer,
-        "limit": limit,
-        "wording": wording,
-        "against": _against(tasks) if override else {},
-    }
+    fixed = Setup(
+        tuple(tasks),
+        methods=parse_methods(method),
+        seeds=parse_seeds(seeds),
+        shots=shots,
+        prompts=prompts,
+        metric=metric,
+        layer=layer,
+        limit=limit,
+        wording=wording,
+        against=_against(tasks) if override else {},
+    )
 
     def plan(engine: Engine) -> Setup:
-        from tvcli.experiments.setup import ALL_PAIRS, Setup
-
         one = (source, query or ("image" if engine.has_vision else "text"))
-        form = {"form": _chat(engine)} if chat else {}
-        return Setup(pairs=ALL_PAIRS if pairs == "all" else (one,), **fixed, **form)
+        return replace(fixed, pairs=ALL_PAIRS if pairs == "all" else (one,), form=_chat(engine) if chat else fixed.form)
 
     return plan
 

@@ -10,39 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
-from tvcli.errors import UsageError
 from tvcli.experiments.asking import Ask, after, alone
-from tvcli.experiments.extract import from_examples, from_instruction
 from tvcli.experiments.metrics import EXACT, EXACT_TOKENS, judge
 from tvcli.experiments.results import best_layer
-from tvcli.experiments.setup import ENSEMBLE, INSTRUCTION, NO_CONTEXT, PATCH, PROMPT, Pair, Setup
+from tvcli.experiments.setup import NO_CONTEXT, PATCH, PROMPT, Pair, Setup
 from tvcli.experiments.store import Cell, Record, Store
-from tvcli.tasks import TEST, TEXT, VALIDATION, Sample, Task
-from tvcli.vector import TaskVector, combine
+from tvcli.experiments.vectors import Shelf
+from tvcli.tasks import TEST, VALIDATION, Sample, Task
 
 ROWS = 256  # of a batch: llama.cpp's limit of sequences
 PROMPTS = 32  # of a batch
-Vectors = Callable[[Task, str, int], TaskVector]  # by task, source and seed; asked for again and again
-
-
-def read_vector(engine: Engine, setup: Setup, task: Task, source: str, seed: int) -> TaskVector:
-    """One task vector from the validation split (paper, section 4.1), or the ensemble of two (section 4.4).
-
-    Raises:
-        UsageError: fewer validation samples of the modality than shots.
-    """
-    if source == ENSEMBLE:
-        parts = [read_vector(engine, setup, task, TEXT, seed), read_vector(engine, setup, task, INSTRUCTION, 1)]
-        return combine(parts, [0.5, 0.5])
-    if source == INSTRUCTION:
-        return from_instruction(engine, task.says(setup.wording)[seed - 1])
-    samples = setup.samples(task, VALIDATION, source)
-    if len(samples) < setup.shots:
-        raise UsageError(
-            f"task {task.name} has {len(samples)} validation samples with {source}, too few for {setup.shots} shots"
-        )
-    examples = [sample.example(source) for sample in samples]
-    return from_examples(engine, examples, shots=setup.shots, prompts=setup.prompts, seed=seed, form=setup.form)
 
 
 @dataclass(frozen=True)
@@ -82,7 +59,7 @@ class Evaluation:
     engine: Engine
     setup: Setup
     store: Store
-    vectors: Vectors
+    shelf: Shelf
 
     def run(self, advance: Callable[[int], None] = lambda rows: None) -> dict[Pair, int]:
         """Answer everything, telling `advance` of every batch in rows; returns each pair's layer."""
@@ -152,7 +129,7 @@ class Evaluation:
     def _patch(self, task: Task, column: Column) -> Patch | None:
         if column.layer is None:
             return None
-        return Patch.of(self.vectors(task, column.cell.source, column.cell.seed), column.layer)
+        return Patch.of(self.shelf.get(task, column.cell.source, column.cell.seed), column.layer)
 
     def _decoding(self, task: Task) -> Decoding:
         return Decoding(EXACT_TOKENS if self.setup.metric == EXACT or task.pattern else 1)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UnavailableError, UsageError, VectorError, reason
-from tvcli.experiments.evaluate import Evaluation, read_vector
+from tvcli.experiments.evaluate import Evaluation
 from tvcli.experiments.layers import check_layer
 from tvcli.experiments.results import summary
 from tvcli.experiments.setup import Setup
 from tvcli.experiments.store import open_store
+from tvcli.experiments.vectors import Shelf
 from tvcli.loading import ModelChoice
-from tvcli.tasks import IMAGE, Task
-from tvcli.vector import ModelInfo, TaskVector, save
+from tvcli.tasks import IMAGE
+from tvcli.vector import ModelInfo, save
 
 Meter = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 
@@ -36,27 +37,6 @@ class Files:
     vectors: Path | None = None
 
 
-@dataclass
-class Shelf:
-    """Vectors by task, source and seed; each is read once, when it is first needed."""
-
-    read: Callable[[Task, str, int], TaskVector]
-    held: dict[tuple[str, str, int], TaskVector] = field(default_factory=dict)
-
-    def __call__(self, task: Task, source: str, seed: int) -> TaskVector:
-        key = (task.name, source, seed)
-        if key not in self.held:
-            self.held[key] = self.read(task, source, seed)
-        return self.held[key]
-
-    def fill(self, setup: Setup) -> None:
-        """Read all that a setup needs."""
-        for source in dict.fromkeys(source for source, _ in setup.pairs):
-            for task in setup.tasks:
-                for seed in setup.seeds_of(source, task):
-                    self(task, source, seed)
-
-
 def run(
     engine: Engine,
     setup: Setup,
@@ -73,9 +53,10 @@ def run(
     """
     _check(engine, setup)
     settings = {"model": engine.model.digest or engine.model.name, "source_model": None, **setup.to_json()}
-    shelf, origin = Shelf(lambda task, source, seed: read_vector(engine, setup, task, source, seed)), None
+    shelf, origin = Shelf(engine, setup), None
     if source_model is not None:
-        shelf, origin = _transferred(source_model, setup, engine.model)
+        shelf = _transferred(source_model, setup, engine.model)
+        origin = shelf.engine.model
         settings["source_model"] = origin.digest or origin.name
     with open_store(files.samples, settings, resume=files.resume) as store:
         evaluation = Evaluation(engine, setup, store, shelf)
@@ -83,19 +64,20 @@ def run(
             layers = evaluation.run(advance)
         pairs = summary(store, setup, layers)
     if files.vectors is not None:
-        shelf.fill(setup)
+        shelf.fill()
         _keep(shelf, files.vectors, pairs)
     return {"model": str(engine.model), "source_model": None if origin is None else str(origin), "pairs": pairs}
 
 
-def _transferred(choice: ModelChoice, setup: Setup, target: ModelInfo) -> tuple[Shelf, ModelInfo]:
+def _transferred(choice: ModelChoice, setup: Setup, target: ModelInfo) -> Shelf:
+    """All vectors that the setup needs, read in another model, which is closed again."""
     with choice.open() as source:
-        engine = source.engine
-        shelf = Shelf(lambda task, source, seed: read_vector(engine, setup, task, source, seed))
-        if (engine.model.n_layer, engine.model.n_embd) != (target.n_layer, target.n_embd):
-            raise VectorError(f"vectors of {engine.model} do not fit {target}; the models must have the same size")
-        shelf.fill(setup)
-        return shelf, engine.model
+        model = source.engine.model
+        if (model.n_layer, model.n_embd) != (target.n_layer, target.n_embd):
+            raise VectorError(f"vectors of {model} do not fit {target}; the models must have the same size")
+        shelf = Shelf(source.engine, setup)
+        shelf.fill()
+        return shelf
 
 
 def _check(engine: Engine, setup: Setup) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tvcli.engine.protocol import Engine
-from tvcli.experiments.evaluate import read_vector
 from tvcli.experiments.run import Files, Meter, run
 from tvcli.experiments.setup import Pair, Setup
+from tvcli.experiments.vectors import Shelf, read_vector
 from tvcli.loading import ModelChoice
 from tvcli.tasks import IMAGE, TEXT, Task
 from tvcli.vector import TaskVector
@@ -40,7 +41,10 @@ class Study:
     folder: Path | None = None
     meter: Meter | None = None
     done: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    held: dict[tuple[str, str, int], TaskVector] = field(default_factory=dict)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        return Shelf(self.engine, self.setup())
 
     @property
     def queries(self) -> str:
@@ -61,10 +65,7 @@ class Study:
 
     def vector(self, task: Task, source: str, seed: int) -> TaskVector:
         """A task vector, read once."""
-        key = (task.name, source, seed)
-        if key not in self.held:
-            self.held[key] = read_vector(self.engine, self.setup(), task, source, seed)
-        return self.held[key]
+        return self.shelf.get(task, source, seed)
 
     def vectors_of_llm(self, name: str, seed: int) -> list[TaskVector]:
         """Text vectors of all tasks, read in the language model that this one was made from."""

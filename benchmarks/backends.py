@@ -9,6 +9,7 @@ the CPU of an rpc-server. With --same-kernels it repacks here neither.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,27 +66,16 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
 
 
-def compare(here: Seen, there: Seen) -> str:
-    def same(name: str) -> str:
+def compare(here: Seen, there: Seen) -> Iterator[str]:
+    for name in ("vector", "residuals", "logits", "swept"):
         a, b = getattr(here, name), getattr(there, name)
-        equal = "bit-equal" if np.array_equal(a, b) else f"differ by up to {np.abs(a - b).max():.3g}"
-        return f"{name} {equal}, cosine ≥ {cosine(a, b).min():.7f}"
-
-    tokens = [same_top(a, b) for a, b in ((here.logits, there.logits), (here.swept, there.swept))]
-    answers = [
-        a == b for one, other in zip(here.answers, there.answers, strict=True) for a, b in zip(one, other, strict=True)
-    ]
-    return "; ".join(
-        [
-            *(same(name) for name in ("vector", "residuals", "logits", "swept")),
-            f"patched first tokens {tokens[0]}, swept {tokens[1]}, answers {sum(answers)} of {len(answers)}",
-        ]
-    )
-
-
-def same_top(a: np.ndarray, b: np.ndarray) -> str:
-    equal = a.argmax(-1) == b.argmax(-1)
-    return f"{equal.sum()} of {equal.size}"
+        equal = "bit-equal" if np.array_equal(a, b) else f"up to {np.abs(a - b).max():.3g} apart"
+        yield f"{name} {equal}, least cosine {cosine(a, b).min():.7f}"
+    for name in ("logits", "swept"):
+        equal = getattr(here, name).argmax(-1) == getattr(there, name).argmax(-1)
+        yield f"first tokens of {name} {equal.sum()} of {equal.size}"
+    pairs = [pair for rows in zip(here.answers, there.answers, strict=True) for pair in zip(*rows, strict=True)]
+    yield f"answers {sum(a == b for a, b in pairs)} of {len(pairs)}"
 
 
 def without_repacking() -> C.llama_model_params:
@@ -114,7 +104,8 @@ def main() -> None:
         memory = loaded.engine.memory
         print("layers in", {name: list(memory).count(name) for name in memory})
         for modality, (vector, seen) in here.items():
-            print(f"{modality}: {compare(seen, see(loaded.engine, modality, vector))}", flush=True)
+            for line in compare(seen, see(loaded.engine, modality, vector)):
+                print(f"{modality}: {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class Output:
         self.quiet = False
         self.verbose = False
         self._loading_since: float | None = None
+        self._drawn = False  # a progress line stands on the terminal
 
     # -- stdout -------------------------------------------------------------------------------------------
 
@@ -48,6 +49,7 @@ class Output:
 
     def _put(self, line: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"
+        self._clear()
         with _open_pipe():
             sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             sys.stdout.flush()
@@ -70,7 +72,19 @@ class Output:
     def error(self, text: str) -> None:
         self._say(f"tv: {text}")
 
+    def _draw(self, text: str) -> None:
+        """Replace the current terminal line."""
+        self._drawn = bool(text)
+        sys.stderr.write(f"\r\x1b[K{visible(text)}")
+        sys.stderr.flush()
+
+    def _clear(self) -> None:
+        """Nothing is written behind a progress line."""
+        if self._drawn:
+            self._draw("")
+
     def _say(self, text: str) -> None:
+        self._clear()
         sys.stderr.write("\n".join(visible(line) for line in text.split("\n")) + "\n")
         sys.stderr.flush()
 
@@ -84,13 +98,13 @@ class Output:
             nonlocal done
             done += steps
             if shown:
-                _draw(_progress_line(what, done, total, time.monotonic() - started))
+                self._draw(_progress_line(what, done, total, time.monotonic() - started))
 
         try:
             yield advance
         finally:
             if shown:
-                _draw("")
+                self._draw("")
 
     def progress(self, items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
         """Pass `items` on, metered."""
@@ -111,7 +125,7 @@ class Output:
         if fraction == 0 or self._loading_since is None:
             self._loading_since = time.monotonic()
         if sys.stderr.isatty() and not self.quiet and time.monotonic() - self._loading_since > PROGRESS_AFTER:
-            _draw("" if fraction >= 1 else f"loading the model {fraction:.0%}")
+            self._draw("" if fraction >= 1 else f"loading the model {fraction:.0%}")
 
     def draws(self) -> bool:
         """Whether people look at stdout, and not a program."""
@@ -144,12 +158,6 @@ def _progress_line(what: str, done: int, total: int | None, elapsed: float) -> s
         return f"{what} {done}"
     left = elapsed / done * (total - done)
     return f"{what} {done}/{total}, {left:.0f} s left"
-
-
-def _draw(text: str) -> None:
-    """Replace the current terminal line."""
-    sys.stderr.write(f"\r\x1b[K{visible(text)}")
-    sys.stderr.flush()
 
 
 def visible(text: str) -> str:

@@ -8,7 +8,21 @@ from collections.abc import Sequence
 
 import typer
 
-from tvcli.cli import apply, combine, compare, evaluate, extract, lens, mapping, paper, prompt, report, show, tasks
+from tvcli.cli import (
+    apply,
+    combine,
+    compare,
+    doctor,
+    evaluate,
+    extract,
+    lens,
+    mapping,
+    paper,
+    prompt,
+    report,
+    show,
+    tasks,
+)
 from tvcli.errors import TvError, reason
 from tvcli.output import out
 
@@ -33,6 +47,7 @@ app.command("lens", rich_help_panel=LOOK)(lens.lens)
 app.command("compare", rich_help_panel=LOOK)(compare.compare)
 app.command("map", rich_help_panel=LOOK)(mapping.map_)
 app.command("report", rich_help_panel=LOOK)(report.report)
+app.command("doctor", rich_help_panel=SET_UP)(doctor.doctor)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=SET_UP)
 
 

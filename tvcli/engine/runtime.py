@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import llama_cpp._ggml as _ggml
-import llama_cpp.llama_cpp as C
-import llama_cpp.mtmd_cpp as M
-
 from tvcli.errors import TvError, UnavailableError
 from tvcli.output import out
+
+try:
+    import llama_cpp._ggml as _ggml
+    import llama_cpp.llama_cpp as C
+    import llama_cpp.mtmd_cpp as M
+except (ImportError, OSError, RuntimeError) as error:  # a broken build; the library's loader raises all three
+    raise UnavailableError(f"llama-cpp-python cannot be loaded, install it anew: {error}") from error
 
 __all__ = [
     "GGML_TYPE_F32",

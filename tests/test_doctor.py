@@ -193,6 +193,7 @@ def test_data_never_stand_behind_a_progress_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(tvcli.output, "PROGRESS_AFTER", 0.0)
+    monkeypatch.setattr(tvcli.output, "REDRAW_AFTER", 0.0)
     out = tvcli.output.Output()
     with out.meter(None, "done") as advance:
         advance(1)

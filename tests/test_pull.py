@@ -93,9 +93,8 @@ def test_broken_archives_and_a_dead_hub_are_unavailable(
     assert ran.code == 3
     assert "cannot be converted" in ran.err
     assert tv("tasks", "pull", "--annotations", tmp_path / "a.zip").code == 2
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     ran = tv("tasks", "pull", "-o", tmp_path / "t")
     assert ran.code == 3
-    assert "the paper's data cannot be fetched from g-luo/vlm-cross-modal-reps" in ran.err
+    assert "the paper's data cannot be fetched: g-luo/vlm-cross-modal-reps is not on this machine" in ran.err

@@ -1,7 +1,9 @@
 """The README's commands run as they are written, and its Python too."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +18,9 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def run(command: list[str], folder: Path) -> str:
+def run(command: list[str], folder: Path, **more: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **more}
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
@@ -50,6 +52,35 @@ def test_the_tour_runs(folder: Path) -> None:
 def test_the_python_example_runs(folder: Path) -> None:
     [block] = blocks("python")
     assert run([sys.executable, "-c", block], folder).startswith("Paris")
+
+
+RECIPES = re.findall(r"^```(\w+) recipe\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+FLAGS = len(list((ROOT / "tests" / "data" / "flags").glob("*.png")))
+ANSWERS = [FLAGS, 1, FLAGS, FLAGS, 2]  # lines that each recipe prints, or writes into answers.jsonl
+
+
+@pytest.mark.parametrize(("recipe", "answers"), list(zip(RECIPES, ANSWERS, strict=True)))
+def test_a_recipe_runs(recipe: tuple[str, str], answers: int, tmp_path: Path) -> None:
+    """On the fake model, beside the vector that the tour makes."""
+    kind, text = recipe
+    for tool in ("jq", "make"):
+        if tool in f"{kind} {text}".split() and shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    extract = ["tv", "extract", "-q", "--examples", "tests/data/capitals.txt", "-o", "capital.npy"]
+    run(extract, tmp_path, TV_MODEL="fake")
+    (tmp_path / "Makefile").write_text(text, encoding="utf-8")
+    commands = {
+        "sh": ["bash", "-euo", "pipefail", "-c", text],
+        "make": ["make"],
+        "python": [sys.executable, "-c", text],
+    }
+    printed = run(commands[kind], tmp_path, TV_MODEL="fake")
+    written = tmp_path / "answers.jsonl"
+    if written.exists():
+        assert len({json.loads(line)["input"] for line in written.read_text("utf-8").splitlines()}) == answers
+    else:
+        assert len(printed.splitlines()) == answers
 
 
 def test_every_exit_code_is_in_the_readme() -> None:

@@ -1,6 +1,7 @@
 """Models on RPC servers: addresses, servers that are not what they should be, and (marker `rpc`) a real one."""
 
 import json
+import signal
 import socket
 import struct
 import subprocess
@@ -131,6 +132,25 @@ def test_an_abort_in_any_of_llama_cpps_threads_is_one_sentence(words: str, code:
     [line] = ran.stderr.splitlines()
     assert line.startswith(f"tv: {sentence}")
     assert "/build" not in line
+
+
+def test_a_second_ctrl_c_ends_a_native_call_that_never_returns() -> None:
+    script = """if True:
+        import ctypes
+        from tvcli.engine import runtime
+        with runtime.deferred_interrupt():
+            runtime.os.write(1, b"called")
+            while True:
+                ctypes.CDLL(None).pause()  # returns at a signal, as a wait for a socket does not
+    """
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(6) == b"called"
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
 
 
 # -- a real server, in a process of its own ---------------------------------------------------------------

@@ -1,25 +1,28 @@
-"""Model names to local files. A catalogue is a folder of TOML files, one a model (`models/*.toml`)."""
+"""The catalogue of models: a TOML file each, in `models/` and in the user's own folder.
+
+A model's files lie in a Python package (``[text]``, ``[vision]``), on the Hugging Face hub (``[hub]``), or
+anywhere on this machine (``[local]``, which ``tv models add`` writes).
+"""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import json
 import os
-import sys
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from tvcli.data import data_folder
-from tvcli.errors import TvError, UnavailableError
-from tvcli.files import replacing
+from tvcli.errors import TvError, UnavailableError, UsageError, reason
+from tvcli.files import parse_toml, replacing
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+T = TypeVar("T")
 DEFAULT = "picto"
 FAKE = "fake"  # the deterministic engine without weights, to try scripts with
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class PackagedText:
     install: str
     assemble: bool = False
     sha256: str = ""
+    size: int | None = None  # in bytes
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,42 @@ class PackagedVision:
     """An mmproj file in the catalogue's own folder."""
 
     file: str
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """The files of a model that pip installs."""
+
+    text: PackagedText
+    vision: PackagedVision | None = None
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a hub repository, with its size in bytes and SHA-256 where they are known."""
+
+    file: str
+    size: int | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class OnHub:
+    """The files of a model in a repository of the Hugging Face hub; without `text`, the best that it holds."""
+
+    repository: str
+    text: HubFile | None = None
+    vision: HubFile | None = None
+    revision: str = "main"
+    quant: str | None = None  # the quantization to choose where `text` is not given
+
+
+@dataclass(frozen=True)
+class Local:
+    """The files of a model that the user has."""
+
+    text: Path
+    vision: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -50,26 +90,39 @@ class SuggestedLayer:
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the catalogue, as its TOML file describes it."""
+    """One model of the catalogue, as its TOML file describes it.
+
+    `sources` says for a key, or ``files``, where its value was read. What it does not name was not checked.
+    """
 
     name: str
     description: str
     license: str
-    text: PackagedText
-    vision: PackagedVision | None = None
+    files: Packaged | OnHub | Local
     layer: SuggestedLayer | None = None
     llm: str | None = None  # the catalogue's name of the language model that this one was made from
+    architecture: str = ""  # llama.cpp's ``general.architecture``
+    projector: str = ""  # llama.cpp's ``clip.projector_type``
+    layers: int | None = None
+    width: int | None = None  # of the residual stream
+    template: str = ""  # what its chat template is, or wants
+    sources: Mapping[str, str] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """A model that is there: its files, and the layer the catalogue suggests for patching."""
-
-    name: str
-    text: Path
-    vision: Path | None = None
-    layer: int | None = None
-    llm: str | None = None
+    def unverified(self) -> list[str]:
+        """What an entry for the hub states without saying where that was read."""
+        stated = {
+            "files": True,
+            "license": self.license,
+            "architecture": self.architecture,
+            "projector": self.projector,
+            "layers": self.layers,
+            "width": self.width,
+            "template": self.template,
+            "llm": self.llm,
+        }
+        if not isinstance(self.files, OnHub):
+            return []
+        return [key for key, value in stated.items() if value and key not in self.sources]
 
 
 def wanted_model(model: str | None) -> str:
@@ -77,77 +130,97 @@ def wanted_model(model: str | None) -> str:
     return model or os.environ.get("TV_MODEL") or DEFAULT
 
 
-def resolve(wanted: str, mmproj: Path | None = None) -> ModelFiles:
-    """`wanted` is a catalogue name or a path to a GGUF file.
-
-    Raises:
-        UnavailableError: an unknown name, a missing file, a package that is not installed.
-    """
-    entries = catalog()
-    if wanted in entries and not Path(wanted).is_file():
-        entry = entries[wanted]
-        bundled = data_folder("models") / entry.vision.file if entry.vision else None
-        layer = entry.layer.suggested if entry.layer else None
-        return ModelFiles(wanted, _text_file(entry), mmproj or bundled, layer, entry.llm)
-    path = Path(wanted).expanduser()
-    if path.suffix.lower() != ".gguf" and not path.exists():
-        raise UnavailableError(f"there is no model {wanted!r}; give a .gguf file or one of: {', '.join(entries)}")
-    return ModelFiles(path.stem, path, mmproj)
-
-
-def catalog(folder: Path | None = None) -> dict[str, Entry]:
-    """All entries by name. Raises TvError for a malformed file, which is named with the key."""
-    paths = sorted((folder or data_folder("models")).glob("*.toml"))
-    return {path.stem: _entry(path) for path in paths}
-
-
-def _entry(path: Path) -> Entry:
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise TvError(f"{path}: {error}") from error
-    try:
-        return Entry(
-            name=path.stem,
-            text=PackagedText(**data.pop("text")),
-            vision=PackagedVision(**data.pop("vision")) if "vision" in data else None,
-            layer=SuggestedLayer(**data.pop("layer")) if "layer" in data else None,
-            **data,
-        )
-    except (TypeError, KeyError) as error:  # a key too many or too few; the dataclass names it
-        raise TvError(f"{path}: {error}") from error
-
-
-def _text_file(entry: Entry) -> Path:
-    package = entry.text.package
-    spec = importlib.util.find_spec(package)  # not imported: some of these packages load llama.cpp
-    if spec is None or not spec.submodule_search_locations:
-        raise UnavailableError(
-            f"the model {entry.name} is not installed; run: pip install {entry.text.install!r}, "
-            "or name another with --model"
-        )
-    if not entry.text.assemble:
-        return Path(spec.submodule_search_locations[0], entry.text.file)
-    return _assembled(entry)
-
-
-def _assembled(entry: Entry) -> Path:
-    """The model file joined from chunk packages, kept in the user's cache directory.
-
-    The package's own `assemble` checks the SHA-256, which must be the one that the catalogue names.
-    """
+def user_folder() -> Path:
+    """Where ``tv models add`` keeps the user's own entries: TV_MODELS_DIR, or the user's data folder."""
     import platformdirs
 
-    module = importlib.import_module(entry.text.package)
-    if entry.text.sha256 != module.EXPECTED_SHA256:
-        raise UnavailableError(f"package {entry.text.package} holds another model than {entry.name} expects")
-    target = Path(platformdirs.user_cache_dir("tv", appauthor=False)) / entry.text.file
-    if target.is_file() and target.stat().st_size == sum(p.stat().st_size for p in module.chunk_paths()):
-        return target
+    named = os.environ.get("TV_MODELS_DIR")
+    return Path(named) if named else Path(platformdirs.user_data_dir("tv", appauthor=False)) / "models"
+
+
+def folders() -> list[Path]:
+    """The catalogue's folders, the shipped one first; its names cannot be taken."""
+    return [data_folder("models"), user_folder()]
+
+
+def find(name: str) -> Entry | None:
+    """The entry of that name, if there is one. Raises TvError for a malformed file."""
+    if not NAME.fullmatch(name):
+        return None
+    paths = (folder / f"{name}.toml" for folder in folders())
+    return next((read_entry(path) for path in paths if path.is_file()), None)
+
+
+def names() -> list[str]:
+    """The names of all models, without reading their files."""
+    return sorted({path.stem for folder in folders() for path in folder.glob("*.toml")})
+
+
+def catalog() -> dict[str, Entry]:
+    """All entries by name. Raises TvError for a malformed file, which is named with the key."""
+    return {name: entry for name in names() if (entry := find(name)) is not None}
+
+
+def read_entry(path: Path) -> Entry:
+    """An entry from its TOML file. Raises TvError that names the file and what is wrong in it."""
+    data = parse_toml(path, TvError)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            module.assemble(temporary, overwrite=True)
-    except (OSError, ValueError, UnavailableError) as error:
-        raise UnavailableError(f"model {entry.name} cannot be put together: {error}") from error
-    return target
+        layer = _build(SuggestedLayer, data.pop("layer")) if "layer" in data else None
+        return _build(Entry, data, name=path.stem, files=_files(data), layer=layer)
+    except (TypeError, ValueError) as error:
+        raise TvError(f"{path}: {error}") from error
+
+
+def _files(data: dict[str, Any]) -> Packaged | OnHub | Local:
+    """Takes the tables that say where the files are out of `data`."""
+    found = [key for key in ("text", "hub", "local") if key in data]
+    if len(found) != 1:
+        raise ValueError(f"expected one of the tables text, hub and local, found {', '.join(found) or 'none'}")
+    table = data.pop(found[0])
+    if not isinstance(table, dict):
+        raise TypeError(f"{found[0]} must be a table, not {table!r}")
+    if found == ["text"]:
+        vision = _build(PackagedVision, data.pop("vision")) if "vision" in data else None
+        return Packaged(_build(PackagedText, table), vision)
+    halves = {key: table.pop(key) for key in ("text", "vision") if key in table}
+    if found == ["local"]:
+        return _build(Local, table, **{key: Path(value) for key, value in halves.items()})
+    return _build(OnHub, table, **{key: _build(HubFile, value) for key, value in halves.items()})
+
+
+def _build(kind: type[T], table: Any, **made: Any) -> T:
+    """The dataclass from a TOML table. Raises TypeError for a key too many or too few, or of another type."""
+    if not isinstance(table, dict):
+        raise TypeError(f"expected a table for {kind.__name__}, found {table!r}")
+    hints = get_type_hints(kind)
+    for key, value in table.items():
+        hint = hints.get(key)
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        if hint is not None and not isinstance(value, tuple(get_origin(k) or k for k in kinds)):
+            raise TypeError(f"{key} cannot be {value!r}")
+    return kind(**table, **made)
+
+
+def register(name: str, text: Path, vision: Path | None) -> Path:
+    """Write an entry for files on this machine; returns its path. The same entry again is no error.
+
+    Raises:
+        UnavailableError: the name belongs to another model, the folder cannot be written.
+        UsageError: the name is no name.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be a model's name; give --name letters, digits, dots, - and _")
+    entry = find(name)
+    files = {"text": text.resolve()} if vision is None else {"text": text.resolve(), "vision": vision.resolve()}
+    if name == FAKE or (entry is not None and entry.files != Local(**files)):
+        raise UnavailableError(f"there is a model {name} already; give another --name")
+    path = user_folder() / f"{name}.toml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"the folder {path.parent} cannot be made: {reason(error)}") from error
+    lines = [f"description = {json.dumps(f'added from {text.name}')}", 'license = "unknown"', "", "[local]"]
+    lines += [f"{key} = {json.dumps(str(value))}" for key, value in files.items()]  # JSON's strings are TOML's
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

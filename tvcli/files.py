@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tvcli.errors import UnavailableError, UsageError, reason
+from tvcli.errors import TvError, UnavailableError, UsageError, reason
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def read_bytes(path: Path, what: str) -> bytes:
@@ -20,6 +26,14 @@ def read_bytes(path: Path, what: str) -> bytes:
         raise UnavailableError(f"{what} {path} cannot be read: {reason(error)}") from error
     except ValueError as error:  # a NUL character in the name
         raise UnavailableError(f"{what} {path} cannot be read: {error}") from error
+
+
+def check_readable(path: Path, what: str) -> None:
+    """Raises UnavailableError, which calls it `what`, if the file cannot be opened."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UnavailableError(f"{what} {path} cannot be read: {reason(error)}") from error
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -39,6 +53,14 @@ def parse_record(line: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"{where}: expected a JSON object")
     return value
+
+
+def parse_toml(path: Path, kind: type[TvError] = UsageError) -> dict[str, Any]:
+    """A TOML file. Raises UnavailableError for one that cannot be read, `kind` for one that is no TOML."""
+    try:
+        return tomllib.loads(read_bytes(path, "file").decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise kind(f"{path}: {error}") from error
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvcli.catalog import FAKE, resolve, wanted_model
+from tvcli.catalog import FAKE, wanted_model
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import DEFAULTS, Engine, Settings
+from tvcli.models import resolve
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model by catalogue name or path, by default the demo model, and how to load it."""
+    """A model by catalogue name, path or hub repository, by default the demo model, and how to load it."""
 
     name: str | None = None
     mmproj: Path | None = None

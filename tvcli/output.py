@@ -20,6 +20,7 @@ from tvcli.errors import TvError, reason
 
 T = TypeVar("T")
 PROGRESS_AFTER = 1.0  # seconds; what is quicker needs no progress line
+REDRAW_AFTER = 0.1  # seconds
 
 
 class Output:
@@ -89,16 +90,24 @@ class Output:
         sys.stderr.flush()
 
     @contextmanager
-    def meter(self, total: int | None, what: str) -> Iterator[Callable[[int], None]]:
-        """Gives a function to report steps to; shows them and the time left, on a terminal's stderr only."""
-        started, done = time.monotonic(), 0
+    def meter(
+        self, total: int | None, what: str, amount: Callable[[int], str] = str
+    ) -> Iterator[Callable[[int], None]]:
+        """Gives a function to report steps to; shows them and the time left, on a terminal's stderr only.
+
+        `amount` writes a number of steps: `byte_size` where they are bytes.
+        """
+        started = drawn = time.monotonic()
+        done = 0
         shown = sys.stderr.isatty() and not self.quiet
 
         def advance(steps: int) -> None:
-            nonlocal done
+            nonlocal done, drawn
             done += steps
-            if shown:
-                self._draw(_progress_line(what, done, total, time.monotonic() - started))
+            now = time.monotonic()
+            if shown and now - drawn > REDRAW_AFTER:
+                drawn = now
+                self._draw(_progress_line(what, done, total, now - started, amount))
 
         try:
             yield advance
@@ -151,13 +160,22 @@ class Output:
         Console().print(drawn)
 
 
-def _progress_line(what: str, done: int, total: int | None, elapsed: float) -> str:
+def _progress_line(what: str, done: int, total: int | None, elapsed: float, amount: Callable[[int], str]) -> str:
     if elapsed < PROGRESS_AFTER:
         return ""
     if total is None or not done:
-        return f"{what} {done}"
+        return f"{what} {amount(done)}"
     left = elapsed / done * (total - done)
-    return f"{what} {done}/{total}, {left:.0f} s left"
+    return f"{what} {amount(done)}/{amount(total)}, {left:.0f} s left"
+
+
+def byte_size(count: int) -> str:
+    """Bytes for people: "3.2 GB"; powers of 1000, as disks and the hub count."""
+    size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000
+        del units[0]
+    return f"{size:.0f} {units[0]}" if units[0] == "B" or size >= 99.5 else f"{size:.1f} {units[0]}"
 
 
 def visible(text: str) -> str:

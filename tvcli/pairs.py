@@ -1,4 +1,4 @@
-"""Files of examples and of queries.
+"""Files of examples, of queries, and of pictures' names.
 
 Text files hold one example a line, ``input<TAB>output`` or ``input -> output``; ``@path`` as the input is
 an image, ``@@`` a literal ``@``. ``.json`` and ``.jsonl`` hold objects with ``input`` or ``image``, and
@@ -8,11 +8,13 @@ an image, ``@@`` a literal ``@``. ``.json`` and ``.jsonl`` hold objects with ``i
 from __future__ import annotations
 
 import codecs
+import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import parse_json, parse_record, read_bytes
@@ -22,6 +24,7 @@ from tvcli.prompts import Example, Input
 STDIN = "-"
 TEXT, IMAGE = "text", "image"
 SEPARATORS = ("\t", " -> ")
+LONGEST_NAME = 1 << 16  # bytes; no system has longer ones, and a stream without ends must not fill the memory
 
 
 def read_examples(source: str, modality: str = TEXT) -> list[Example]:
@@ -63,6 +66,35 @@ def read_queries(source: str, modality: str = TEXT) -> Iterator[Query]:
     for where, base, record in _records(source, _query_line):
         path = _image_path(record, modality)
         yield Query.text(_text(record, where)) if path is None else Query.image(base / path, path)
+
+
+def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
+    """Pictures by name, one a line or each ending in NUL; relative to the working directory, as ``find`` gives them.
+
+    Names are read as they arrive, like queries.
+
+    Raises:
+        UsageError: no names of files: NUL in a line, or no end in sight.
+        UnavailableError: a file that cannot be read.
+    """
+    file = sys.stdin.buffer if source == STDIN else io.BytesIO(read_bytes(Path(source), "file"))
+    for piece in _pieces(file, b"\0" if null else b"\n", _label(source)):
+        name = os.fsdecode(piece if null else piece.rstrip(b"\r"))
+        if "\0" in name:
+            raise UsageError(f"{_label(source)} holds NUL characters; if they end the names, add --null")
+        if name:
+            yield Query.image(Path(name), name)
+
+
+def _pieces(file: BinaryIO, end: bytes, label: str) -> Iterator[bytes]:
+    """What stands between the ends, as soon as it is there."""
+    rest = b""
+    while chunk := file.read1(LONGEST_NAME):  # type: ignore[attr-defined]
+        *whole, rest = (rest + chunk).split(end)
+        yield from whole
+        if len(rest) > LONGEST_NAME:
+            raise UsageError(f"{label} holds no file names: no end in {len(rest)} bytes")
+    yield rest
 
 
 def _example(where: str, base: Path, record: dict[str, Any], modality: str) -> Example:

@@ -12,6 +12,9 @@ from typing import Any
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
 from tvcli.files import parse_json, replacing
+from tvcli.hub import transfer
+from tvcli.hub.cache import cached
+from tvcli.hub.remote import Source, list_files
 from tvcli.tasks import TEST, VALIDATION, load_task
 
 REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # now, and until 2025
@@ -22,18 +25,18 @@ MAX_PICTURE = 64 << 20  # bytes
 
 def fetch() -> tuple[Path, Path]:
     """The two archives, in the Hugging Face cache. Raises UnavailableError."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    failure: Exception | None = None
+    failure = None
     for repository in REPOSITORIES:
+        source = Source(repository, kind="dataset")
+        here = [cached(source, name) for name in (ANNOTATIONS, IMAGES)]
+        if here[0] is not None and here[1] is not None:
+            return here[0], here[1]
         try:
-            annotations, images = (hf_hub_download(repository, f, repo_type="dataset") for f in (ANNOTATIONS, IMAGES))
-            return Path(annotations), Path(images)
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            failure = error
-    first = str(failure).strip().splitlines()[0] if str(failure).strip() else type(failure).__name__
-    raise UnavailableError(f"the paper's data cannot be fetched from {REPOSITORIES[0]}: {first}") from failure
+            annotations, images = transfer.fetch(list_files(source), [ANNOTATIONS, IMAGES])
+            return annotations, images
+        except UnavailableError as error:
+            failure = failure or error
+    raise UnavailableError(f"the paper's data cannot be fetched: {failure}") from failure
 
 
 def convert(annotations: Path, images: Path, target: Path) -> list[str]:

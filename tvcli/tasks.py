@@ -8,22 +8,15 @@ demo model was trained on that very picture.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import parse_record, read_bytes
+from tvcli.files import parse_record, parse_toml, read_bytes
 from tvcli.images import load_image
 from tvcli.prompts import Example, Input
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 TEXT, IMAGE = "text", "image"
 VALIDATION, TEST = "validation", "test"
@@ -91,7 +84,7 @@ def task_folders(group: str | None = None) -> list[Path]:
     folders = sorted(path.parent for path in data_folder("tasks").glob("*/task.toml"))
     rank = {name: i for i, name in enumerate(PAPER_ORDER)}
     folders.sort(key=lambda folder: rank.get(folder.name, len(rank)))
-    return [f for f in folders if group is None or _toml(f / "task.toml").get("group") == group]
+    return [f for f in folders if group is None or parse_toml(f / "task.toml").get("group") == group]
 
 
 def find_task(name: str) -> Task:
@@ -112,7 +105,7 @@ def find_task(name: str) -> Task:
 def load_task(folder: Path) -> Task:
     """Read and check a task folder; pictures are looked for, not decoded."""
     path = folder / "task.toml"
-    settings = _toml(path)
+    settings = parse_toml(path)
     known = {f.name for f in fields(Task)} - {"name", "folder", "validation", "test"}
     for key in settings:
         if key not in known:
@@ -123,13 +116,6 @@ def load_task(folder: Path) -> Task:
     splits = _read_samples(folder / "examples.jsonl", needs_output=not settings.get("pattern"))
     validation, test = splits[VALIDATION], splits[TEST]
     return Task(folder.resolve().name, folder, **settings, validation=validation, test=test)
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_bytes(path, "file").decode("utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from error
 
 
 def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, ...]]:

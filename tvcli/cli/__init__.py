@@ -14,9 +14,12 @@ from tvcli.cli import (
     compare,
     doctor,
     evaluate,
+    export,
     extract,
+    import_,
     lens,
     mapping,
+    models,
     paper,
     prompt,
     report,
@@ -40,6 +43,8 @@ app.command("extract", rich_help_panel=MAKE)(extract.extract)
 app.command("apply", rich_help_panel=MAKE)(apply.apply)
 app.command("prompt", rich_help_panel=MAKE)(prompt.prompt)
 app.command("combine", rich_help_panel=MAKE)(combine.combine)
+app.command("export", rich_help_panel=MAKE)(export.export)
+app.command("import", rich_help_panel=MAKE)(import_.import_)
 app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate)
 app.command("paper", rich_help_panel=MEASURE)(paper.paper)
 app.command("show", rich_help_panel=LOOK)(show.show)
@@ -48,6 +53,7 @@ app.command("compare", rich_help_panel=LOOK)(compare.compare)
 app.command("map", rich_help_panel=LOOK)(mapping.map_)
 app.command("report", rich_help_panel=LOOK)(report.report)
 app.command("doctor", rich_help_panel=SET_UP)(doctor.doctor)
+app.add_typer(models.app, name="models", rich_help_panel=SET_UP)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=SET_UP)
 
 

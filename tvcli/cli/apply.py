@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
 from tvcli.output import out
@@ -23,12 +21,17 @@ def apply(
     asked: options.Asking,
     choice: ModelChoice,
     layer: Annotated[
-        str | None, typer.Option("--layer", "-l", help="The layer to overwrite, or 'all' for one answer each.")
+        str | None, options.one_layer(help="The layer to overwrite, or 'all' for one answer each.")
     ] = None,
 ) -> None:
     """Answer queries with the task that a vector holds.
 
-    Example: tv apply capital.npy --image flags/*.png
+    Examples:
+        tv apply capital.npy --image flags/*.png
+        tv apply capital.npy --text Norway --text Chile --layer 3 --json
+        tv apply capital.npy --image flag.png --layer all -n 2
+        tv apply capital.npy --queries queries.txt -v
+        tv extract -q --examples pairs.txt -o - | tv apply - --image flag.png
     """
     from tvcli.cli.answers import answer_all
     from tvcli.cli.inputs import check_one_stdin, gather, read_vector
@@ -36,7 +39,7 @@ def apply(
     from tvcli.experiments.layers import default_layer, parse_layer
     from tvcli.prompts import query
 
-    check_one_stdin(vector, asked.queries, *asked.images)
+    check_one_stdin(vector, *asked.sources)
     patching = read_vector(vector)
     queries = gather(asked)
     layers = parse_layer(layer, patching.n_layer) if layer is not None else []

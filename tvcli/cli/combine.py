@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,28 +13,31 @@ from tvcli.output import out
 
 
 def combine(
-    vectors: Annotated[list[str], typer.Argument(help="Vector files, one of them may be - for stdin.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="The vector file to write, or - for stdout.")],
-    weights: Annotated[str | None, typer.Option("--weights", "-w", help="One a vector, between commas.")] = None,
+    vectors: options.VectorFiles,
+    output: options.VectorOutput,
+    weights: Annotated[
+        str | None, typer.Option("--weights", "-w", help="Numbers between commas, one a vector; by default their mean.")
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Add vectors up; by default their mean, which is the paper's ensemble.
 
-    Example: tv combine examples.npy instruction.npy -o ensemble.npy
-    """
-    from tvcli.cli.inputs import check_one_stdin, read_vector
-    from tvcli.vector import combine as combined
-    from tvcli.vector import save, to_bytes
+    Weights may be negative: -w 1,-1 is a difference.
 
+    Examples:
+        tv combine capital.npy instruction.npy -o ensemble.npy
+        tv combine capital.npy currency.npy -w 1,-1 -o difference.npy
+    """
+    from tvcli.cli.inputs import check_folder, check_one_stdin, read_vector, write_vector
+    from tvcli.vector import combine as combined
+
+    check_folder(output)
     check_one_stdin(*vectors)
     factors = parse_weights(weights, len(vectors))
     total = combined([read_vector(source) for source in vectors], factors)
-    if output == "-":
-        out.binary(to_bytes(total))
-    else:
-        save(total, Path(output))
+    place = write_vector(total, output)
     terms = " + ".join(f"{factor:g} × {source}" for factor, source in zip(factors, vectors, strict=True))
-    out.note(f"wrote {'standard output' if output == '-' else output} = {terms}")
+    out.note(f"wrote {place} = {terms}")
 
 
 def parse_weights(text: str | None, count: int) -> list[float]:

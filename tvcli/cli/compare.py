@@ -5,22 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from tvcli.cli import options
 from tvcli.output import out
 
 
 def compare(
-    vectors: Annotated[list[str], typer.Argument(help="Vector files, one of them may be - for stdin.")],
-    layer: Annotated[int | None, typer.Option("--layer", "-l", min=0, help="The layer of the matrix.")] = None,
+    vectors: options.VectorFiles,
+    layer: Annotated[int | None, options.one_layer(min=0, help="The layer of the matrix.")] = None,
     plot: options.Plot = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Cosine similarity layer by layer: a curve for two vectors, a matrix at one layer for more.
 
-    Example: tv compare text.npy image.npy
+    Examples:
+        tv compare capital.npy instruction.npy
+        tv compare capital.npy instruction.npy currency.npy --layer 3 --json
     """
     from tvcli.cli import pictures
     from tvcli.cli.inputs import check_one_stdin, read_vector

@@ -10,7 +10,7 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
-from tvcli.output import out, visible
+from tvcli.output import byte_size, out, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tvcli.experiments.machine import Machine, Software
     from tvcli.loading import ModelChoice
 
-GB = 1e9
-
 
 @bundle(choice=options.model_choice)
-def doctor(choice: ModelChoice, json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+def doctor(
+    choice: ModelChoice, json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False
+) -> None:
     """Check that a model can be read and patched on this machine, layer by layer; for bug reports.
 
     Example: tv doctor --model picto
@@ -82,7 +82,7 @@ def _machine(found: Machine) -> Iterator[str]:
 
 def _size(free: int, total: int) -> str:
     """llama.cpp says of a CPU that all of its memory is free."""
-    return f"{total / GB:.1f} GB" if free == total else f"{free / GB:.1f} GB free of {total / GB:.1f} GB"
+    return byte_size(total) if free == total else f"{byte_size(free)} free of {byte_size(total)}"
 
 
 def _subject(found: Subject) -> Iterator[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
 from tvcli.cli.planning import Planned, planned
@@ -20,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def kept(
-    samples: Annotated[Path | None, typer.Option(help="Write every answer here, as JSON Lines.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a --samples file.")] = False,
-    vectors: Annotated[Path | None, typer.Option(help="Folder to keep the vectors in.")] = None,
+    samples: Annotated[Path | None, options.about_output(help="Write every answer here, as JSON Lines.")] = None,
+    resume: Annotated[bool, options.about_output("--resume", help="Go on with a --samples file.")] = False,
+    vectors: Annotated[Path | None, options.about_output(help="Folder to keep the vectors in.")] = None,
 ) -> Files:
     """What to leave on disk."""
     from tvcli.experiments.run import Files
@@ -37,14 +35,17 @@ def evaluate(
     plan: Planned,
     files: Files,
     choice: ModelChoice,
-    source_model: Annotated[str | None, typer.Option(help="Read the vectors in this model instead.")] = None,
+    source_model: Annotated[str | None, options.other_model(help="Read the vectors in this model instead.")] = None,
     plot: options.Plot = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False,
+    csv: Annotated[bool, options.about_output("--csv", help="Comma-separated values.")] = False,
 ) -> None:
     """Measure no context, prompt and patch on tasks, the layer chosen on validation.
 
-    Example: tv eval --task country-capital --samples answers.jsonl
+    Examples:
+        tv eval --task country-capital --limit 10 --seeds 1
+        tv eval --limit 5 --samples answers.jsonl --resume --csv
+        tv eval --task country-capital --limit 5 --source ensemble -l 3 --json
     """
     from tvcli.cli import pictures
     from tvcli.experiments.run import run

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @bundle(choice=options.model_choice)
 def extract(
     choice: ModelChoice,
-    output: Annotated[str, typer.Option("--output", "-o", help="The vector file to write, or - for stdout.")],
+    output: options.VectorOutput,
     examples: Annotated[
         str | None, typer.Option("--examples", "-e", help="File of pairs: input<TAB>output, @path<TAB>output, JSON.")
     ] = None,
@@ -39,11 +39,15 @@ def extract(
 ) -> None:
     """Read a task vector from examples or from an instruction.
 
-    With both, two vectors are written: NAME.examples.npy and NAME.instruction.npy.
+    With both, there are two vectors: NAME.examples.npy and NAME.instruction.npy.
 
-    Example: tv extract --examples pairs.txt -o capital.npy
+    Examples:
+        tv extract --examples pairs.txt -o capital.npy
+        tv extract --examples pairs.txt --select-layer -o capital.npy
+        tv extract --instruction "The capital city:" -o instruction.npy
+        tv extract --examples - -o - < pairs.txt | tv show -
     """
-    from tvcli.experiments.extract import from_examples, from_instruction
+    from tvcli.experiments.extract import from_instruction
     from tvcli.pairs import read_examples
 
     _check(output, examples, instruction, select_layer)
@@ -51,30 +55,38 @@ def extract(
     both = examples is not None and instruction is not None
     with choice.open() as loaded:
         if pairs:
-            vector = from_examples(
-                loaded.engine,
-                pairs,
-                shots=shots,
-                prompts=prompts,
-                seed=seed,
-                progress=lambda all_: out.progress(all_, len(all_), "read prompt"),
-            )
-            if vector.provenance.shots != shots:
-                out.note(f"only {len(pairs)} examples: {vector.provenance.shots} shots a prompt instead of {shots}")
+            vector = _from_pairs(loaded.engine, pairs, shots=shots, prompts=prompts, seed=seed)
             _write(_select(loaded.engine, vector, pairs) if select_layer else vector, _name(output, "examples", both))
         if instruction is not None:
             _write(from_instruction(loaded.engine, instruction), _name(output, "instruction", both))
 
 
 def _check(output: str, examples: str | None, instruction: str | None, select_layer: bool) -> None:
+    from tvcli.cli.inputs import STDOUT, check_folder
+
     if examples is None and instruction is None:
         raise UsageError("nothing to read a task from: give --examples FILE or --instruction TEXT")
     if examples is None and select_layer:
         raise UsageError("--select-layer needs --examples to try the layers on")
-    if examples is not None and instruction is not None and output == "-":
+    if examples is not None and instruction is not None and output == STDOUT:
         raise UsageError("examples and an instruction give two vectors, which cannot both go to stdout")
-    if output != "-" and not Path(output).parent.is_dir():
-        raise UsageError(f"the folder of {output} does not exist")
+    check_folder(output)
+
+
+def _from_pairs(engine: Engine, pairs: list[Example], *, shots: int, prompts: int | None, seed: int) -> TaskVector:
+    from tvcli.experiments.extract import from_examples
+
+    vector = from_examples(
+        engine,
+        pairs,
+        shots=shots,
+        prompts=prompts,
+        seed=seed,
+        progress=lambda all_: out.progress(all_, len(all_), "read prompt"),
+    )
+    if vector.provenance.shots != shots:
+        out.note(f"only {len(pairs)} examples: {vector.provenance.shots} shots a prompt instead of {shots}")
+    return vector
 
 
 def _name(output: str, kind: str, both: bool) -> str:
@@ -91,16 +103,13 @@ def _select(engine: Engine, vector: TaskVector, pairs: list[Example]) -> TaskVec
 
 
 def _write(vector: TaskVector, output: str) -> None:
-    from tvcli.vector import save, to_bytes
+    from tvcli.cli.inputs import write_vector
 
-    if output == "-":
-        out.binary(to_bytes(vector))
-    else:
-        save(vector, Path(output))
+    place = write_vector(vector, output)
     origin = vector.provenance
     shots = f" of {origin.shots} examples" if origin.shots else ""
     out.note(
         f"read {origin.prompts} prompt{'s' if origin.prompts != 1 else ''}{shots} ({origin.source}) in {origin.model}, "
         f"layers 0 to {vector.n_layer - 1}, at the delimiter {origin.delimiter!r} (token {origin.delimiter_id})"
     )
-    out.note(f"wrote {'standard output' if output == '-' else output}")
+    out.note(f"wrote {place}")

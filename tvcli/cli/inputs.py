@@ -1,7 +1,8 @@
-"""Arguments to queries and vectors."""
+"""Arguments to queries, and vectors in and out."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from tvcli.cli.options import Asking
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.images import SUFFIXES, load_image
 from tvcli.output import out
-from tvcli.pairs import STDIN, Query, read_queries
-from tvcli.vector import TaskVector, load
+from tvcli.pairs import STDIN, Query, read_image_names, read_queries
+from tvcli.vector import TaskVector, load, save, to_bytes
+
+STDOUT = "-"
 
 
 def check_one_stdin(*sources: str | None) -> None:
@@ -29,6 +32,21 @@ def read_vector(source: str) -> TaskVector:
     return vector
 
 
+def check_folder(output: str) -> None:
+    """Before the work starts. Raises UsageError if the folder to write into does not exist."""
+    if output != STDOUT and not Path(output).parent.is_dir():
+        raise UsageError(f"the folder of {output} does not exist")
+
+
+def write_vector(vector: TaskVector, output: str) -> str:
+    """Write a vector file, or to standard output for ``-``; returns what to call the place."""
+    if output == STDOUT:
+        out.binary(to_bytes(vector))
+        return "standard output"
+    save(vector, Path(output))
+    return output
+
+
 @dataclass(frozen=True)
 class Queries:
     """Queries in order, and how many, `None` while a pipe is still open."""
@@ -38,27 +56,25 @@ class Queries:
 
 
 def gather(asked: Asking) -> Queries:
-    """All queries: images, then texts, then those of the file.
+    """All queries: images, texts, then those of the files.
 
     Raises:
         UsageError: nothing to ask.
     """
+    if asked.null and asked.images_from is None:
+        raise UsageError("--null says how the names of --images-from end")
     given = [query for source in asked.images for query in _image_queries(source)]
     given += [Query.text(text) for text in asked.texts if _not_blank(text)]
-    if asked.queries == STDIN:
-        return Queries(_chain(given, read_queries(STDIN, asked.modality)), None)
-    if asked.queries is not None:
-        given += read_queries(asked.queries, asked.modality)
-        if not given:
-            raise UsageError(f"{asked.queries} holds no queries; write one a line")
-    if not given:
+    names = () if asked.images_from is None else read_image_names(asked.images_from, null=asked.null)
+    listed = () if asked.queries is None else read_queries(asked.queries, asked.modality)
+    if STDIN in (asked.images_from, asked.queries):
+        return Queries(itertools.chain(given, names, listed), None)
+    given += [*names, *listed]
+    if not given and asked.images_from is None and asked.queries is None:
         raise UsageError("nothing to ask: give --image, --text or --queries")
+    if not given:
+        raise UsageError(f"{asked.images_from or asked.queries} holds no queries; write one a line")
     return Queries(iter(given), len(given))
-
-
-def _chain(given: list[Query], more: Iterator[Query]) -> Iterator[Query]:
-    yield from given
-    yield from more
 
 
 def _not_blank(text: str) -> bool:

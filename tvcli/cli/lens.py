@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tvcli.cli import options
+from tvcli.cli import completion, options
 from tvcli.cli.bundle import bundle
 from tvcli.errors import UsageError
 from tvcli.output import out
@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 @bundle(choice=options.model_choice)
 def lens(
     choice: ModelChoice,
-    vector: Annotated[str | None, typer.Option("--vector", help="Decode a vector file's rows; - for stdin.")] = None,
+    vector: Annotated[
+        str | None,
+        typer.Option("--vector", autocompletion=completion.vectors, help="Decode a vector file's rows; - for stdin."),
+    ] = None,
     text: Annotated[str | None, typer.Option("--text", "-t", help="Decode a query's residuals.")] = None,
     image: Annotated[str | None, typer.Option("--image", "-i", help="Decode a picture's query.")] = None,
-    task: Annotated[str | None, typer.Option("--task", "-T", help="Average over a task: input, task, answer.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", "-T", autocompletion=completion.tasks, help="Average over a task: input, task, answer."),
+    ] = None,
     source: Annotated[Literal["text", "image", "both"], typer.Option(help="Examples that --task shows.")] = "text",
     top: Annotated[int, typer.Option(min=1, help="Tokens a layer.")] = 5,
     plot: options.Plot = None,
@@ -32,7 +38,11 @@ def lens(
 ) -> None:
     """Decode the residual at the delimiter at every layer, with the model's own norm and head.
 
-    Example: tv lens --text Greece
+    Examples:
+        tv lens --text Greece
+        tv lens --image flag.png --top 3
+        tv lens --vector capital.npy --json
+        tv lens --task country-capital --source both
     """
     from tvcli.cli import pictures
 

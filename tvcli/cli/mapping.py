@@ -27,7 +27,7 @@ def map_(
     source: Annotated[
         Literal["text", "image", "both"] | None, typer.Option(help="By default what the model sees.")
     ] = None,
-    layer: Annotated[int | None, typer.Option("--layer", "-l", min=0, help="By default the catalogue's.")] = None,
+    layer: Annotated[int | None, options.one_layer(min=0, help="By default the catalogue's.")] = None,
     method: Annotated[Literal["tsne", "pca"] | None, typer.Option(help="tsne needs the extra plots.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Prompts of a task and source.")] = 30,
     seed: options.Seed = 1,
@@ -36,7 +36,9 @@ def map_(
 ) -> None:
     """Map task vectors of single prompts, and the context tokens before them; do they cluster by task?
 
-    Example: tv map --task country-capital --task food-color --limit 10
+    Examples:
+        tv map --task country-capital --task food-color --limit 10
+        tv map --limit 5 --source text --method pca --json
     """
     from tvcli.cli import pictures
     from tvcli.experiments.layers import check_layer

@@ -22,17 +22,21 @@ def paper(
     choice: ModelChoice,
     items: Annotated[list[str] | None, typer.Argument(help="table2, figure6 ..., or all; nothing lists them.")] = None,
     task: options.Tasks = None,
-    seeds: Annotated[str, typer.Option(help="Random choices of examples, between commas.")] = "1,2,3",
+    seeds: options.Seeds = "1,2,3",
     limit: options.Limit = None,
-    llm: Annotated[str | None, typer.Option(help="The language model that the VLM was made from (table 3).")] = None,
+    llm: Annotated[
+        str | None, options.other_model(help="The language model that the VLM was made from (table 3).")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to keep all answers in, and to resume from.")
+        Path | None, options.about_output("--output", "-o", help="Folder to keep all answers in, and to resume from.")
     ] = None,
     json: options.Json = False,
 ) -> None:
     """Reproduce the paper's tables and figures, beside the paper's own numbers.
 
-    Example: tv paper table2 -o results
+    Examples:
+        tv paper
+        tv paper table2 --limit 5 --seeds 1 -o results
     """
     from tvcli import plots
     from tvcli.experiments.paper import ITEMS, find_items, make_folder

@@ -33,13 +33,13 @@ def planned(
     method: Annotated[
         list[str] | None, typer.Option(help="'no context', prompt or patch; may be repeated, by default all.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Random choices of examples, between commas.")] = "1,2,3",
+    seeds: options.Seeds = "1,2,3",
     shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt.")] = 5,
     prompts: Annotated[
         int | None, typer.Option(min=1, help="Prompts averaged in a vector; by default one a validation sample.")
     ] = None,
     metric: Annotated[Literal["paper", "exact"], typer.Option(help="One new token, or the whole label.")] = "paper",
-    layer: Annotated[int | None, typer.Option("--layer", "-l", min=0, help="Skip validation and patch here.")] = None,
+    layer: Annotated[int | None, options.one_layer(min=0, help="Skip validation and patch here.")] = None,
     wording: Annotated[
         str, typer.Option(help="Another wording of the instruction: question, typo, paraphrase ...")
     ] = "",

@@ -24,14 +24,17 @@ def prompt(
 ) -> None:
     """Answer queries without a vector: alone, or after examples or a system text.
 
-    Example: tv prompt --examples pairs.txt --image flag.png
+    Examples:
+        tv prompt --image flag.png
+        tv prompt --examples pairs.txt --shots 3 --image flags/*.png
+        tv prompt --system "Answer in one word." --queries queries.txt
     """
     from tvcli.cli.answers import answer_all
     from tvcli.cli.inputs import check_one_stdin, gather
     from tvcli.pairs import read_examples
     from tvcli.prompts import few_shot
 
-    check_one_stdin(examples, asked.queries, *asked.images)
+    check_one_stdin(examples, *asked.sources)
     pairs = read_examples(examples, asked.modality) if examples is not None else []
     queries = gather(asked)
     with choice.open() as loaded:

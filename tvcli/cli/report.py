@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
 from tvcli.cli.planning import find_tasks, parse_seeds
@@ -20,16 +18,17 @@ if TYPE_CHECKING:
 @bundle(choice=options.model_choice)
 def report(
     choice: ModelChoice,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
+    output: Annotated[Path, options.about_output("--output", "-o", help="The HTML file to write.")],
     task: options.Tasks = None,
-    seeds: Annotated[str, typer.Option(help="Random choices of examples, between commas.")] = "1,2,3",
+    seeds: options.Seeds = "1,2,3",
     limit: options.Limit = None,
-    llm: Annotated[str | None, typer.Option(help="The language model that the VLM was made from.")] = None,
-    results: Annotated[Path | None, typer.Option(help="Folder with answers to use and to add to.")] = None,
+    llm: Annotated[str | None, options.other_model(help="The language model that the VLM was made from.")] = None,
+    results: Annotated[Path | None, options.about_output(help="Folder with answers to use and to add to.")] = None,
 ) -> None:
     """Write one self-contained HTML page: tables, curves, lens, similarity, map, examples, cost.
 
-    Example: tv report --task country-capital --limit 10 --seeds 1 -o report.html
+    Examples:
+        tv report --task country-capital --limit 5 --seeds 1 -o report.html
     """
     from tvcli import plots
     from tvcli.experiments.paper import make_folder

@@ -24,7 +24,10 @@ def show(
 ) -> None:
     """Print what a vector file holds and where it came from.
 
-    Example: tv show capital.npy
+    Examples:
+        tv show capital.npy
+        tv show capital.npy --decode
+        tv show capital.npy --json
     """
     from tvcli.cli.inputs import read_vector
     from tvcli.experiments.describe import describe_lines, describe_record

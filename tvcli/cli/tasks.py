@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tvcli.cli import options
+from tvcli.cli import completion, options
 from tvcli.errors import TvError
 from tvcli.output import out
 
@@ -18,7 +18,9 @@ app = typer.Typer(help="List, show and check tasks.", no_args_is_help=True)
 def list_tasks(json: options.Json = False) -> None:
     """List the shipped tasks.
 
-    Example: tv tasks list
+    Examples:
+        tv tasks list
+        tv tasks list --json
     """
     from tvcli.tasks import load_task, task_folders
 
@@ -32,10 +34,15 @@ def list_tasks(json: options.Json = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A task or folder.")], json: options.Json = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(autocompletion=completion.tasks, help="A task or folder.")],
+    json: options.Json = False,
+) -> None:
     """Show a task's samples.
 
-    Example: tv tasks show country-capital
+    Examples:
+        tv tasks show country-capital
+        tv tasks show my-task --json
     """
     from tvcli.tasks import find_task
 
@@ -55,7 +62,8 @@ def show(name: Annotated[str, typer.Argument(help="A task or folder.")], json: o
 def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> None:
     """Check a task folder of your own: its files, keys, splits and pictures.
 
-    Example: tv tasks check my-task
+    Examples:
+        tv tasks check my-task
     """
     from tvcli.tasks import load_task, problems
 
@@ -77,7 +85,8 @@ def pull(
 ) -> None:
     """Fetch the paper's own annotations and pictures, and make task folders of them.
 
-    Example: tv tasks pull -o paper-tasks
+    Examples:
+        tv tasks pull -o paper-tasks
     """
     from tvcli.errors import UsageError
     from tvcli.pull import convert, fetch

@@ -15,7 +15,7 @@ import numpy as np
 
 from tvcli.engine import runtime
 from tvcli.engine.decoder import Decoder
-from tvcli.engine.gguf_file import check_gguf
+from tvcli.engine.gguf_file import check_mmproj, check_model
 from tvcli.engine.hook import Write
 from tvcli.engine.plan import Block, plan
 from tvcli.engine.protocol import (
@@ -56,8 +56,9 @@ class LlamaEngine:
             UnavailableError: a file that is missing or broken, an mmproj that does not belong to the model,
                 or an architecture whose residual stream llama.cpp does not name.
         """
-        for path in filter(None, (model, mmproj)):
-            check_gguf(path)
+        check_model(model)
+        if mmproj is not None:
+            check_mmproj(mmproj)
         runtime.start()
         self._vision: Vision | None = None
         self._dirty = False  # cells may hold NaN

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import faulthandler
 import functools
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -108,6 +110,26 @@ def _on_abort(message: bytes) -> None:
     os._exit(TvError.exit_code)
 
 
+# typedef void (*sighandler_t)(int);
+@ctypes.CFUNCTYPE(None, ctypes.c_int)  # type: ignore[untyped-decorator]
+def _on_fault(number: int) -> None:
+    """Native code has crashed, in any of its threads: a sentence instead of a core dump."""
+    name = signal.Signals(number).name
+    out.error(f"llama.cpp crashed ({name}), most likely over a model or mmproj file that is not what it claims to be")
+    os._exit(UnavailableError.exit_code)
+
+
+def _catch_faults() -> None:
+    """What a file's contents can do to llama.cpp beyond what `gguf_file` knows. Python's own handlers run too late."""
+    if os.name != "posix" or faulthandler.is_enabled():
+        return
+    # sighandler_t signal(int signum, sighandler_t handler);
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
+        set_handler(number, ctypes.cast(_on_fault, ctypes.c_void_p))
+
+
 def forget_errors() -> None:
     """Before a call that may fail: what was logged earlier does not explain it."""
     _recent.clear()
@@ -127,6 +149,7 @@ def start() -> None:
     """
     if not _verbose:  # else llama.cpp prints where it was
         ggml_set_abort_callback(_on_abort)
+        _catch_faults()
     for set_log in (C.llama_log_set, M.mtmd_log_set, M.mtmd_helper_log_set):
         set_log(_log, ctypes.c_void_p(0))
     C.llama_backend_init()
@@ -148,19 +171,43 @@ def deferred_interrupt() -> Iterator[list[int]]:
     """Ctrl-C during a native call is raised at the end of the block; the list it gives is then no longer empty.
 
     Raised inside a ctypes callback, before the callback's own `try` begins, it would be swallowed and lost.
+    A second Ctrl-C ends the process at once: the call may take long, or wait for a server that never answers.
     """
     seen: list[int] = []
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield seen
         return
+    _pressed.clear()
+    waking = signal.set_wakeup_fd(_signals().fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
     try:
         yield seen
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.set_wakeup_fd(waking)
     if seen:
         raise KeyboardInterrupt
+
+
+_pressed: list[int] = []  # each Ctrl-C since the last native call began
+
+
+@functools.cache
+def _signals() -> socket.socket:
+    """Where Python writes the number of every signal at once, while its handlers wait for a native call."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    return writer
+
+
+def _watch(signals: socket.socket) -> None:
+    while number := signals.recv(1):
+        if number[0] == signal.SIGINT:
+            _pressed.append(number[0])
+        if len(_pressed) > 1:
+            os._exit(130)
 
 
 def default_threads() -> int:

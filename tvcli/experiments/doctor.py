@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -125,7 +124,7 @@ def _subject(loaded: Loaded, asked: Mapping[str, Prompt]) -> Subject:
     engine = loaded.engine
     tokens = {modality: engine.layout(prompt) for modality, prompt in asked.items()}
     memory = [anonymous(name) for name in engine.memory]
-    return Subject(anonymous(Path(loaded.name).name), engine.model, engine.has_vision, memory, tokens)
+    return Subject(anonymous(loaded.name), engine.model, engine.has_vision, memory, tokens)
 
 
 def _check(name: str, check: Callable[[], str]) -> Check:

@@ -70,9 +70,11 @@ def project(rows: np.ndarray, method: str, seed: int = 1) -> np.ndarray:
         left, scale, _ = np.linalg.svd(centred, full_matrices=False)
         return np.asarray(left[:, :2] * scale[:2])
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # scikit-learn depends on it
 
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred))
+    with threadpool_limits(1):  # for some hundred points threads only wait for each other: 3 s instead of 28
+        return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred))
 
 
 def silhouette(rows: np.ndarray, labels: Sequence[str]) -> float:

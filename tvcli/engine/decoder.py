@@ -189,6 +189,8 @@ class Decoder:
         )
         with runtime.deferred_interrupt():
             code = C.llama_decode(self.context, batch)
+            if logits:
+                C.llama_synchronize(self.context)  # a GPU or server may still be at it, where Ctrl-C must be heard
         self.hook.raise_pending()
         if code != 0:
             raise TvError(f"llama.cpp failed to decode {n} tokens (code {code}): {runtime.last_error()}")

@@ -88,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rpc", action="append", default=[])
     parser.add_argument("--model", default="picto")
+    parser.add_argument("--mmproj")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpu-layers", type=int)
     parser.add_argument("--same-kernels", action="store_true")
@@ -95,12 +96,12 @@ def main() -> None:
     if options.same_kernels:
         C.llama_model_default_params = without_repacking
     here: dict[str, tuple[TaskVector, Seen]] = {}
-    with open_model(options.model, settings=Settings(threads=options.threads, gpu_layers=0)) as loaded:
+    with open_model(options.model, options.mmproj, Settings(threads=options.threads, gpu_layers=0)) as loaded:
         for modality in SHOWN if loaded.engine.has_vision else ["text"]:
             vector = from_examples(loaded.engine, read_examples(SHOWN[modality][0]), prompts=6)
             here[modality] = vector, see(loaded.engine, modality, vector)
     settings = Settings(threads=options.threads, gpu_layers=options.gpu_layers, rpc=tuple(options.rpc))
-    with open_model(options.model, settings=settings) as loaded:
+    with open_model(options.model, options.mmproj, settings) as loaded:
         memory = loaded.engine.memory
         print("layers in", {name: list(memory).count(name) for name in memory})
         for modality, (vector, seen) in here.items():

@@ -218,22 +218,40 @@ def test_a_model_on_servers_is_bit_equal_to_the_same_kernels_here(
         assert np.array_equal(found[name], value) if isinstance(value, np.ndarray) else found[name] == value, name
 
 
+@contextmanager
+def asking(endpoint: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A `tv prompt` that has answered its first query by a server, and waits for more."""
+    command = [sys.executable, "-m", "tvcli", "prompt", "--queries", "-", "--json", "--rpc", endpoint]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"France\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["input"] == "France"
+        yield process
+
+
 @real
 def test_a_server_that_dies_is_one_sentence_and_answers_so_far_are_kept() -> None:
-    with serving() as (endpoint, server):
-        command = [sys.executable, "-m", "tvcli", "prompt", "--queries", "-", "--json", "--rpc", endpoint]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
-            process.stdin.write(b"France\n")
-            process.stdin.flush()
-            first = json.loads(process.stdout.readline())
-            server.kill()
-            server.wait()
-            process.stdin.write(b"Italy\n")
-            process.stdin.close()
-            noise = process.stderr.read().decode()
-            process.wait(timeout=20)
-    assert first["input"] == "France"
+    with serving() as (endpoint, server), asking(endpoint) as process:
+        server.kill()
+        server.wait()
+        _, noise = process.communicate(b"Italy\n", timeout=20)
     assert process.returncode == 3
-    assert noise.startswith("tv: an RPC server is gone, and with it its part of the model")
-    assert noise.count("\n") == 1
+    [sentence] = noise.decode().splitlines()
+    assert sentence.startswith("tv: an RPC server is gone, and with it its part of the model")
+
+
+@real
+def test_a_server_that_hangs_can_be_left_with_two_ctrl_c() -> None:
+    with serving() as (endpoint, server), asking(endpoint) as process:
+        assert process.stdin is not None
+        server.send_signal(signal.SIGSTOP)
+        process.stdin.write(b"Italy\n")
+        process.stdin.flush()
+        time.sleep(1)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert process.wait(10) == 130

@@ -91,7 +91,8 @@ class Decoder:
         params.swa_full = True  # a sliding window would drop cells that a copied sequence still needs
         params.no_perf = True
         params.cb_eval = self.hook.callback
-        self.context = C.llama_init_from_model(self.handle, params)
+        with runtime.deferred_interrupt():
+            self.context = C.llama_init_from_model(self.handle, params)
         if not self.context:
             raise UnavailableError(f"model {path} cannot be run: {runtime.last_error()}")
         self._memory = C.llama_get_memory(self.context)

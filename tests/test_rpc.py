@@ -111,6 +111,13 @@ def test_a_build_without_rpc_is_said() -> None:
         devices.model_devices(("127.0.0.1:1",))
 
 
+def test_more_devices_than_llama_cpp_can_hold_are_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_remote", lambda endpoints: iter(range(1, 1 + len(endpoints))))
+    assert len(devices.model_devices(["a:1", "b:1"])) == 2 + len(devices._local_gpus()) + 1  # NULL ends the list
+    with pytest.raises(UsageError, match="over 16 devices at most; give fewer --rpc"):
+        devices.model_devices([f"a:{port}" for port in range(1, 17)])
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

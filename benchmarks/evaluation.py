@@ -12,7 +12,6 @@ import argparse
 import numpy as np
 from hf import Reference
 
-from tvcli.catalog import resolve
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
@@ -22,6 +21,7 @@ from tvcli.experiments.run import Shelf
 from tvcli.experiments.setup import METHODS, PATCH, Setup
 from tvcli.experiments.store import Store
 from tvcli.experiments.timing import interleaved, timed
+from tvcli.models import resolve
 from tvcli.prompts import query, sample_in_context
 from tvcli.tasks import find_task
 

@@ -206,9 +206,9 @@ def test_every_truncation_is_refused(odd: TaskVector, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Any]:
-    from tvcli.catalog import resolve
     from tvcli.engine.llama import LlamaEngine
     from tvcli.engine.protocol import Settings
+    from tvcli.models import resolve
 
     with LlamaEngine(resolve("gemma3-270m").text, settings=Settings(threads=1)) as opened:
         yield opened

@@ -9,6 +9,7 @@ the CPU of an rpc-server. With --same-kernels it repacks here neither.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,27 +66,16 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
 
 
-def compare(here: Seen, there: Seen) -> str:
-    def same(name: str) -> str:
+def compare(here: Seen, there: Seen) -> Iterator[str]:
+    for name in ("vector", "residuals", "logits", "swept"):
         a, b = getattr(here, name), getattr(there, name)
-        equal = "bit-equal" if np.array_equal(a, b) else f"differ by up to {np.abs(a - b).max():.3g}"
-        return f"{name} {equal}, cosine ≥ {cosine(a, b).min():.7f}"
-
-    tokens = [same_top(a, b) for a, b in ((here.logits, there.logits), (here.swept, there.swept))]
-    answers = [
-        a == b for one, other in zip(here.answers, there.answers, strict=True) for a, b in zip(one, other, strict=True)
-    ]
-    return "; ".join(
-        [
-            *(same(name) for name in ("vector", "residuals", "logits", "swept")),
-            f"patched first tokens {tokens[0]}, swept {tokens[1]}, answers {sum(answers)} of {len(answers)}",
-        ]
-    )
-
-
-def same_top(a: np.ndarray, b: np.ndarray) -> str:
-    equal = a.argmax(-1) == b.argmax(-1)
-    return f"{equal.sum()} of {equal.size}"
+        equal = "bit-equal" if np.array_equal(a, b) else f"up to {np.abs(a - b).max():.3g} apart"
+        yield f"{name} {equal}, least cosine {cosine(a, b).min():.7f}"
+    for name in ("logits", "swept"):
+        equal = getattr(here, name).argmax(-1) == getattr(there, name).argmax(-1)
+        yield f"first tokens of {name} {equal.sum()} of {equal.size}"
+    pairs = [pair for rows in zip(here.answers, there.answers, strict=True) for pair in zip(*rows, strict=True)]
+    yield f"answers {sum(a == b for a, b in pairs)} of {len(pairs)}"
 
 
 def without_repacking() -> C.llama_model_params:
@@ -98,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rpc", action="append", default=[])
     parser.add_argument("--model", default="picto")
+    parser.add_argument("--mmproj")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpu-layers", type=int)
     parser.add_argument("--same-kernels", action="store_true")
@@ -105,16 +96,17 @@ def main() -> None:
     if options.same_kernels:
         C.llama_model_default_params = without_repacking
     here: dict[str, tuple[TaskVector, Seen]] = {}
-    with open_model(options.model, settings=Settings(threads=options.threads, gpu_layers=0)) as loaded:
+    with open_model(options.model, options.mmproj, Settings(threads=options.threads, gpu_layers=0)) as loaded:
         for modality in SHOWN if loaded.engine.has_vision else ["text"]:
             vector = from_examples(loaded.engine, read_examples(SHOWN[modality][0]), prompts=6)
             here[modality] = vector, see(loaded.engine, modality, vector)
     settings = Settings(threads=options.threads, gpu_layers=options.gpu_layers, rpc=tuple(options.rpc))
-    with open_model(options.model, settings=settings) as loaded:
+    with open_model(options.model, options.mmproj, settings) as loaded:
         memory = loaded.engine.memory
         print("layers in", {name: list(memory).count(name) for name in memory})
         for modality, (vector, seen) in here.items():
-            print(f"{modality}: {compare(seen, see(loaded.engine, modality, vector))}", flush=True)
+            for line in compare(seen, see(loaded.engine, modality, vector)):
+                print(f"{modality}: {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,6 @@ plain llama.cpp has on this machine.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 from hf import Reference
@@ -19,10 +16,11 @@ from tvcli.engine.decoder import Decoder
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.experiments.asking import after
-from tvcli.experiments.evaluate import Evaluation
+from tvcli.experiments.evaluate import Evaluation, read_vector
+from tvcli.experiments.run import Shelf
 from tvcli.experiments.setup import METHODS, PATCH, Setup
 from tvcli.experiments.store import Store
-from tvcli.experiments.vectors import Shelf
+from tvcli.experiments.timing import interleaved, timed
 from tvcli.models import resolve
 from tvcli.prompts import query, sample_in_context
 from tvcli.tasks import find_task
@@ -33,16 +31,11 @@ TASK = find_task("country-capital")
 PAIR = ("text", "text")
 
 
-def timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def by_tv(engine: LlamaEngine, methods: tuple[str, ...]) -> float:
     """Seconds of one task, one seed: vector, validation over all layers, test."""
     setup = Setup((TASK,), pairs=(PAIR,), seeds=(1,), methods=methods)
-    return timed(Evaluation(engine, setup, Store(), Shelf(engine, setup)).run)
+    shelf = Shelf(lambda task, source, seed: read_vector(engine, setup, task, source, seed))
+    return timed(Evaluation(engine, setup, Store(), shelf).run)
 
 
 def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, float]:
@@ -83,10 +76,9 @@ def sweep(engine: LlamaEngine, seeds: int) -> tuple[float, float, int]:
         for batch in batches:
             engine.answer(batch, patches)
 
-    plain(), patched()
-    pairs = [(timed(patched), timed(plain)) for _ in range(ROUNDS)]
+    ours, ideal = interleaved(patched, plain, rounds=ROUNDS)
     rows = len(prompts) * len(patches)
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), rows
+    return ours, ideal, rows
 
 
 def main() -> None:

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 from llama_cpp import Llama
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Decoding, Patch, Settings
+from tvcli.experiments.timing import interleaved
 from tvcli.images import load_image
 from tvcli.models import resolve
 from tvcli.prompts import query
 
 THREADS = 2
-
-
-def timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def interleaved(first: Callable[[], object], second: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of each, run in turns so that the machine's moods hit both."""
-    first(), second()
-    pairs = [(timed(first), timed(second)) for _ in range(rounds)]
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
 def generation(rounds: int) -> None:
@@ -48,7 +33,7 @@ def generation(rounds: int) -> None:
             [[answer]] = engine.answer([prompt], decoding=Decoding(64, stop_at_newline=False))
             assert len(answer.tokens) == 64
 
-        ours, theirs = interleaved(by_tv, by_llama_cpp_python, rounds)
+        ours, theirs = interleaved(by_tv, by_llama_cpp_python, rounds=rounds)
     print(f"64 tokens: tv {ours:.3f} s, llama-cpp-python {theirs:.3f} s, ratio {ours / theirs:.3f} (limit 1.03)")
 
 
@@ -66,7 +51,7 @@ def image_answer(rounds: int, picture: str) -> None:
             return query(type(base)(pixels, "x"))
 
         patched, unpatched = interleaved(
-            lambda: engine.answer([fresh()], [patch]), lambda: engine.answer([fresh()], [None]), rounds
+            lambda: engine.answer([fresh()], [patch]), lambda: engine.answer([fresh()], [None]), rounds=rounds
         )
     ratio = patched / unpatched
     print(f"image, one token: patched {patched:.4f} s, unpatched {unpatched:.4f} s, ratio {ratio:.3f} (limit 1.05)")

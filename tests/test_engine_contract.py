@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import Decoding, Engine, Patch
+from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch
 from tvcli.errors import UsageError
+from tvcli.images import Image
 from tvcli.loading import open_model
 from tvcli.prompts import query
 
@@ -122,6 +123,34 @@ def test_the_delimiter_is_the_last_token(engine: Engine) -> None:
     assert len({engine.tail(one, 1)[-1].id for one in QUERIES}) == 1
 
 
+def test_the_layout_is_every_token_and_the_tail_its_end(engine: Engine) -> None:
+    for prompt in QUERIES:
+        layout = engine.layout(prompt)
+        assert layout == engine.tail(prompt, 10_000)
+        assert layout[-3:] == engine.tail(prompt, 3)
+    if engine.has_vision:
+        picture = query(Image(np.zeros((8, 8, 3), np.uint8), "black"))
+        runs = [piece for piece in engine.layout(picture) if isinstance(piece, ImageTokens)]
+        assert [run.count > 0 for run in runs] == [True]
+        assert engine.tail(picture, 10_000) == engine.layout(picture)[-len(engine.tail(picture, 10_000)) :]
+
+
+def test_every_layer_lies_in_some_memory(engine: Engine) -> None:
+    assert len(engine.memory) == engine.model.n_layer
+    assert all(engine.memory)
+
+
+def test_adding_what_is_missing_gives_the_logits_of_a_patch(engine: Engine) -> None:
+    [own] = engine.read(QUERIES[:1])
+    [plain] = engine.logits(QUERIES[:1])[0]
+    for layer in {1, middle(engine), engine.model.n_layer - 1}:
+        patch = Patch(layer, random_row(engine, float(np.abs(own[layer]).max())))
+        [patched] = engine.logits(QUERIES[:1], [patch])[0]
+        apart = np.abs(engine.logits_by_adapter(QUERIES[0], patch) - patched).max()
+        assert apart < 0.001 * np.abs(patched - plain).max()
+    assert np.array_equal(engine.logits(QUERIES[:1])[0, 0], plain)  # nothing is added any more
+
+
 def test_the_fake_has_the_protocols_names() -> None:
     typed: Engine = FakeEngine()  # also checked by mypy in tvcli/loading.py
-    assert {"tail", "read", "logits", "answer", "close", "model", "has_vision"} <= set(dir(typed))
+    assert {name for name in vars(Engine) if not name.startswith("_")} <= set(dir(typed))

@@ -30,6 +30,7 @@ class Output:
         self.quiet = False
         self.verbose = False
         self._loading_since: float | None = None
+        self._drawn = False  # a progress line stands on the terminal
 
     # -- stdout -------------------------------------------------------------------------------------------
 
@@ -49,6 +50,7 @@ class Output:
 
     def _put(self, line: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"
+        self._clear()
         with _open_pipe():
             sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             sys.stdout.flush()
@@ -71,7 +73,19 @@ class Output:
     def error(self, text: str) -> None:
         self._say(f"tv: {text}")
 
+    def _draw(self, text: str) -> None:
+        """Replace the current terminal line."""
+        self._drawn = bool(text)
+        sys.stderr.write(f"\r\x1b[K{visible(text)}")
+        sys.stderr.flush()
+
+    def _clear(self) -> None:
+        """Nothing is written behind a progress line."""
+        if self._drawn:
+            self._draw("")
+
     def _say(self, text: str) -> None:
+        self._clear()
         sys.stderr.write("\n".join(visible(line) for line in text.split("\n")) + "\n")
         sys.stderr.flush()
 
@@ -93,13 +107,13 @@ class Output:
             now = time.monotonic()
             if shown and now - drawn > REDRAW_AFTER:
                 drawn = now
-                _draw(_progress_line(what, done, total, now - started, amount))
+                self._draw(_progress_line(what, done, total, now - started, amount))
 
         try:
             yield advance
         finally:
             if shown:
-                _draw("")
+                self._draw("")
 
     def progress(self, items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
         """Pass `items` on, metered."""
@@ -120,7 +134,7 @@ class Output:
         if fraction == 0 or self._loading_since is None:
             self._loading_since = time.monotonic()
         if sys.stderr.isatty() and not self.quiet and time.monotonic() - self._loading_since > PROGRESS_AFTER:
-            _draw("" if fraction >= 1 else f"loading the model {fraction:.0%}")
+            self._draw("" if fraction >= 1 else f"loading the model {fraction:.0%}")
 
     def draws(self) -> bool:
         """Whether people look at stdout, and not a program."""
@@ -162,12 +176,6 @@ def byte_size(count: int) -> str:
         size /= 1000
         del units[0]
     return f"{size:.0f} {units[0]}" if units[0] == "B" or size >= 99.5 else f"{size:.1f} {units[0]}"
-
-
-def _draw(text: str) -> None:
-    """Replace the current terminal line."""
-    sys.stderr.write(f"\r\x1b[K{visible(text)}")
-    sys.stderr.flush()
 
 
 def visible(text: str) -> str:

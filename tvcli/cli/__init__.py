@@ -12,6 +12,7 @@ from tvcli.cli import (
     apply,
     combine,
     compare,
+    doctor,
     evaluate,
     export,
     extract,
@@ -52,6 +53,7 @@ app.command("lens", rich_help_panel=LOOK)(lens.lens)
 app.command("compare", rich_help_panel=LOOK)(compare.compare)
 app.command("map", rich_help_panel=LOOK)(mapping.map_)
 app.command("report", rich_help_panel=LOOK)(report.report)
+app.command("doctor", rich_help_panel=SET_UP)(doctor.doctor)
 app.add_typer(models.app, name="models", rich_help_panel=SET_UP)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=SET_UP)
 

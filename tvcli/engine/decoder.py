@@ -91,7 +91,8 @@ class Decoder:
         params.swa_full = True  # a sliding window would drop cells that a copied sequence still needs
         params.no_perf = True
         params.cb_eval = self.hook.callback
-        self.context = C.llama_init_from_model(self.handle, params)
+        with runtime.deferred_interrupt():
+            self.context = C.llama_init_from_model(self.handle, params)
         if not self.context:
             raise UnavailableError(f"model {path} cannot be run: {runtime.last_error()}")
         self._memory = C.llama_get_memory(self.context)
@@ -189,6 +190,8 @@ class Decoder:
         )
         with runtime.deferred_interrupt():
             code = C.llama_decode(self.context, batch)
+            if logits:
+                C.llama_synchronize(self.context)  # a GPU or server may still be at it, where Ctrl-C must be heard
         self.hook.raise_pending()
         if code != 0:
             raise TvError(f"llama.cpp failed to decode {n} tokens (code {code}): {runtime.last_error()}")

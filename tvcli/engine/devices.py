@@ -106,7 +106,8 @@ def _remote(endpoints: Sequence[str]) -> Iterator[int]:
                 "this llama-cpp-python was built without RPC; build it with CMAKE_ARGS=-DGGML_RPC=ON for --rpc"
             )
         rpc.check_server(endpoint)
-        registry = _add_server()(endpoint.encode())
+        with runtime.deferred_interrupt():  # another client may have come first: then this waits
+            registry = _add_server()(endpoint.encode())
         count = ggml_backend_reg_dev_count(registry) if registry else 0
         if not count:
             raise UnavailableError(f"the RPC server {endpoint} has no devices")

@@ -8,18 +8,22 @@ import faulthandler
 import functools
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import llama_cpp._ggml as _ggml
-import llama_cpp.llama_cpp as C
-import llama_cpp.mtmd_cpp as M
-
 from tvcli.errors import TvError, UnavailableError
 from tvcli.output import out
+
+try:
+    import llama_cpp._ggml as _ggml
+    import llama_cpp.llama_cpp as C
+    import llama_cpp.mtmd_cpp as M
+except (ImportError, OSError, RuntimeError) as error:  # a broken build; the library's loader raises all three
+    raise UnavailableError(f"llama-cpp-python cannot be loaded, install it anew: {error}") from error
 
 __all__ = [
     "GGML_TYPE_F32",
@@ -167,19 +171,43 @@ def deferred_interrupt() -> Iterator[list[int]]:
     """Ctrl-C during a native call is raised at the end of the block; the list it gives is then no longer empty.
 
     Raised inside a ctypes callback, before the callback's own `try` begins, it would be swallowed and lost.
+    A second Ctrl-C ends the process at once: the call may take long, or wait for a server that never answers.
     """
     seen: list[int] = []
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield seen
         return
+    _pressed.clear()
+    waking = signal.set_wakeup_fd(_signals().fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
     try:
         yield seen
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.set_wakeup_fd(waking)
     if seen:
         raise KeyboardInterrupt
+
+
+_pressed: list[int] = []  # each Ctrl-C since the last native call began
+
+
+@functools.cache
+def _signals() -> socket.socket:
+    """Where Python writes the number of every signal at once, while its handlers wait for a native call."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    return writer
+
+
+def _watch(signals: socket.socket) -> None:
+    while number := signals.recv(1):
+        if number[0] == signal.SIGINT:
+            _pressed.append(number[0])
+        if len(_pressed) > 1:
+            os._exit(130)
 
 
 def default_threads() -> int:

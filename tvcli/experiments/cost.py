@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tvcli.engine.protocol import Engine, Patch
 from tvcli.experiments.extract import from_examples
+from tvcli.experiments.timing import interleaved
 from tvcli.loading import ModelChoice
 from tvcli.prompts import Example, Prompt, few_shot, query
 from tvcli.tasks import TEXT, Task
@@ -50,14 +49,11 @@ def measure_cost(engine: Engine, choice: ModelChoice, task: Task) -> list[Cost]:
         save(vector, file)
         shown = _peak_megabytes(["prompt", "--examples", pairs, "--shots", EXAMPLES], x, choice)
         patched = _peak_megabytes(["apply", file], x, choice)
+    [long] = interleaved(lambda: engine.logits([prompt]), rounds=ROUNDS)
+    [short] = interleaved(lambda: engine.logits([bare], [patch]), rounds=ROUNDS)
     return [
-        Cost(
-            f"prompt, {EXAMPLES} long examples",
-            _length(engine, prompt),
-            _median(lambda: engine.logits([prompt])),
-            shown,
-        ),
-        Cost("patch", _length(engine, bare), _median(lambda: engine.logits([bare], [patch])), patched),
+        Cost(f"prompt, {EXAMPLES} long examples", _length(engine, prompt), long, shown),
+        Cost("patch", _length(engine, bare), short, patched),
     ]
 
 
@@ -67,15 +63,6 @@ def _examples(task: Task) -> list[Example]:
 
 def _length(engine: Engine, prompt: Prompt) -> int:
     return len(engine.tail(prompt, 1_000_000))
-
-
-def _median(work: Callable[[], object]) -> float:
-    times = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def _peak_megabytes(command: Sequence[object], x: str, choice: ModelChoice) -> float:

@@ -1,0 +1,202 @@
+"""`tv doctor` calls a sound engine healthy, and names what is wrong with a broken one."""
+
+import getpass
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Runner
+
+import tvcli.loading
+import tvcli.output
+from tvcli.engine.fake import FakeEngine
+from tvcli.engine.protocol import ImageTokens, Patch, Token
+from tvcli.errors import TvError
+from tvcli.experiments.doctor import CHECKS, examine, queries
+from tvcli.experiments.machine import anonymous
+from tvcli.prompts import Prompt
+
+Patches = Sequence[Patch | None]
+READ, SELF, MOVES, BELOW, ADAPTER, TRACE = CHECKS
+
+
+def test_a_sound_engine_is_healthy(tv: Runner) -> None:
+    ran = tv("doctor")
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert lines[-1] == f"verdict: healthy, all {1 + 2 * len(CHECKS)} checks passed"
+    assert sum(line.startswith("ok   ") for line in lines) == 1 + 2 * len(CHECKS)
+    [text] = [line for line in lines if line.startswith("text query: ")]
+    assert text.startswith('text query: "Q":7 ":":7 "Greece":')
+    assert text.endswith('[":"]:7')
+    [image] = [line for line in lines if line.startswith("image query: ")]
+    assert "(1 image tokens)" in image
+    for word in ("llama-cpp-python 0.3.36", "numpy ", "device: CPU ", "GB free of", "tokens/s: query of 5 tokens"):
+        assert word in ran.out
+
+
+def test_json_is_one_object_with_the_same_findings(tv: Runner) -> None:
+    ran = tv("doctor", "--json")
+    [line] = ran.out.splitlines()
+    record = json.loads(line)
+    assert ran.code == 0
+    assert record["healthy"] is True
+    assert {"software", "machine", "subject", "speed", "verdict"} <= set(record)
+    assert [check["name"] for check in record["checks"]][1:7] == [f"text: {name}" for name in CHECKS]
+    assert record["subject"]["tokens"]["text"][-1] == {"id": 7, "text": ":"}
+    assert record["machine"]["devices"][0]["total"] > 0
+
+
+def test_a_model_without_eyes_is_asked_in_words_only() -> None:
+    engine = FakeEngine(vision=False)
+    steps: list[int] = []
+    checks = list(examine(engine, queries(engine), steps.append))
+    assert len(checks) == 1 + len(CHECKS)
+    assert all(check.healthy for check in checks)
+    assert sum(steps) > 2 * engine.model.n_layer
+
+
+class NeverPatches(FakeEngine):
+    def logits(self, prompts: Sequence[Prompt], patches: Patches = (None,)) -> np.ndarray:
+        return super().logits(prompts, [None] * len(patches))
+
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+        return super().read(prompts)
+
+
+class SkipsLayerThree(FakeEngine):
+    def logits(self, prompts: Sequence[Prompt], patches: Patches = (None,)) -> np.ndarray:
+        return super().logits(prompts, [None if p is not None and p.layer == 3 else p for p in patches])
+
+
+class RoundsWhatItWrites(FakeEngine):
+    def logits(self, prompts: Sequence[Prompt], patches: Patches = (None,)) -> np.ndarray:
+        rounded = [p and Patch(p.layer, p.row.astype(np.float16).astype(np.float32)) for p in patches]
+        return super().logits(prompts, rounded)
+
+
+class WritesTooEarly(FakeEngine):
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+        return super().read(prompts, patch and Patch(max(0, patch.layer - 1), patch.row))
+
+
+class Remembers(FakeEngine):
+    def logits(self, prompts: Sequence[Prompt], patches: Patches = (None,)) -> np.ndarray:
+        answer = super().logits(prompts, patches)
+        if len(patches) > 1:
+            self._unembedding = self._unembedding + np.float32(1e-3)
+        return answer
+
+
+class AddsInsteadOfOverwriting(FakeEngine):
+    def logits(self, prompts: Sequence[Prompt], patches: Patches = (None,)) -> np.ndarray:
+        [own] = self.read(prompts)
+        return super().logits(prompts, [p and Patch(p.layer, p.row + own[p.layer]) for p in patches])
+
+
+class ReadsNothing(FakeEngine):
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+        residuals = super().read(prompts, patch)
+        residuals[:, 2] = np.nan
+        return residuals
+
+
+class LosesATensor(FakeEngine):
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+        if patch is not None:
+            raise TvError(f"the tensor l_out-{patch.layer} appeared 0 times in the decode instead of once")
+        return super().read(prompts)
+
+
+class EndsDifferentlyAfterPictures(FakeEngine):
+    def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
+        found = super().layout(prompt)
+        return [*found[:-1], Token(8, " :")] if prompt.images else found
+
+
+@pytest.mark.parametrize(
+    ("broken", "failing", "words"),
+    [
+        (NeverPatches, {MOVES, BELOW, ADAPTER}, "the patch changes nothing at layers 0, 1, 2, 3, 4, 5"),
+        (SkipsLayerThree, {MOVES, ADAPTER}, "the patch changes nothing at layer 3"),
+        (RoundsWhatItWrites, {SELF}, "the logits change at layers 0, 1, 2, 3, 4, 5"),
+        (WritesTooEarly, {BELOW}, "a layer below it changes at layers 1, 2, 3, 4, 5"),
+        (Remembers, {TRACE}, "the same query has other logits after a patched run"),
+        (AddsInsteadOfOverwriting, {SELF, ADAPTER}, "of what the patch moves them at layers 1, 3, 5"),
+        (ReadsNothing, {READ, SELF, MOVES, BELOW}, "the residual is zero or not finite at layer 2"),
+        (LosesATensor, {BELOW}, "the tensor l_out-0 appeared 0 times in the decode instead of once"),
+        (
+            EndsDifferentlyAfterPictures,
+            {"one delimiter"},
+            "queries end in different tokens: text ':' (7), image ' :' (8)",
+        ),
+    ],
+)
+def test_a_broken_engine_is_not_healthy_and_the_fault_is_named(
+    tv: Runner, monkeypatch: pytest.MonkeyPatch, broken: type[FakeEngine], failing: set[str], words: str
+) -> None:
+    monkeypatch.setattr(tvcli.loading, "FakeEngine", broken)
+    ran = tv("doctor")
+    assert ran.code == 1
+    failed = [line.removeprefix("FAIL ") for line in ran.out.splitlines() if line.startswith("FAIL ")]
+    assert {re.sub("^(text|image): ", "", line).split(":")[0] for line in failed} == failing
+    assert any(words in line for line in failed)
+    verdict = ran.out.splitlines()[-1]
+    assert verdict.startswith(f"verdict: not healthy, {len(failed)} of 13 checks failed: ")
+    assert all(name in verdict for name in failing)
+    assert json.loads(tv("doctor", "--json").out)["healthy"] is False
+
+
+def test_a_model_that_does_not_load_ends_the_report_without_the_home_folder(tv: Runner, tmp_path: Path) -> None:
+    ran = tv("doctor", "-m", tmp_path / "no-such-home" / "model.gguf")  # HOME, see conftest
+    assert ran.code == 3
+    assert "versions: tv " in ran.out
+    assert "model file ~/model.gguf cannot be read: no such file" in ran.out.splitlines()[-1]
+    assert str(tmp_path) not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{home}/models/x.gguf", "~/models/x.gguf"),
+        ("/data/{user}/x.gguf: {user}", "/data/…/x.gguf: {user}"),
+        ("RPC0[192.168.1.5:50052]", "RPC0"),
+        ("CPU_Mapped", "CPU_Mapped"),
+    ],
+)
+def test_nothing_says_whose_machine_it_is(text: str, expected: str) -> None:
+    names = {"home": str(Path.home()), "user": getpass.getuser()}
+    assert anonymous(text.format(**names)) == expected.format(**names)
+
+
+def test_a_llama_cpp_that_does_not_load_is_a_finding_too() -> None:
+    code = "import sys; sys.modules['llama_cpp'] = None; from tvcli.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "doctor", "-m", "fake"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (3, "")
+    assert "llama-cpp-python cannot be loaded, install it anew" in ran.stdout.splitlines()[-1]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_data_never_stand_behind_a_progress_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(tvcli.output, "PROGRESS_AFTER", 0.0)
+    monkeypatch.setattr(tvcli.output, "REDRAW_AFTER", 0.0)
+    out = tvcli.output.Output()
+    with out.meter(None, "done") as advance:
+        advance(1)
+        out.line("data")
+        out.note("note")
+    assert screen.getvalue() == "\r\x1b[Kdone 1\r\x1b[Kdata\nnote\n\r\x1b[K"

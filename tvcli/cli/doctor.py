@@ -1,0 +1,135 @@
+"""``tv doctor``: does everything work here, in words that can go into a bug report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tvcli.cli import options
+from tvcli.cli.bundle import bundle
+from tvcli.output import byte_size, out, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tvcli.engine.protocol import ImageTokens, Token
+    from tvcli.experiments.doctor import Check, Finding, Speed, Subject
+    from tvcli.experiments.machine import Machine, Software
+    from tvcli.loading import ModelChoice
+
+
+@bundle(choice=options.model_choice)
+def doctor(
+    choice: ModelChoice, json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False
+) -> None:
+    """Check that a model can be read and patched on this machine, layer by layer; for bug reports.
+
+    Example: tv doctor --model picto
+    """
+    from tvcli.experiments.doctor import Check, diagnose, verdict
+
+    findings: list[Finding] = []
+    with out.meter(None, "forward passes") as step:
+        for finding in diagnose(choice, step):
+            findings.append(finding)
+            for line in describe(finding) if not json else ():
+                out.line(line)
+    checks = [finding for finding in findings if isinstance(finding, Check)]
+    said = verdict(checks)
+    if json:
+        out.record({**as_record(findings), "healthy": all(check.healthy for check in checks), "verdict": said})
+    else:
+        out.line(f"verdict: {said}")
+    for check in checks:
+        if not check.healthy:
+            raise typer.Exit(check.exit_code)
+
+
+def describe(finding: Finding) -> Iterator[str]:
+    """Lines for people."""
+    from tvcli.experiments.doctor import Check, Speed, Subject
+    from tvcli.experiments.machine import Machine, Software
+
+    match finding:
+        case Software():
+            yield from _software(finding)
+        case Machine():
+            yield from _machine(finding)
+        case Subject():
+            yield from _subject(finding)
+        case Check():
+            yield _check(finding)
+        case Speed():
+            yield _speed(finding)
+
+
+def _software(found: Software) -> Iterator[str]:
+    yield "versions: " + ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    yield f"system: {found.system}"
+
+
+def _machine(found: Machine) -> Iterator[str]:
+    yield f"llama.cpp: ggml {found.ggml}"
+    yield f"features: {found.features}"
+    yield f"memory: {_size(found.memory_free, found.memory_total)}"
+    for device in found.devices:
+        memory = _size(device.free, device.total)
+        yield f"device: {device.name} ({device.kind}, {device.backend}), {device.description}, {memory}"
+
+
+def _size(free: int, total: int) -> str:
+    """llama.cpp says of a CPU that all of its memory is free."""
+    return byte_size(total) if free == total else f"{byte_size(free)} free of {byte_size(total)}"
+
+
+def _subject(found: Subject) -> Iterator[str]:
+    model = found.model
+    yield f"model: {found.name}, {model}, {model.quantization or 'unknown quantization'}, file {model.digest or 'none'}"
+    yield f"vision: {'yes' if found.vision else 'no'}"
+    yield f"layers' outputs: {', '.join(_places(found.memory))}"
+    for modality, tokens in found.tokens.items():
+        yield f"{modality} query: {' '.join(_tokens(tokens))}"
+
+
+def _places(memory: Sequence[str]) -> Iterator[str]:
+    for name, run in groupby(enumerate(memory), key=lambda place: place[1]):
+        layers = [layer for layer, _ in run]
+        yield f"{layers[0]} to {layers[-1]} in {name}"
+
+
+def _tokens(layout: Sequence[Token | ImageTokens]) -> Iterator[str]:
+    """Pieces with their ids, the delimiter in brackets."""
+    from tvcli.engine.protocol import Token
+
+    for number, piece in enumerate(layout, 1):
+        if isinstance(piece, Token):
+            text = f'"{visible(piece.text)}"'
+            yield f"{f'[{text}]' if number == len(layout) else text}:{piece.id}"
+        else:
+            yield f"({piece.count} image tokens)"
+
+
+def _check(found: Check) -> str:
+    return f"{'ok  ' if found.healthy else 'FAIL'} {found.name}: {found.detail}"
+
+
+def _speed(found: Speed) -> str:
+    return (
+        f"tokens/s: query of {found.prompt_tokens} tokens {found.plain:.0f}, patched {found.patched:.0f}, "
+        f"read at all layers {found.read:.0f}; answer {found.generated:.0f}"
+    )
+
+
+def as_record(findings: Sequence[Finding]) -> dict[str, object]:
+    """Each finding under its own name, the checks in a list."""
+    from tvcli.experiments.doctor import Check
+
+    record: dict[str, object] = {
+        type(finding).__name__.lower(): asdict(finding) for finding in findings if not isinstance(finding, Check)
+    }
+    checks = [finding for finding in findings if isinstance(finding, Check)]
+    record["checks"] = [{"name": c.name, "healthy": c.healthy, "detail": c.detail} for c in checks]
+    return record

@@ -26,6 +26,7 @@ from tvcli.cli import (
     show,
     tasks,
 )
+from tvcli.cli.signals import CTRL_C, exit_code, hear_terminate
 from tvcli.errors import TvError, reason
 from tvcli.output import out
 
@@ -75,9 +76,12 @@ def _options(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. The only place that turns errors into sentences."""
+    if argv is None:
+        hear_terminate()
     try:
         arguments = spread(sys.argv[1:] if argv is None else argv)
-        return app(arguments, prog_name="tv", standalone_mode=False) or 0
+        code = app(arguments, prog_name="tv", standalone_mode=False) or 0
+        return exit_code() if code == CTRL_C else code  # typer answers an interrupt with its own
     except TvError as error:
         return _report(str(error), error, error.exit_code)
     except OSError as error:  # what no closer place could say better: a name too long, a disk gone
@@ -86,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = getattr(error, "format_message", error.__str__)()
         return _report(f"{message.rstrip('.')} (see tv --help)", error, getattr(error, "exit_code", 2))
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        return exit_code()
+    except SystemExit:  # typer, when nobody reads the help that it writes
+        return 0
 
 
 def _report(sentence: str, error: BaseException, code: int) -> int:

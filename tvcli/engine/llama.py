@@ -31,6 +31,7 @@ from tvcli.engine.protocol import (
 )
 from tvcli.engine.vision import ImageChunk, Vision
 from tvcli.errors import TvError, UnavailableError, UsageError
+from tvcli.images import Image
 from tvcli.prompts import Prompt
 
 
@@ -154,6 +155,17 @@ class LlamaEngine:
             positions = np.repeat(self._positions, len(block.patches))
             answers.update(zip(_pairs(block), self._generate(positions, decoding), strict=True))
         return [[answers[i, k] for k in range(len(patches))] for i in range(len(prompts))]
+
+    def image_tokens(self, image: Image) -> np.ndarray:
+        """What the image encoder and projector make of a picture, float32 (tokens, D); the tiles one after another.
+
+        Raises:
+            UnavailableError: the model has no image encoder.
+        """
+        if self._vision is None:
+            raise UnavailableError(f"the model {self.model.name} has no image encoder")
+        chunks = [s for s in self._vision.segments(Prompt((image, ":"))) if isinstance(s, ImageChunk)]
+        return np.concatenate([self._vision.encode(chunk) for chunk in chunks])
 
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
         """The hook writes nothing: llama.cpp's own control vector adds (patch - residual) to the layer's output."""

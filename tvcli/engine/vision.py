@@ -108,7 +108,7 @@ class Vision:
         if M.mtmd_decode_use_non_causal(self._context, chunk.pointer) and chunk.n_tokens > n_batch:
             # llama.cpp would abort the process: a non-causal image must fit one micro-batch
             raise TvError(f"an image of {chunk.n_tokens} tokens does not fit the batch of {n_batch}; scale it down")
-        embeddings = self._encode(chunk)
+        embeddings = self.encode(chunk)
         after = C.llama_pos(position)
         with runtime.deferred_interrupt():
             code = M.mtmd_helper_decode_image_chunk(
@@ -128,7 +128,7 @@ class Vision:
             raise TvError(f"llama.cpp cannot decode an image (code {code}): {runtime.last_error()}")
         return int(after.value)
 
-    def _encode(self, chunk: ImageChunk) -> np.ndarray:
+    def encode(self, chunk: ImageChunk) -> np.ndarray:
         """The projected image tokens, float32 (tokens, D); computed once for a picture."""
         found = self._cache.get(chunk.key)
         if found is not None:

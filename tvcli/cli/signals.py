@@ -1,0 +1,27 @@
+"""SIGTERM ends a command as Ctrl-C does: what was answered is kept, half-written files are removed."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+CTRL_C = 128 + signal.SIGINT  # the exit code of an interrupted command, by a shell's custom
+
+_terminated: list[int] = []
+
+
+def hear_terminate() -> None:
+    """From here on SIGTERM is heard as Ctrl-C, which native calls and half-written files are prepared for."""
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    _terminated.append(number)
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):  # a job in the background of a script
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
+def exit_code() -> int:
+    """Of an interrupted command: 143 after SIGTERM, 130 after Ctrl-C."""
+    return 128 + signal.SIGTERM if _terminated else CTRL_C

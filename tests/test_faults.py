@@ -49,7 +49,8 @@ def test_an_interrupted_stream_keeps_its_answers(vector_file: Path, number: int,
         rest, complaint = process.communicate(timeout=20)
     assert process.returncode == code
     assert "answer" in json.loads(first)
-    assert rest + complaint == b""
+    assert rest == b""
+    assert b"Traceback" not in complaint
 
 
 @posix

@@ -159,13 +159,9 @@ class Decoder:
         """Forget all sequences; with `data` also zero the cells, since a mask does not hide NaN."""
         C.llama_memory_clear(self._memory, data)
 
-    def share(self, source: int, target: int, end: int = -1) -> None:
-        """Let sequence `target` have what `source` has (before position `end`, if given), without a copy."""
-        C.llama_memory_seq_cp(self._memory, source, target, -1, end)
-
-    def drop(self, sequence: int, position: int) -> None:
-        """Remove a sequence's cells from `position` on."""
-        C.llama_memory_seq_rm(self._memory, sequence, position, -1)
+    def share(self, source: int, target: int) -> None:
+        """Let sequence `target` have what `source` has so far, without a copy."""
+        C.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     # -- compute ------------------------------------------------------------------------------------------
 

@@ -48,9 +48,11 @@ def qwen3moe() -> Family:
 def _merger(vision: VisionTransformer, text_width: int) -> Shapes:
     """Four neighbouring patches to one token."""
     merged = 4 * vision.width
-    return linear("mm.0", merged, merged) | linear("mm.2", merged, text_width) | {
-        "v.patch_embd.weight.1": (vision.width, 3, vision.patch, vision.patch)
-    }
+    return (
+        linear("mm.0", merged, merged)
+        | linear("mm.2", merged, text_width)
+        | {"v.patch_embd.weight.1": (vision.width, 3, vision.patch, vision.patch)}
+    )
 
 
 def qwen2vl() -> Family:
@@ -68,7 +70,11 @@ def qwen25vl() -> Family:
     """Qwen2.5-VL: as Qwen2-VL, with windows in the image encoder."""
     text, vision = Decoder("qwen2vl"), VisionTransformer(image=560)
     shapes = (
-        {name: shape for name, shape in vision.blocks(gated=True).items() if not name.endswith(("ln1.bias", "ln2.bias"))}
+        {
+            name: shape
+            for name, shape in vision.blocks(gated=True).items()
+            if not name.endswith(("ln1.bias", "ln2.bias"))
+        }
         | vision.norm("v.post_ln", bias=False)
         | _merger(vision, text.width)
     )
@@ -83,12 +89,7 @@ def qwen3vl() -> Family:
     """Qwen3-VL: features of the encoder's lower layers are added after the decoder's first layers (deepstack)."""
     text, vision = Decoder("qwen3vl"), VisionTransformer(image=128, patch=16, layers=3)
     merged, deep = 4 * vision.width, [0, 1]
-    shapes = (
-        vision.embedding()
-        | vision.blocks(fused=True)
-        | vision.norm("v.post_ln")
-        | _merger(vision, text.width)
-    )
+    shapes = vision.embedding() | vision.blocks(fused=True) | vision.norm("v.post_ln") | _merger(vision, text.width)
     for layer in deep:
         at = f"v.deepstack.{layer}."
         shapes |= {f"{at}norm.weight": (merged,), f"{at}norm.bias": (merged,)}
@@ -100,7 +101,8 @@ def qwen3vl() -> Family:
     }
     more = {"rope__dimension_sections": [4, 2, 2, 0], "n_deepstack_layers": len(deep)}
     return Family(
-        _qwen3("qwen3vl", VISION_TOKENS, **more), vision.file("qwen3vl_merger", text.width, shapes, **keys),
+        _qwen3("qwen3vl", VISION_TOKENS, **more),
+        vision.file("qwen3vl_merger", text.width, shapes, **keys),
         image=(96, 128),
     )
 

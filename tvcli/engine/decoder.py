@@ -75,8 +75,22 @@ class Decoder:
             quantization=quantization(self._metadata("general.file_type")),
             digest=gguf_digest(path),
         )
+        self._check_kind(path)
+
+    def _check_kind(self, path: Path) -> None:
+        """Refuse, by name, what llama.cpp loads but never asks for a next token; nothing has been computed yet."""
+        architecture = self.info.architecture
+        pooled = self._metadata(f"{architecture}.pooling_type") not in ("", "0")  # LLAMA_POOLING_TYPE_NONE
+        both_ways = self._metadata(f"{architecture}.attention.causal") == "false"
+        kind = ""
         if C.llama_model_has_encoder(self.handle) or not C.llama_model_has_decoder(self.handle):
-            raise UnavailableError(f"model {path} ({self.info.architecture}) is not a decoder-only language model")
+            kind = "an encoder-decoder or draft model"
+        elif C.llama_model_is_diffusion(self.handle):
+            kind = "a diffusion model"
+        elif pooled or both_ways:
+            kind = "an embedding model"
+        if kind:
+            raise UnavailableError(f"model {path} ({architecture}) is {kind}; tv needs a decoder-only language model")
 
     def _open_context(self, path: Path, settings: Settings) -> None:
         recurrent = C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle)
@@ -166,9 +180,9 @@ class Decoder:
         """Forget all sequences; with `data` also zero the cells, since a mask does not hide NaN."""
         C.llama_memory_clear(self._memory, data)
 
-    def share(self, source: int, target: int, end: int = -1) -> None:
-        """Let sequence `target` have what `source` has (before position `end`, if given), without a copy."""
-        C.llama_memory_seq_cp(self._memory, source, target, -1, end)
+    def share(self, source: int, target: int) -> None:
+        """Let sequence `target` have what `source` has so far, without a copy."""
+        C.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     # -- compute ------------------------------------------------------------------------------------------
 

@@ -176,7 +176,7 @@ class LlamaEngine:
         assert captured is not None  # noqa: S101 - it was asked for
         rows = np.zeros((self.model.n_layer - 1, self.model.n_embd), np.float32)
         rows[patch.layer - 1] = patch.row - captured[0, patch.layer]
-        self._decoder.clear(data=False)  # a recurrent memory cannot drop its last token alone
+        self._decoder.clear(data=False)  # not only the last position: a recurrent state cannot be rolled back
         position = self._decode_prefixes([encoded], 1)
         self._decoder.set_control_vector(rows)
         try:
@@ -246,11 +246,11 @@ class LlamaEngine:
         """Fill sequence i × stride with prompt i; texts of many prompts share batches. Next positions, int (N,)."""
         common = _common_start(encoded)
         self._decode_text([(token, n, 0) for n, token in enumerate(common)])
+        for i in range(1, len(encoded) if common else 0):
+            self._decoder.share(0, i * stride)  # all before any goes on: a recurrent state is shared whole
         positions = np.full(len(encoded), len(common), np.int32)
         waiting: list[tuple[int, int, int]] = []  # token, position, sequence
         for i, one in enumerate(encoded):
-            if common and i:
-                self._decoder.share(0, i * stride, end=len(common))
             for segment in _without_start(one.prefix, len(common)):
                 if isinstance(segment, ImageChunk) and self._vision is not None:
                     self._decode_text(waiting)

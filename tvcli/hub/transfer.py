@@ -130,6 +130,7 @@ def _stream(found: Listing, file: RemoteFile, opened: IO[bytes], hasher: Any, ad
             new = block[skip:]
             skip -= len(block) - len(new)
             opened.write(new)
+            opened.flush()  # a process that is killed loses nothing
             hasher.update(new)
             advance(len(new))
     if opened.tell() < file.size:

@@ -166,7 +166,7 @@ def test_every_picture_of_a_prompt_and_every_part_of_it_is_seen(opened: Opened) 
                 pixels[corner, corner] = 255 - pixels[corner, corner]
                 other = Image(pixels, f"{image.name}, {corner}")
                 parts = list(prompt.parts)
-                parts[[i for i, part in enumerate(parts) if part is image][0]] = other
+                parts[next(i for i, part in enumerate(parts) if part is image)] = other
                 [changed] = opened.engine.read([Prompt(tuple(parts))])
                 assert not np.array_equal(changed[-1], own[-1]), (number, corner)
 

@@ -27,7 +27,7 @@ from tvcli.cli import (
     tasks,
 )
 from tvcli.errors import TvError, reason
-from tvcli.output import out
+from tvcli.output import hold_descriptors, out
 
 MAKE, MEASURE, LOOK, SET_UP = "Make and use vectors", "Measure", "Look", "Set up"
 
@@ -75,6 +75,7 @@ def _options(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. The only place that turns errors into sentences."""
+    hold_descriptors()
     try:
         arguments = spread(sys.argv[1:] if argv is None else argv)
         return app(arguments, prog_name="tv", standalone_mode=False) or 0
@@ -87,14 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(f"{message.rstrip('.')} (see tv --help)", error, getattr(error, "exit_code", 2))
     except (KeyboardInterrupt, typer.Abort):
         return 130
+    except Exception as error:  # a fault of tv's own
+        out.trace(error)
+        return 1
 
 
 def _report(sentence: str, error: BaseException, code: int) -> int:
     out.error(sentence)
     if os.environ.get("TV_DEBUG") == "1":
-        import traceback
-
-        traceback.print_exception(error)
+        out.trace(error)
     return code
 
 

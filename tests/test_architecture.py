@@ -19,7 +19,7 @@ MODULES = {
 # from the bottom to the top: a module may import only from the layers below its own, or its own
 LAYERS = [
     ("tvcli.errors",),
-    ("tvcli.files", "tvcli.data", "tvcli.output"),
+    ("tvcli.files", "tvcli.data", "tvcli.output", "tvcli.template"),
     ("tvcli.images", "tvcli.plots", "tvcli.vector", "tvcli.catalog", "tvcli.choice", "tvcli.hub"),
     ("tvcli.prompts", "tvcli.packaged"),
     ("tvcli.pairs", "tvcli.chat", "tvcli.tasks", "tvcli.models"),
@@ -70,10 +70,29 @@ def test_only_output_writes_to_the_terminal(module: str) -> None:
         n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print"
     ]
     assert not printing
-    if module not in {"tvcli.output", "tvcli.engine.runtime"}:  # llama.cpp's own log, with TV_DEBUG=1
+    if module not in {"tvcli.output", "tvcli.template"}:  # a template's process has a standard output of its own
         text = MODULES[module].read_text("utf-8")
         assert "sys.stdout" not in text
         assert "sys.stderr" not in text
+
+
+UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml", "torch", "runpy"}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_no_code_runs_from_data(module: str) -> None:
+    """What could is not even there; templates are rendered in a sandbox, in a process of their own."""
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+    assert not {name.split(".")[0] for name in imports(MODULES[module])} & UNSAFE
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not called & {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+    assert not any(name.endswith(".extractall") for name in called)
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        options = {option.arg: ast.unparse(option.value) for option in call.keywords}
+        assert options.get("allow_pickle", "False") == "False"
+        assert options.get("shell", "False") == "False"
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "from_string":
+            assert module in {"tvcli.template", "tvcli.experiments.report"}  # the report's template is tv's own
 
 
 def loaded_by(*arguments: str) -> set[str]:

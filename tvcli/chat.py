@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from tvcli.errors import TvError
 from tvcli.prompts import Control, Input, Prompt, Turn, prompt_of
+from tvcli.template import TemplateError, rendered
 
 # llama.cpp's default for models that bring no template of their own
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-_SLOT = re.compile("\ue000(\\d+)\ue001")  # private characters hold the place of what users write
+_SLOT = re.compile("\ue000(\\d{1,6})\ue001")  # private characters hold the place of what users write
 
 
 @dataclass(frozen=True)
@@ -39,22 +38,18 @@ class Chat:
                     messages.append({"role": role, "content": _slot(len(contents))})
                     contents.append(content)
         pieces = _SLOT.split(self._rendered(messages))
+        if any(int(piece) >= len(contents) for piece in pieces[1::2]):
+            raise TvError("the model's chat template cannot be used: it makes up messages")
         parts = [Control(piece) if i % 2 == 0 else contents[int(piece)] for i, piece in enumerate(pieces)]
         return prompt_of(*parts)
 
     def _rendered(self, messages: Sequence[dict[str, str]]) -> str:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
+        variables = {"messages": messages, "add_generation_prompt": True, "bos_token": "", "eos_token": ""}
         try:
-            template = environment.from_string(self.template)
-            return template.render(messages=messages, add_generation_prompt=True, bos_token="", eos_token="")
+            return rendered(self.template, json.dumps(variables))
         except TemplateError as error:
             raise TvError(f"the model's chat template cannot be used: {error}") from error
 
 
 def _slot(number: int) -> str:
     return f"\ue000{number}\ue001"
-
-
-def _refuse(message: str) -> None:
-    raise TemplateError(message)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tvcli.errors import TvError, UnavailableError, UsageError, reason
 
@@ -18,14 +18,48 @@ else:
     import tomli as tomllib
 
 
+MOST_BYTES = 1 << 27  # of what is read whole; an endless stream must not fill the memory
+CHUNK = 1 << 20
+
+
 def read_bytes(path: Path, what: str) -> bytes:
-    """The whole file. Raises UnavailableError, which calls it `what`."""
+    """The whole file. Raises UnavailableError, which calls it `what`, also for more than `MOST_BYTES`."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return _read_whole(file, f"{what} {path}")
     except OSError as error:
         raise UnavailableError(f"{what} {path} cannot be read: {reason(error)}") from error
     except ValueError as error:  # a NUL character in the name
         raise UnavailableError(f"{what} {path} cannot be read: {error}") from error
+
+
+def standard_input() -> BinaryIO:
+    """Raises UsageError if it was closed (``tv ... <&-``)."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return sys.stdin.buffer
+
+
+def read_standard_input(what: str) -> bytes:
+    """All of it.
+
+    Raises:
+        UsageError: it was closed, or is a keyboard, on which nobody types `what`.
+        UnavailableError: more than `MOST_BYTES`.
+    """
+    file = standard_input()
+    if sys.stdin.isatty():
+        raise UsageError(f"standard input is a terminal; pipe {what} into it")
+    return _read_whole(file, "standard input")
+
+
+def _read_whole(file: BinaryIO, name: str) -> bytes:
+    data = bytearray()
+    while chunk := file.read(CHUNK):
+        data += chunk
+        if len(data) > MOST_BYTES:
+            raise UnavailableError(f"{name} cannot be read: it is larger than {MOST_BYTES >> 20} MiB")
+    return bytes(data)
 
 
 def check_readable(path: Path, what: str) -> None:

@@ -6,6 +6,7 @@ arrives upright, on white, as 8-bit RGB, first frame only.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import warnings
@@ -21,6 +22,7 @@ from tvcli.errors import UnavailableError
 from tvcli.files import read_bytes
 
 MAX_PIXELS = 64_000_000  # 192 MB of RGB; a phone's largest photo is about 50 million
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"})
 
 
@@ -55,7 +57,7 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of bombs and bad EXIF; both are handled here
-            picture = Pillow.open(io.BytesIO(data))
+            picture = Pillow.open(io.BytesIO(data), formats=_formats())
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise UnavailableError(
@@ -71,6 +73,13 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, IndexError, TypeError) as error:
         # Pillow's decoders raise all of these on damaged files (SyntaxError: broken PNG chunks)
         raise UnavailableError(f"image {label} is damaged: {error}") from error
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """Those of `FORMATS` that this Pillow knows. Others never run: for EPS, Pillow starts Ghostscript."""
+    Pillow.init()
+    return [name for name in FORMATS if name in Pillow.OPEN]
 
 
 def _to_rgb(picture: Pillow.Image) -> Pillow.Image:

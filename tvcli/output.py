@@ -10,17 +10,20 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
-from tvcli.errors import TvError, reason
+from tvcli.errors import TvError, UsageError, reason
 
 T = TypeVar("T")
 PROGRESS_AFTER = 1.0  # seconds; what is quicker needs no progress line
 REDRAW_AFTER = 0.1  # seconds
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # environment variables
+TOKEN, SHORTEST_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}"), 8
 
 
 class Output:
@@ -40,16 +43,19 @@ class Output:
 
     def record(self, record: dict[str, Any]) -> None:
         """One line of JSON."""
-        text = json.dumps(record, ensure_ascii=not _is_utf8(sys.stdout.encoding))
-        self._put(text)
+        text = json.dumps(record, ensure_ascii=not _is_utf8(_stdout().encoding))
+        self._put(_visible_json(text))
 
     def binary(self, data: bytes) -> None:
+        """Bytes, which are not for people. Raises UsageError if they would go to a terminal."""
+        if self.draws():
+            raise UsageError("a terminal cannot show a vector; name a file, or send standard output into one")
         with _open_pipe():
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            _stdout().buffer.write(data)
+            _stdout().buffer.flush()
 
     def _put(self, line: str) -> None:
-        encoding = sys.stdout.encoding or "utf-8"
+        encoding = _stdout().encoding or "utf-8"
         self._clear()
         with _open_pipe():
             sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
@@ -73,6 +79,17 @@ class Output:
     def error(self, text: str) -> None:
         self._say(f"tv: {text}")
 
+    def trace(self, error: BaseException) -> None:
+        """Where an error comes from, for those who mend it."""
+        import traceback
+
+        self._say("".join(traceback.format_exception(error)).rstrip("\n"))
+
+    def log(self, text: str) -> None:
+        """A library's log, which comes in pieces of lines."""
+        if sys.stderr is not None:
+            sys.stderr.write(_for_terminal(text))
+
     def _draw(self, text: str) -> None:
         """Replace the current terminal line."""
         self._drawn = bool(text)
@@ -85,8 +102,10 @@ class Output:
             self._draw("")
 
     def _say(self, text: str) -> None:
+        if sys.stderr is None:  # closed by who started tv
+            return
         self._clear()
-        sys.stderr.write("\n".join(visible(line) for line in text.split("\n")) + "\n")
+        sys.stderr.write(_for_terminal(text) + "\n")
         sys.stderr.flush()
 
     @contextmanager
@@ -99,7 +118,7 @@ class Output:
         """
         started = drawn = time.monotonic()
         done = 0
-        shown = sys.stderr.isatty() and not self.quiet
+        shown = _is_terminal(sys.stderr) and not self.quiet
 
         def advance(steps: int) -> None:
             nonlocal done, drawn
@@ -125,7 +144,8 @@ class Output:
     def comma_separated(self, header: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> None:
         """CSV, quoted where it must be."""
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([header, *rows] if header else rows)
+        shown = ([visible(cell) for cell in row] for row in ([header, *rows] if header else rows))
+        csv.writer(buffer, lineterminator="\n").writerows(shown)
         for line in buffer.getvalue().splitlines():
             self._put(line)
 
@@ -133,12 +153,12 @@ class Output:
         """Show how much of a model is loaded, on a terminal's stderr only; at 1 the line goes away."""
         if fraction == 0 or self._loading_since is None:
             self._loading_since = time.monotonic()
-        if sys.stderr.isatty() and not self.quiet and time.monotonic() - self._loading_since > PROGRESS_AFTER:
+        if _is_terminal(sys.stderr) and not self.quiet and time.monotonic() - self._loading_since > PROGRESS_AFTER:
             self._draw("" if fraction >= 1 else f"loading the model {fraction:.0%}")
 
     def draws(self) -> bool:
         """Whether people look at stdout, and not a program."""
-        return sys.stdout.isatty()
+        return _is_terminal(sys.stdout)
 
     def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table on a terminal; tab-separated lines, the header first, into a pipe."""
@@ -178,11 +198,50 @@ def byte_size(count: int) -> str:
     return f"{size:.0f} {units[0]}" if units[0] == "B" or size >= 99.5 else f"{size:.1f} {units[0]}"
 
 
+def _stdout() -> TextIO:
+    """Raises TvError if it was closed (``tv ... >&-``)."""
+    if sys.stdout is None:
+        raise TvError("standard output is closed")
+    return sys.stdout
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def hold_descriptors() -> None:
+    """Give standard streams that were closed to /dev/null, or the next file opened would be taken for one of them."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+
+
+def _for_terminal(text: str) -> str:
+    """What stderr may show: lines without control characters, and no access tokens."""
+    for secret in filter(None, map(os.environ.get, TOKENS)):
+        if len(secret) >= SHORTEST_TOKEN:
+            text = text.replace(secret, "hf_…")
+    return "\n".join(visible(line) for line in TOKEN.sub("hf_…", text).split("\n"))
+
+
+def _visible_json(text: str) -> str:
+    """The same JSON, with all that `visible` would escape as JSON's own escapes; it stands in strings only."""
+    if text.isprintable():
+        return text
+    return "".join(c if _is_harmless(c) else json.dumps(c)[1:-1] for c in text)
+
+
+def _is_harmless(character: str) -> bool:
+    return character.isprintable() or character in "\u200d\ufe0f"
+
+
 def visible(text: str) -> str:
     """Control characters as escapes, so that no model output or file name can drive a terminal or break a line."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in "\u200d\ufe0f" else _escape(c) for c in text)
+    return "".join(c if _is_harmless(c) else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:

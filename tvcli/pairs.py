@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import parse_json, parse_record, read_bytes
+from tvcli.files import parse_json, parse_record, read_bytes, read_standard_input, standard_input
 from tvcli.images import Image, load_image
 from tvcli.prompts import Example, Input
 
 STDIN = "-"
 TEXT, IMAGE = "text", "image"
 SEPARATORS = ("\t", " -> ")
+MOST_EXAMPLES = 100_000
+LONGEST_LINE = 1 << 20  # bytes
 LONGEST_NAME = 1 << 16  # bytes; no system has longer ones, and a stream without ends must not fill the memory
 
 
@@ -33,10 +35,14 @@ def read_examples(source: str, modality: str = TEXT) -> list[Example]:
     `modality`, "text" or "image", decides where a record has both, as the paper's own files do.
 
     Raises:
-        UsageError: a line or record without input or output (the file and line are named), no examples.
+        UsageError: a line or record without input or output (the file and line are named), no examples, or
+            no end of them.
         UnavailableError: a file or image that cannot be read.
     """
-    examples = [_example(*record, modality) for record in _records(source, _pair_line)]
+    records = itertools.islice(_records(source, _pair_line), MOST_EXAMPLES + 1)
+    examples = [_example(*record, modality) for record in records]
+    if len(examples) > MOST_EXAMPLES:
+        raise UsageError(f"{_label(source)} holds more than {MOST_EXAMPLES:,} examples")
     if not examples:
         raise UsageError(f"{_label(source)} holds no examples; write one a line, input<TAB>output")
     return examples
@@ -77,7 +83,7 @@ def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
         UsageError: no names of files: NUL in a line, or no end in sight.
         UnavailableError: a file that cannot be read.
     """
-    file = sys.stdin.buffer if source == STDIN else io.BytesIO(read_bytes(Path(source), "file"))
+    file = standard_input() if source == STDIN else io.BytesIO(read_bytes(Path(source), "file"))
     for piece in _pieces(file, b"\0" if null else b"\n", _label(source)):
         name = os.fsdecode(piece if null else piece.rstrip(b"\r"))
         if "\0" in name:
@@ -179,9 +185,15 @@ def _lines(source: str) -> Iterator[str]:
     if source != STDIN:
         yield from _split(_decode(read_bytes(Path(source), "file"), source))
         return
-    for number, raw in enumerate(sys.stdin.buffer):
-        if number == 0 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            yield from _split(_decode(raw + sys.stdin.buffer.read(), STDIN))
+    file = standard_input()
+    for number in itertools.count(1):
+        raw = file.readline(LONGEST_LINE)
+        if not raw:
+            return
+        if len(raw) == LONGEST_LINE:
+            raise UsageError(f"standard input, line {number}: longer than {LONGEST_LINE >> 20} MiB")
+        if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            yield from _split(_decode(raw + read_standard_input("text"), STDIN))
             return
         yield _decode(raw, STDIN).rstrip("\r\n")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +22,7 @@ from tvcli.tasks import TEST, VALIDATION, load_task
 REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # now, and until 2025
 ANNOTATIONS, IMAGES = "data/annotations.zip", "data/images.zip"
 SPLITS = {"val": VALIDATION, "test": TEST}
-MAX_PICTURE = 64 << 20  # bytes
+MAX_MEMBER, MAX_ALL = 64 << 20, 4 << 30  # bytes unpacked; a few kilobytes can claim to be a thousand times as many
 
 
 def fetch() -> tuple[Path, Path]:
@@ -53,13 +55,16 @@ def convert(annotations: Path, images: Path, target: Path) -> list[str]:
             tasks = _read_annotations(archive)
             if not tasks:
                 raise UsageError(f"{annotations} holds no NAME_val.json or NAME_test.json")
+            left = MAX_ALL
             members = {PurePosixPath(name): name for name in pictures.namelist()}
             for name, records in tasks.items():
                 _write_task(target, name, records)
                 for record in records:
                     if "image" in record:
-                        _extract(pictures, members, PurePosixPath(record["image"]), target)
-    except (OSError, zipfile.BadZipFile) as error:
+                        left -= _extract(pictures, members, PurePosixPath(record["image"]), target)
+                    if left < 0:
+                        raise UsageError(f"{images} holds more than {MAX_ALL >> 30} GiB of pictures")
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         words = reason(error) if isinstance(error, OSError) else str(error)
         raise UnavailableError(f"the archives {annotations} and {images} cannot be converted: {words}") from error
     return list(tasks)
@@ -73,7 +78,7 @@ def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]
     for task, split in sorted(found, key=lambda key: (key[0], key[1] != "val")):
         name = found[task, split]
         try:
-            data = parse_json(archive.read(name))
+            data = parse_json(_unpacked(archive, name))
         except ValueError as error:
             raise UsageError(f"{name}: not JSON ({error})") from error
         samples = data.get("data") if isinstance(data, dict) else data
@@ -97,7 +102,8 @@ def _converted(samples: Iterable[Any], split: str, where: str) -> Iterator[dict[
 
 
 def _check_inside(path: PurePosixPath, where: str) -> None:
-    if path.is_absolute() or ".." in path.parts or "\\" in str(path) or ":" in str(path):
+    odd = not str(path).isprintable() or any(character in str(path) for character in "\\:")
+    if path.is_absolute() or ".." in path.parts or odd:
         raise UsageError(f"{where}: the image path {str(path)!r} leads out of the folder")
 
 
@@ -115,15 +121,28 @@ def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _extract(pictures: zipfile.ZipFile, members: dict[PurePosixPath, str], path: PurePosixPath, target: Path) -> None:
-    """Take one picture out, wherever the archive's folders put it; one that is missing shows in ``tv tasks check``."""
+def _unpacked(archive: zipfile.ZipFile, member: str) -> bytes:
+    """Never more than the archive says the member has (zipfile sees to it), and that is bounded."""
+    if archive.getinfo(member).file_size > MAX_MEMBER:
+        raise UsageError(f"{member} is too large: it unpacks to more than {MAX_MEMBER >> 20} MiB")
+    try:
+        return archive.read(member)
+    except (zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:  # torn, encrypted, an unknown method
+        raise zipfile.BadZipFile(f"{member}: {error}") from error
+
+
+def _extract(pictures: zipfile.ZipFile, members: dict[PurePosixPath, str], path: PurePosixPath, target: Path) -> int:
+    """Take one picture out, wherever the archive's folders put it; returns its size.
+
+    One that is missing shows in ``tv tasks check``.
+    """
     candidates = [path, PurePosixPath("data") / path, PurePosixPath(*path.parts[1:])]
     member = next((members[c] for c in candidates if c in members), None)
     destination = target / path
     if member is None or destination.exists():
-        return
-    if pictures.getinfo(member).file_size > MAX_PICTURE:
-        raise UsageError(f"the picture {member} is too large")
+        return 0
+    data = _unpacked(pictures, member)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with replacing(destination) as temporary:
-        temporary.write_bytes(pictures.read(member))
+        temporary.write_bytes(data)
+    return len(data)

@@ -108,12 +108,25 @@ def load_task(folder: Path) -> Task:
     for key in settings:
         if key not in known:
             raise UsageError(f"{path}: unknown key {key}")
+        if not (_is_wordings(settings[key]) if key == "wordings" else isinstance(settings[key], str)):
+            raise UsageError(f"{path}: the key {key} cannot be {settings[key]!r}")
     for key in ("description", "instruction"):
-        if not isinstance(settings.get(key), str) or not settings[key].strip():
+        if not settings.get(key, "").strip():
             raise UsageError(f"{path}: the key {key} is missing")
+    try:
+        re.compile(settings.get("pattern", ""))
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(f"{path}: the pattern is no regular expression: {error}") from error
     splits = _read_samples(folder / "examples.jsonl", needs_output=not settings.get("pattern"))
     validation, test = splits[VALIDATION], splits[TEST]
     return Task(folder.resolve().name, folder, **settings, validation=validation, test=test)
+
+
+def _is_wordings(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(wordings, list) and all(isinstance(wording, str) for wording in wordings)
+        for wordings in value.values()
+    )
 
 
 def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, ...]]:
@@ -164,9 +177,4 @@ def problems(task: Task) -> list[str]:
                 found.append(f"{split}: {error}")
     overlap = {s.input for s in task.validation} & {s.input for s in task.test} - {""}
     found += [f"the input {x!r} is in both splits" for x in sorted(overlap)]
-    if task.pattern:
-        try:
-            re.compile(task.pattern)
-        except re.error as error:
-            found.append(f"the pattern is no regular expression: {error}")
     return found

@@ -28,7 +28,7 @@ from tvcli.cli import (
 )
 from tvcli.cli.signals import CTRL_C, exit_code, hear_terminate
 from tvcli.errors import TvError, reason
-from tvcli.output import out
+from tvcli.output import hold_descriptors, out
 
 MAKE, MEASURE, LOOK, SET_UP = "Make and use vectors", "Measure", "Look", "Set up"
 
@@ -76,6 +76,7 @@ def _options(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. The only place that turns errors into sentences."""
+    hold_descriptors()
     if argv is None:
         hear_terminate()
     try:
@@ -93,14 +94,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_code()
     except SystemExit:  # typer, when nobody reads the help that it writes
         return 0
+    except Exception as error:  # a fault of tv's own
+        out.trace(error)
+        return 1
 
 
 def _report(sentence: str, error: BaseException, code: int) -> int:
     out.error(sentence)
     if os.environ.get("TV_DEBUG") == "1":
-        import traceback
-
-        traceback.print_exception(error)
+        out.trace(error)
     return code
 
 

@@ -30,7 +30,7 @@ def extract(
     modality: options.Modality = "text",
     shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt, the last one left unanswered.")] = 5,
     prompts: Annotated[
-        int | None, typer.Option(min=1, help="Prompts to average over; by default one an example.")
+        int | None, typer.Option(min=1, max=100_000, help="Prompts to average over; by default one an example.")
     ] = None,
     seed: options.Seed = 1,
     select_layer: Annotated[

@@ -15,7 +15,8 @@ def import_(
     file: Annotated[Path, typer.Argument(autocompletion=completion.gguf_files, help="A control vector, GGUF.")],
     output: options.VectorOutput,
     layers: Annotated[
-        int | None, typer.Option(min=1, help="Layers of the model; by default up to the file's highest direction.")
+        int | None,
+        typer.Option(min=1, max=512, help="Layers of the model; by default up to the highest direction."),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:

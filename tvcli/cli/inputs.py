@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tvcli.cli.options import Asking
 from tvcli.errors import UnavailableError, UsageError
+from tvcli.files import read_standard_input
 from tvcli.images import SUFFIXES, load_image
 from tvcli.output import out
 from tvcli.pairs import STDIN, Query, read_image_names, read_queries
@@ -26,7 +26,7 @@ def check_one_stdin(*sources: str | None) -> None:
 
 def read_vector(source: str) -> TaskVector:
     """A vector file, or standard input for ``-``; says so if nothing is known of where it came from."""
-    vector = load(sys.stdin.buffer.read(), "standard input") if source == STDIN else load(Path(source))
+    vector = load(read_standard_input("a vector"), "standard input") if source == STDIN else load(Path(source))
     if vector.provenance.model is None:
         out.note(f"{source}: it is not recorded which model this vector was read in")
     return vector
@@ -85,7 +85,7 @@ def _not_blank(text: str) -> bool:
 
 def _image_queries(source: str) -> list[Query]:
     if source == STDIN:
-        return [Query(STDIN, lambda: load_image(sys.stdin.buffer.read(), "standard input"))]
+        return [Query(STDIN, lambda: load_image(read_standard_input("an image"), "standard input"))]
     folder = Path(source)
     if not folder.is_dir():
         return [Query.image(folder, source)]

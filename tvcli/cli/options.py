@@ -40,9 +40,9 @@ Model = Annotated[
     other_model("--model", "-m", help="Catalogue name, owner/repo, or GGUF file; by default $TV_MODEL, else picto."),
 ]
 Mmproj = Annotated[Path | None, about_model(help="The vision half that belongs to the model file.")]
-Context = Annotated[int | None, about_model(min=256, help="Size of the context in tokens.")]
-Threads = Annotated[int | None, about_model(min=1, help="Processor threads.")]
-GpuLayers = Annotated[int | None, about_model(min=0, help="Layers to put on a GPU; all by default, 0 for none.")]
+Context = Annotated[int | None, about_model(min=256, max=1 << 24, help="Size of the context in tokens.")]
+Threads = Annotated[int | None, about_model(min=1, max=512, help="Processor threads.")]
+GpuLayers = Annotated[int | None, about_model(min=0, max=1 << 16, help="Layers on a GPU; all by default, 0 for none.")]
 Rpc = Annotated[
     list[str] | None,
     about_model("--rpc", metavar="HOST:PORT", help="A llama.cpp rpc-server to put layers on; may be repeated."),

@@ -37,7 +37,8 @@ def planned(
     seeds: options.Seeds = "1,2,3",
     shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt.")] = 5,
     prompts: Annotated[
-        int | None, typer.Option(min=1, help="Prompts averaged in a vector; by default one a validation sample.")
+        int | None,
+        typer.Option(min=1, max=100_000, help="Prompts in a vector; by default one a validation sample."),
     ] = None,
     metric: Annotated[Literal["paper", "exact"], typer.Option(help="One new token, or the whole label.")] = "paper",
     layer: Annotated[int | None, options.one_layer(min=0, help="Skip validation and patch here.")] = None,

@@ -9,7 +9,6 @@ import functools
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,7 +92,7 @@ _verbose = os.environ.get("TV_DEBUG") == "1"
 def _log(level: int, text: bytes, user_data: object) -> None:
     line = text.decode("utf-8", "replace")
     if _verbose:
-        sys.stderr.write(line)
+        out.log(line)
     if level in (LOG_LEVEL_WARN, LOG_LEVEL_ERROR) and line.strip():
         _recent.append(line.strip())
 

@@ -33,6 +33,18 @@ class Cell:
     seed: int
 
 
+_NOTHING = type(None)
+_KINDS: dict[str, tuple[type, ...]] = {  # of a record's values in the file
+    **dict.fromkeys(("task", "source", "query", "method", "split", "input", "answer"), (str,)),
+    **dict.fromkeys(("seed", "sample"), (int,)),
+    "layer": (int, _NOTHING),
+    "labels": (list,),
+    "correct": (bool,),
+    "margin": (float, int),
+    "against": (bool, _NOTHING),
+}
+
+
 @dataclass(frozen=True)
 class Record:
     """One answer. `sample` counts from 0 in its split; `layer` is the patched one."""
@@ -53,6 +65,10 @@ class Record:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
+        """Raises KeyError or TypeError for anything that `to_json` did not write."""
+        for name, kinds in _KINDS.items():
+            if type(data[name]) not in kinds:
+                raise TypeError(name)
         cell = Cell(**{f.name: data.pop(f.name) for f in fields(Cell)})
         return cls(cell=cell, **{**data, "labels": tuple(data["labels"])})
 
@@ -122,6 +138,8 @@ def open_store(path: Path | None, settings: dict[str, Any], *, resume: bool) -> 
 def _load(path: Path, settings: dict[str, Any], *, resume: bool) -> list[Record]:
     """Read what is there, cut off a torn last line, and write the first line of a new file."""
     head = {"format": FORMAT, **parse_json(json.dumps(settings))}
+    if path.exists() and not path.is_file():
+        raise UnavailableError(f"{path} cannot hold results: it is not a regular file")
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
@@ -129,7 +147,7 @@ def _load(path: Path, settings: dict[str, Any], *, resume: bool) -> list[Record]
         return []
     if not resume:
         raise UsageError(f"{path} is there already; add --resume to go on with it, or name another file")
-    first, *lines = whole.decode("utf-8", "replace").splitlines()
+    first, *lines = whole.decode("utf-8", "replace").removesuffix("\n").split("\n")  # answers may hold U+2028
     _same_settings(path, first, head)
     records = [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 2)]
     if len(whole) < len(data):

@@ -1,7 +1,8 @@
 """Tasks: folders with a `task.toml`, an `examples.jsonl` and pictures.
 
 Each line of `examples.jsonl` is a sample: ``input`` (text), ``output`` (accepted answers, the first is the
-label), ``image`` (a path relative to the folder) and ``split`` ("validation" or "test").
+label), ``image`` (a path relative to the folder), ``split`` ("validation" or "test"), and ``seen`` where the
+demo model was trained on that very picture.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Sample:
     input: str
     outputs: tuple[str, ...]
     image: Path | None = None
+    seen: bool = False
 
     def has(self, modality: str) -> bool:
         return bool(self.input) if modality == TEXT else self.image is not None
@@ -143,7 +145,7 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, 
 def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple[str, Sample]:
     record = parse_record(line, where)
     for key in record:
-        if key not in {"input", "output", "image", "split"}:
+        if key not in {"input", "output", "image", "split", "seen"}:
             raise UsageError(f"{where}: unknown key {key}")
     outputs = record.get("output", [])
     outputs = [outputs] if isinstance(outputs, str) else outputs
@@ -158,7 +160,7 @@ def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple
     if split not in (VALIDATION, TEST):
         raise UsageError(f"{where}: split must be validation or test, not {split!r}")
     picture = folder / image if image else None
-    return split, Sample(text.strip(), tuple(outputs), picture)
+    return split, Sample(text.strip(), tuple(outputs), picture, record.get("seen") is True)
 
 
 def problems(task: Task) -> list[str]:

@@ -1,0 +1,92 @@
+"""Does a long run stay as small and as fast as it began?
+
+    python benchmarks/load.py --queries 10000 --model smollm2-135m
+    python benchmarks/load.py --images 5000 --broken 50
+
+Feeds `tv apply` queries on stdin, or names of pictures some of which are broken, and watches the process: memory
+after the first 100 answers and at the end, answers a second in the first and the last tenth, broken ones named and
+counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="picto")
+    parser.add_argument("--queries", type=int, default=0)
+    parser.add_argument("--images", type=int, default=0)
+    parser.add_argument("--broken", type=int, default=50)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        vector = folder / "vector.npy"
+        extract = ["extract", "-m", args.model, "--instruction", "The capital city of the country:", "-o", vector]
+        subprocess.run([sys.executable, "-m", "tvcli", *map(str, extract)], check=True)
+        lines = (
+            pictures(folder, args.images, args.broken) if args.images else [f"word {n}" for n in range(args.queries)]
+        )
+        source = "--images-from" if args.images else "--queries"
+        watch(["apply", str(vector), "-m", args.model, "-l", "9", "-n", "1", "--json", source, "-"], lines)
+
+
+def pictures(folder: Path, count: int, broken: int) -> list[str]:
+    """Files of noise; every so often one that is no picture."""
+    rng = np.random.default_rng(0)
+    names = []
+    for n in range(count):
+        path = folder / f"{n}.png"
+        if n % (count // broken) == 1:
+            path.write_bytes(b"\x89PNG\r\n\x1a\n" + rng.bytes(50))
+        else:
+            Image.fromarray(rng.integers(0, 256, (96, 96, 3), np.uint8)).save(path)
+        names.append(str(path))
+    return names
+
+
+def watch(arguments: list[str], lines: list[str]) -> None:
+    command = [sys.executable, "-m", "tvcli", *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        threading.Thread(target=feed, args=(process.stdin, lines), daemon=True).start()
+        complaints: list[str] = []
+        threading.Thread(target=lambda: complaints.extend(process.stderr), daemon=True).start()
+        times, sizes = [], []
+        for line in process.stdout:
+            json.loads(line)
+            times.append(time.monotonic())
+            sizes.append(memory(process.pid))
+    tenth = max(1, len(times) // 10)
+    first, last = (tenth / (part[-1] - part[0]) for part in (times[:tenth], times[-tenth:]))
+    print(f"{len(times)} answers of {len(lines)}, exit code {process.returncode}")
+    print(f"memory after 100 answers {sizes[100] >> 20} MB, at the end {sizes[-1] >> 20} MB")
+    print(f"growth {100 * (sizes[-1] / sizes[100] - 1):.2f} %")
+    print(f"answers a second: first tenth {first:.1f}, last tenth {last:.1f}")
+    print(f"lines on stderr {len(complaints)}; the last: {complaints[-1].strip() if complaints else ''}")
+
+
+def feed(pipe, lines: list[str]) -> None:
+    for line in lines:
+        pipe.write(line + "\n")
+    pipe.close()
+
+
+def memory(pid: int) -> int:
+    """Resident bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Makes picto's vision tower again, from npm and PyPI packages to the GGUF file, its figures and its card.
+
+    python models/picto/recipe WORK
+
+Every stage leaves its result under WORK and is passed over when that is there; training goes on from its last
+epoch. Nothing under models/picto is written before the last stage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import align
+import llama_cpp
+import numpy as np
+import torch
+from card import write_card
+from classes import HERE, read_classes
+from distil import CONTEXTS, STEPS, LanguageModel, distil, lessons
+from evaluate import evaluate, held_out
+from export import export
+from fetch import fetch, read_packages
+from pictures import drawings, render_all
+from rich.progress import Progress
+from teacher import VIEWS, make_pool
+from tower import Shape, Tower
+from train import EPOCHS, Names, Pool, train
+from words import Words, read_words
+
+from tvcli.engine.llama import LlamaEngine
+from tvcli.models import resolve
+
+GGUF = HERE.parent / "mmproj-picto-f16.gguf"
+LANGUAGE_MODEL = "gemma3-270m"
+START, END = "<start_of_image>", "<end_of_image>"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make picto's vision tower again.")
+    parser.add_argument("work", type=Path, help="folder for everything in between, about 4 GB")
+    parser.add_argument("--evaluate", type=Path, metavar="MMPROJ", help="only measure this file, and print JSON")
+    args = parser.parse_args()
+    recipe = Recipe(args.work)
+    recipe.draw()
+    if args.evaluate is not None:
+        print(json.dumps(recipe.measure(args.evaluate), indent=1))
+        return
+    recipe.teach()
+    recipe.train()
+    recipe.align()
+    recipe.distil()
+    recipe.publish()
+
+
+@dataclass
+class Recipe:
+    """The stages, in order. Each is done once."""
+
+    work: Path
+    shape: Shape = field(default_factory=Shape)
+
+    def __post_init__(self) -> None:
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.classes = read_classes()
+        self.model = resolve(LANGUAGE_MODEL).text
+
+    def draw(self) -> None:
+        """npm packages to pictures.npz."""
+        packages = read_packages()
+        with self.stage("fetch", len(packages)) as advance:
+            for package in packages:
+                fetch(package, self.work)
+                advance()
+        if not self.file("pictures.npz").exists():
+            found = list(drawings(self.classes, packages, self.work))
+            with self.stage("render", len(found)) as advance:
+                render_all(found, self.file("pictures.npz"), advance)
+
+    def teach(self) -> None:
+        """Crops of the pictures to train on, and what the teacher sees in them."""
+        if self.file("pool.seen.npy").exists():
+            return
+        arrays = np.load(self.file("pictures.npz"))
+        images = torch.from_numpy(arrays["images"][~arrays["held_out"]])
+        with self.stage("teacher", VIEWS * len(images)) as advance:
+            make_pool(images, self.file("pool"), advance)
+
+    def train(self) -> None:
+        if self.file("tower.pt").exists():
+            return
+        with self.stage("train", EPOCHS) as advance:
+            tower = train(self.shape, self.pool, Names(self.words), self.file("train.pt"), self.reporter(advance))
+        torch.save(tower.state_dict(), self.file("tower.pt"))
+
+    def align(self) -> None:
+        if self.file("aligned.pt").exists():
+            return
+        tower = self.tower("tower.pt")
+        with self.stage("align", align.EPOCHS) as advance:
+            align.align(tower, self.pool, Names(self.words), self.reporter(advance))
+        torch.save(tower.state_dict(), self.file("aligned.pt"))
+
+    def distil(self) -> None:
+        if self.file("distilled.pt").exists():
+            return
+        tower = self.tower("aligned.pt")
+        language = LanguageModel(self.model)
+        vocabulary = llama_cpp.Llama(str(self.model), vocab_only=True, verbose=False)
+        tokenize = Tokenizer(vocabulary)
+        names = [thing.name for thing in self.classes]
+        with self.stage("lessons", len(CONTEXTS) * len(names)) as advance:
+            taught = lessons(language, tokenize, names, self.file("lessons.pt"), advance)
+        marks = [(tokenize(context) + tokenize.control(START), tokenize.control(END)[0]) for context in CONTEXTS]
+        with self.stage("distil", STEPS) as advance:
+            distil(tower, language, taught, marks, self.pool, Names(self.words), self.reporter(advance))
+        torch.save(tower.state_dict(), self.file("distilled.pt"))
+
+    def publish(self) -> None:
+        """The GGUF file, its figures and its card."""
+        tower = self.tower("distilled.pt")
+        made = self.file(GGUF.name)
+        export(tower, made)
+        figures = self.measure(made)
+        self.file("figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        shutil.copyfile(made, GGUF)
+        write_card(HERE.parent / "README.md", figures, self.times)
+
+    def tower(self, name: str) -> Tower:
+        """The tower as a stage left it."""
+        tower = Tower(self.shape)
+        tower.load_state_dict(torch.load(self.file(name), weights_only=True))
+        return tower
+
+    def measure(self, mmproj: Path) -> dict:
+        @contextmanager
+        def meter(total: int, what: str):
+            with self.stage(what, total) as advance:
+                yield advance
+
+        with LlamaEngine(self.model, mmproj) as engine:
+            return evaluate(engine, self.classes, self.words, held_out(self.file("pictures.npz")), meter)
+
+    @cached_property
+    def words(self) -> Words:
+        return read_words(self.model, [thing.name for thing in self.classes], self.shape.tokens)
+
+    @cached_property
+    def pool(self) -> Pool:
+        arrays = np.load(self.file("pictures.npz"))
+        return Pool(
+            np.load(self.file("pool.crops.npy")),
+            torch.from_numpy(np.load(self.file("pool.seen.npy"))),
+            torch.from_numpy(arrays["label"][~arrays["held_out"]]),
+        )
+
+    @property
+    def times(self) -> dict[str, float]:
+        """Seconds of every stage so far."""
+        file = self.file("times.json")
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    def file(self, name: str) -> Path:
+        return self.work / name
+
+    def reporter(self, advance):
+        """Shows a training's losses, a line in losses.jsonl for each step of its progress."""
+
+        def report(step: int, losses: list[float], *_: object) -> None:
+            with self.file("losses.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps([step, *(round(loss, 4) for loss in losses)]) + "\n")
+            advance()
+
+        return report
+
+    @contextmanager
+    def stage(self, name: str, total: int):
+        """Progress of one stage; its time is kept."""
+        start = time.monotonic()
+        with Progress(transient=True) as progress:
+            task = progress.add_task(name, total=total)
+            yield lambda steps=1: progress.advance(task, steps)
+        times = {**self.times, name: round(time.monotonic() - start)}
+        self.file("times.json").write_text(json.dumps(times), encoding="utf-8")
+
+
+class Tokenizer:
+    """Text to token ids; the beginning of a sequence only where a text begins."""
+
+    def __init__(self, vocabulary: llama_cpp.Llama) -> None:
+        self.vocabulary = vocabulary
+
+    def __call__(self, text: str) -> list[int]:
+        return self.vocabulary.tokenize(text.encode(), add_bos=True, special=False)
+
+    def control(self, text: str) -> list[int]:
+        return self.vocabulary.tokenize(text.encode(), add_bos=False, special=True)
+
+
+if __name__ == "__main__":
+    main()

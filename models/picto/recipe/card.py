@@ -1,0 +1,31 @@
+"""The model card, from `card.md.jinja` and the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from classes import HERE, read_classes
+from fetch import read_packages
+
+
+def write_card(path: Path, figures: dict[str, Any], times: dict[str, float]) -> None:
+    environment = jinja2.Environment(  # Markdown, not HTML
+        undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False
+    )
+    template = environment.from_string((HERE / "card.md.jinja").read_text(encoding="utf-8"))
+    groups = [thing.group for thing in read_classes()]
+    text = template.render(
+        packages=read_packages(),
+        groups={group: groups.count(group) for group in dict.fromkeys(groups)},
+        total=len(groups),
+        former=FORMER,
+        times=times,
+        **{name.replace(" ", "_"): value for name, value in figures.items()},
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+# The first picto, which knew flags only, on the same held-out drawings (`--evaluate` of its file).
+FORMER: dict[str, Any] = {}

@@ -1,0 +1,166 @@
+"""What the file is worth, measured through tv itself on drawings of styles that training never saw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from classes import Class
+from words import Words
+
+from tvcli.engine.llama import LlamaEngine
+from tvcli.engine.protocol import Decoding
+from tvcli.experiments.run import run
+from tvcli.experiments.setup import Setup
+from tvcli.images import Image, load_image
+from tvcli.prompts import Control, Example, Prompt, few_shot, query
+from tvcli.tasks import PAPER_ORDER, find_task
+
+SHOTS = 5
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Held-out pictures: images, the label of each, and its style."""
+
+    images: list[Image]
+    labels: np.ndarray
+    families: np.ndarray
+
+
+def held_out(file: Path) -> Drawn:
+    """From the rendered pictures; on white."""
+    arrays = np.load(file)
+    kept = arrays["held_out"]
+    rgba = arrays["images"][kept].astype(np.float32)
+    alpha = rgba[..., 3:] / 255
+    pixels = (rgba[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+    return Drawn(
+        [Image(p, f"drawing {i}") for i, p in enumerate(pixels)], arrays["label"][kept], arrays["family"][kept]
+    )
+
+
+def evaluate(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn, meter) -> dict[str, Any]:
+    """Recognition, naming, agreement with text, and the six tasks beside their ceiling."""
+    return {
+        "recognition": recognition(engine, classes, words, drawn),
+        "naming": naming(engine, classes, words, drawn),
+        "residuals": residuals(engine, classes, drawn),
+        "tasks": tasks(engine, meter),
+        "ceiling": tasks(Named(engine, depicted(classes)), meter),
+    }
+
+
+def recognition(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
+    """The nearest name among all, and the centred cosine of each image token with its name's embedding."""
+    mean = words.embeddings.mean(0)
+    directions = unit(words.embeddings - mean)
+    tokens = np.stack([engine.image_tokens(image) for image in drawn.images])
+    nearest = (unit(tokens.mean(1) - mean) @ directions.T).argmax(1)
+    cosines = (unit(tokens - mean) * directions[drawn.labels][:, None]).sum(-1)
+    right = nearest == drawn.labels
+    mistakes = Counter((classes[a].name, classes[b].name) for a, b in zip(drawn.labels, nearest, strict=True) if a != b)
+    return {
+        "nearest name": by_group(right, classes, drawn),
+        "centred cosine": by_group(cosines.mean(1), classes, drawn),
+        "confusions": [[*pair, count] for pair, count in mistakes.most_common(20)],
+    }
+
+
+def naming(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
+    """What the model itself answers when five words and their repetition stand before the picture."""
+    rng = np.random.default_rng(0)
+    shown = [classes[i].name for i in rng.choice(len(classes), SHOTS, replace=False)]
+    examples = [Example(name, name) for name in shown]
+    longest = max(map(len, words.tokens))
+    first, full = [], []
+    for start in range(0, len(drawn.images), 32):
+        part = slice(start, start + 32)
+        prompts = [few_shot(examples, image) for image in drawn.images[part]]
+        for label, answer in zip(drawn.labels[part], answers(engine, prompts, longest + 1), strict=True):
+            name = classes[label].name
+            full.append(answer.split("\n")[0].strip().lower() == name.lower())
+            first.append(answer.strip().lower().startswith(first_piece(engine, name)))
+    return {
+        "first token": by_group(np.array(first), classes, drawn),
+        "full name": by_group(np.array(full), classes, drawn),
+    }
+
+
+def answers(engine: LlamaEngine, prompts: list[Prompt], count: int) -> list[str]:
+    return [row[0].text for row in engine.answer(prompts, decoding=Decoding(max_tokens=count))]
+
+
+def first_piece(engine: LlamaEngine, name: str) -> str:
+    return engine.tokens(name)[0].text.strip().lower()
+
+
+def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: int = 200) -> list[float]:
+    """Cosine, layer by layer, of the residual at the delimiter after the picture and after its name."""
+    some = np.random.default_rng(0).choice(len(drawn.images), min(count, len(drawn.images)), replace=False)
+    seen = engine.read([query(drawn.images[i]) for i in some])
+    named = engine.read([query(classes[drawn.labels[i]].name) for i in some])
+    return [round(float(value), 4) for value in (unit(seen) * unit(named)).sum(-1).mean(0)]
+
+
+def tasks(engine, meter) -> list[dict[str, Any]]:
+    """The six tasks, text vectors on image queries, three seeds; the layer from validation."""
+    setup = Setup(tasks=tuple(find_task(name) for name in PAPER_ORDER))
+    return run(engine, setup, meter=meter)["pairs"]
+
+
+def depicted(classes: list[Class]) -> dict[bytes, str]:
+    """The name of what each picture of the tasks shows, by the picture's digest."""
+    names = {}
+    for task in map(find_task, PAPER_ORDER):
+        for sample in (*task.validation, *task.test):
+            if sample.image is not None:
+                names[load_image(sample.image).digest] = sample.input
+    return names
+
+
+class Named:
+    """The ceiling: an engine that puts the name's own tokens where the picture's would be."""
+
+    def __init__(self, engine: LlamaEngine, names: dict[bytes, str]) -> None:
+        self.engine, self.names = engine, names
+
+    def __getattr__(self, name: str):
+        return getattr(self.engine, name)
+
+    def read(self, prompts, patch=None):
+        return self.engine.read([self.named(p) for p in prompts], patch)
+
+    def answer(self, prompts, *args, **kwargs):
+        return self.engine.answer([self.named(p) for p in prompts], *args, **kwargs)
+
+    def named(self, prompt: Prompt) -> Prompt:
+        parts = []
+        for part in prompt.parts:
+            if isinstance(part, Image):
+                parts += [Control("<start_of_image>"), self.names[part.digest], Control("<end_of_image>")]
+            else:
+                parts.append(part)
+        return Prompt(tuple(parts))
+
+
+def by_group(values: np.ndarray, classes: list[Class], drawn: Drawn) -> dict[str, dict[str, float]]:
+    """Means by style and group of things."""
+    groups = np.array([classes[label].group for label in drawn.labels])
+    table: dict[str, dict[str, float]] = {}
+    for family in sorted(set(drawn.families)):
+        here = drawn.families == family
+        table[family] = {g: mean(values[here & (groups == g)]) for g in sorted(set(groups[here]))}
+        table[family]["all"] = mean(values[here])
+    return table
+
+
+def mean(values: np.ndarray) -> float:
+    return round(float(values.mean()), 4)
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)

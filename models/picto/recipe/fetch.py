@@ -1,0 +1,72 @@
+"""The npm packages of `sources.toml`, from the registry, checked against their hashes and unpacked."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from classes import HERE
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+REGISTRY = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
+
+
+@dataclass(frozen=True)
+class Package:
+    name: str
+    version: str
+    integrity: str  # npm's: "sha512-" and the hash in base64
+    license: str
+    author: str
+    files: tuple[str, ...] = ()  # patterns of the drawings' paths; none for an Iconify icon set
+    held_out: bool = False
+    flags_alone: bool = False  # an icon set whose icons are named by country
+
+    @property
+    def family(self) -> str:
+        """A short name of the style."""
+        return self.name.rsplit("/", 1)[-1]
+
+    def folder(self, work: Path) -> Path:
+        return work / "npm" / f"{self.family}-{self.version}"
+
+    @property
+    def url(self) -> str:
+        return f"{REGISTRY}/{self.name}/-/{self.family}-{self.version}.tgz"
+
+
+def read_packages() -> list[Package]:
+    entries = tomllib.loads((HERE / "sources.toml").read_text(encoding="utf-8"))["package"]
+    return [Package(**{**entry, "files": tuple(entry.get("files", ()))}) for entry in entries]
+
+
+def fetch(package: Package, work: Path) -> None:
+    """Unpack `package` under `work`, unless it is there."""
+    folder = package.folder(work)
+    if folder.is_dir():
+        return
+    with urllib.request.urlopen(package.url, timeout=120) as response:
+        archive = response.read()
+    digest = "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
+    if digest != package.integrity:
+        raise SystemExit(f"{package.url} is not the file that sources.toml names: its hash is {digest}")
+    unfinished = folder.with_suffix(".partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            # npm archives hold one top folder, mostly "package", with everything in it.
+            member.name = member.name.split("/", 1)[-1]
+            if member.isfile():
+                tar.extract(member, unfinished, filter="data")
+    unfinished.rename(folder)

@@ -1,0 +1,160 @@
+"""Trains the tower: to tell the classes apart as the teacher does, and to place every image token at its name.
+
+Four terms: the class among all names' embeddings, the teacher's soft answer and features (distillation), and, from
+nothing at the start to full weight, the distance of every single image token from the name's embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from augment import coloured
+from teacher import Head
+from torch import Tensor, nn
+from tower import Shape, Tower
+from words import Words
+
+EPOCHS = 70  # each shows one crop of every picture
+BATCH = 128
+RATE = 1.2e-3
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What is trained on: crops uint8 (V, N, 3, S, S), seen float16 (V, N, 1280) by the teacher, labels (N,)."""
+
+    crops: np.ndarray
+    seen: Tensor
+    labels: Tensor
+
+
+class Names:
+    """Embeddings of the classes' names: what image tokens are drawn to."""
+
+    def __init__(self, words: Words) -> None:
+        self.slots = torch.from_numpy(words.slots)
+        embeddings = torch.from_numpy(words.embeddings)
+        self.mean = embeddings.mean(0)
+        self.scale = embeddings.norm(dim=1).mean()
+        self.directions = F.normalize(embeddings - self.mean, dim=1)
+
+    def similarity(self, tokens: Tensor) -> Tensor:
+        """Centred cosine of the mean of image tokens (B, T, D) with every name: (B, C)."""
+        return F.normalize(tokens.mean(1) - self.mean, dim=1) @ self.directions.T
+
+    def cosine(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        """Centred cosine of every image token with the token of the name that it stands for: (B, T)."""
+        return F.cosine_similarity(tokens - self.mean, self.slots[labels] - self.mean, dim=-1)
+
+    def distance(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        """How far every single token is from its place: squared distance and centred cosine, summed."""
+        squared = ((tokens - self.slots[labels]) / self.scale).square().sum(-1).mean()
+        return squared + 1 - self.cosine(tokens, labels).mean()
+
+
+class Student(nn.Module):
+    """The tower with what is only needed to train it."""
+
+    def __init__(self, shape: Shape, classes: int, features: int) -> None:
+        super().__init__()
+        self.tower = Tower(shape)
+        self.classify = nn.Linear(shape.width, classes)
+        self.imitate = nn.Linear(shape.width, features)
+        self.sharpness = nn.Parameter(torch.tensor(math.log(14.0)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Image tokens, class scores, imitated features."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            patches = self.tower.patches(x)
+            tokens = self.tower.project(patches)
+            whole = patches.mean(1)
+            scores, features = self.classify(whole), self.imitate(whole)
+        return tokens.float(), scores.float(), features.float()
+
+
+def train(shape: Shape, pool: Pool, names: Names, path: Path, report, epochs: int = EPOCHS) -> Tower:
+    """The trained tower; `path` keeps a checkpoint after every epoch, from which a broken run goes on."""
+    torch.manual_seed(0)
+    head = Head(pool.seen, pool.labels, len(names.directions))
+    student = Student(shape, len(names.directions), pool.seen.shape[-1])
+    crops = torch.from_numpy(np.ascontiguousarray(pool.crops[0, :: max(1, len(pool.labels) // 1500)]))
+    student.tower.start_patches_from(F.interpolate(crops.float() / 127.5 - 1, size=shape.image, mode="area"))
+    matrices = [p for p in student.parameters() if p.ndim > 1]
+    others = [p for p in student.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}],
+        lr=RATE,
+        betas=(0.9, 0.98),
+    )
+    done = resume(path, student, optimizer)
+    for epoch in range(done, epochs):
+        torch.manual_seed(1 + epoch)
+        losses = train_epoch(student, optimizer, pool, head, names, epoch, epochs)
+        keep(path, student, optimizer, epoch + 1)
+        report(epoch + 1, losses, student.tower)
+    return student.tower
+
+
+def train_epoch(student, optimizer, pool, head, names, epoch: int, epochs: int) -> list[float]:
+    """One pass over the pictures, each in a crop drawn at random; the mean of each loss."""
+    student.train()
+    order = torch.randperm(len(pool.labels))
+    steps = len(order) // BATCH
+    sums = np.zeros(4)
+    for step in range(steps):
+        progress = (epoch + step / steps) / epochs
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1, (epoch * steps + step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * progress))
+        index = order[step * BATCH : (step + 1) * BATCH]
+        view = torch.randint(len(pool.crops), (len(index),))
+        crops = torch.from_numpy(pool.crops[view.numpy(), index.numpy()])
+        seen, labels = pool.seen[view, index].float(), pool.labels[index]
+        parts = losses_of(student, coloured(resized(crops, student.tower.shape.image)), seen, labels, head, names)
+        weights = (1.0, 2.0, 1.0, 3.0 * min(1.0, 2 * progress))
+        loss = sum(weight * part for weight, part in zip(weights, parts, strict=True))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        sums += [part.item() for part in parts]
+    return list(sums / steps)
+
+
+def losses_of(student, x: Tensor, seen: Tensor, labels: Tensor, head: Head, names: Names) -> list[Tensor]:
+    tokens, scores, features = student(x)
+    sharp = student.sharpness.exp().clamp(max=60)
+    named = F.cross_entropy(names.similarity(tokens) * sharp, labels, label_smoothing=0.05)
+    soft = F.kl_div(scores.log_softmax(-1), head(seen).softmax(-1), reduction="batchmean")
+    soft = soft + 0.5 * F.cross_entropy(scores, labels, label_smoothing=0.05)
+    imitated = (F.normalize(features, dim=-1) - head.features(seen)).square().sum(-1).mean()
+    return [named, soft, imitated, names.distance(tokens, labels)]
+
+
+def resized(crops: Tensor, size: int) -> Tensor:
+    """A window of each crop, by chance a little smaller, at the tower's size: uint8 (B, 3, size, size)."""
+    full = crops.shape[-1]
+    side = int(torch.randint(size, full + 1, ()))
+    top, left = (int(torch.randint(full - side + 1, ())) for _ in range(2))
+    window = crops[:, :, top : top + side, left : left + side].float()
+    return F.interpolate(window, size=size, mode="bilinear", antialias=True, align_corners=False).round().byte()
+
+
+def keep(path: Path, student: Student, optimizer: torch.optim.Optimizer, epochs: int) -> None:
+    unfinished = path.with_suffix(".partial")
+    torch.save({"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}, unfinished)
+    unfinished.replace(path)
+
+
+def resume(path: Path, student: Student, optimizer: torch.optim.Optimizer) -> int:
+    """Load the checkpoint, if there is one; how many epochs it has seen."""
+    if not path.exists():
+        return 0
+    kept = torch.load(path, weights_only=True)
+    student.load_state_dict(kept["student"])
+    optimizer.load_state_dict(kept["optimizer"])
+    return kept["epochs"]

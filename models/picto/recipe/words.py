@@ -1,0 +1,34 @@
+"""What the language model knows of the classes' names: its token embeddings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import llama_cpp
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Words:
+    """tokens: the names' token ids; embeddings: float32 (names, D), the mean of each name's token embeddings; slots:
+    float32 (names, T, D), what T image tokens should be: the name's token embeddings in turn, over and over. All
+    are scaled as Gemma 3 scales embeddings on the way in."""
+
+    tokens: list[list[int]]
+    embeddings: np.ndarray
+    slots: np.ndarray
+
+
+def read_words(model: Path, names: list[str], count: int) -> Words:
+    """The words of `names` for `count` image tokens."""
+    table = next(t for t in gguf.GGUFReader(model).tensors if t.name == "token_embd.weight")
+    weights = gguf.dequantize(table.data, table.tensor_type)
+    weights = (weights * math.sqrt(weights.shape[1])).astype(np.float32)
+    vocabulary = llama_cpp.Llama(str(model), vocab_only=True, verbose=False)
+    tokens = [vocabulary.tokenize(name.encode(), add_bos=False, special=False) for name in names]
+    means = np.stack([weights[ids].mean(0) for ids in tokens])
+    slots = np.stack([weights[[ids[i % len(ids)] for i in range(count)]] for ids in tokens])
+    return Words(tokens, means, slots)

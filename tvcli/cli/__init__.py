@@ -92,8 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(f"{message.rstrip('.')} (see tv --help)", error, getattr(error, "exit_code", 2))
     except (KeyboardInterrupt, typer.Abort):
         return exit_code()
-    except SystemExit:  # typer, when nobody reads the help that it writes
-        return 0
+    except SystemExit as end:
+        if end.code != 1:  # of completion
+            raise
+        return 0  # typer's 1 says that nobody read the help that it wrote
     except Exception as error:  # a fault of tv's own
         out.trace(error)
         return 1

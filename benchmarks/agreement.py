@@ -16,12 +16,12 @@ import numpy as np
 from dequantize import write_float32
 from hf import Reference
 
-from tvcli.catalog import resolve
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch
 from tvcli.experiments.evaluate import read_vector
 from tvcli.experiments.layers import layer_accuracy
 from tvcli.experiments.setup import Setup
+from tvcli.models import resolve
 from tvcli.prompts import query
 from tvcli.tasks import find_task
 from tvcli.vector import TaskVector

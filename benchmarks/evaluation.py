@@ -15,7 +15,6 @@ from collections.abc import Callable
 import numpy as np
 from hf import Reference
 
-from tvcli.catalog import resolve
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
@@ -24,6 +23,7 @@ from tvcli.experiments.evaluate import Evaluation, read_vector
 from tvcli.experiments.run import Shelf
 from tvcli.experiments.setup import METHODS, PATCH, Setup
 from tvcli.experiments.store import Store
+from tvcli.models import resolve
 from tvcli.prompts import query, sample_in_context
 from tvcli.tasks import find_task
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from tvcli.catalog import resolve
 from tvcli.engine.llama import LlamaEngine
+from tvcli.models import resolve
 
 
 class Reference:

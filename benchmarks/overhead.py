@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 from llama_cpp import Llama
 
-from tvcli.catalog import resolve
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Decoding, Patch, Settings
 from tvcli.images import load_image
+from tvcli.models import resolve
 from tvcli.prompts import query
 
 THREADS = 2

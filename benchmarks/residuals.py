@@ -13,8 +13,8 @@ import numpy as np
 from dequantize import write_float32
 from hf import Reference
 
-from tvcli.catalog import resolve
 from tvcli.engine.llama import LlamaEngine
+from tvcli.models import resolve
 from tvcli.prompts import Example, Prompt, in_context, query
 
 PAIRS = [Example(x, y) for x, y in [("Greece", "Athens"), ("Peru", "Lima"), ("Egypt", "Cairo"), ("Norway", "Oslo")]]

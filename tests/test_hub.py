@@ -1,5 +1,6 @@
 """Models from the hub, cold, warm and offline, and each fault in one sentence. On a hub on loopback."""
 
+import io
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from local_hub import COMMIT, Asked, LocalHub, serve, sha256
 
 from tvcli.hub import patience
 from tvcli.models import resolve
+from tvcli.pull import ANNOTATIONS, IMAGES, REPOSITORIES
 
 TOKEN = "hf_SecretSecretSecretSecret"
 REPOSITORY = "some-org/Tiny-VLM-GGUF"
@@ -421,3 +424,47 @@ def test_a_name_that_no_repository_can_have_is_said(tv: Runner, hub: LocalHub, n
     assert ran.code == 3
     assert len(ran.err.splitlines()) == 1
     assert hub.requests == []
+
+
+# -- data sets --------------------------------------------------------------------------------------------
+
+
+def test_the_papers_data_come_the_same_way_and_from_its_earlier_name_too(
+    tv: Runner, hub: LocalHub, tmp_path: Path
+) -> None:
+    archives = {}
+    for name, member in ((ANNOTATIONS, "t_test.json"), (IMAGES, "unused.png")):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(member, '[{"input": "a", "output": "b"}]')
+        archives[name] = buffer.getvalue()
+    ran = tv("tasks", "pull", "-o", tmp_path / "tasks")
+    assert (ran.code, REPOSITORIES[0] in ran.err) == (3, True)
+    hub.files[f"datasets/{REPOSITORIES[1]}"] = archives
+    assert tv("tasks", "pull", "-o", tmp_path / "tasks").code == 0
+    assert (tmp_path / "tasks" / "t" / "task.toml").is_file()
+    hub.requests.clear()
+    assert tv("tasks", "pull", "-o", tmp_path / "tasks").code == 0
+    assert hub.asked("bytes") == []
+
+
+# -- the last mile ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+def test_a_model_from_the_hub_answers_as_the_same_files_do(tv: Runner, hub: LocalHub, tmp_path: Path) -> None:
+    here = resolve("picto")
+    assert here.vision is not None
+    names = {"gemma-3-270m-Q4_K_M.gguf": here.text, "mmproj-picto-f16.gguf": here.vision}
+    hub.files[REPOSITORY] = {name: path.read_bytes() for name, path in names.items()}
+    data = Path(__file__).parent / "data"
+    answers = []
+    for model in ("picto", REPOSITORY):
+        made = tv("extract", "-e", data / "capitals.txt", "-o", tmp_path / "v.npy", "--threads", 1, model=model)
+        assert made.code == 0, made.err
+        flag = data / "flags" / "fr.png"
+        answers.append(
+            tv("apply", tmp_path / "v.npy", "-i", flag, "-n", 1, "--layer", 11, "--threads", 1, model=model).out
+        )
+    assert answers == ["Paris\n", "Paris\n"]
+    assert len(hub.asked("bytes")) == 2

@@ -15,13 +15,13 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 from PIL import Image as Pillow
 
-from tvcli.catalog import resolve
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Decoding, Patch
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.experiments.extract import from_examples
 from tvcli.experiments.lens import decode
 from tvcli.images import Image, load_image
+from tvcli.models import resolve
 from tvcli.pairs import read_examples
 from tvcli.prompts import PAPER, in_context, instruction, prompt_of, query
 from tvcli.vector import TaskVector, save

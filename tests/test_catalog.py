@@ -205,6 +205,19 @@ def test_info_says_where_the_layer_comes_from(tv: Runner) -> None:
     assert json.loads(tv("models", "info", "picto", "--json").out)["llm"] == "gemma3-270m"
 
 
+def test_info_names_the_files_and_where_each_fact_was_read(tv: Runner) -> None:
+    entry = find("llava-1.5-7b")
+    assert entry is not None
+    assert isinstance(entry.files, OnHub)
+    assert entry.files.text is not None
+    record = json.loads(tv("models", "info", "llava-1.5-7b", "--json").out)
+    assert record["files"]["text"]["file"] == entry.files.text.file
+    text = tv("models", "info", "llava-1.5-7b").out
+    assert f"files: text\t{entry.files.text.file}\n" in text
+    assert "layer\t15 (Luo et al. 2025" in text
+    assert "unverified\tlicense" in text
+
+
 def test_list_has_one_record_a_model(tv: Runner, folder: Path) -> None:
     records = [json.loads(line) for line in tv("models", "list", "--json").out.splitlines()]
     assert [record["name"] for record in records] == sorted(catalog())

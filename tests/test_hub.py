@@ -16,6 +16,7 @@ from typing import Any
 import gguf
 import pytest
 from conftest import Runner
+from filelock import FileLock
 from local_hub import COMMIT, Asked, LocalHub, serve, sha256
 
 from tvcli.hub import patience
@@ -209,6 +210,29 @@ def test_a_killed_process_loses_nothing(tv: Runner, hub: LocalHub, tmp_path: Pat
     [rest] = hub.asked("bytes")
     assert rest.range == f"bytes={size // 2}-"
     assert rest.sent == size // 2
+
+
+def test_two_processes_do_not_fetch_the_same_file(
+    tv: Runner, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag = sha256(hub.files[REPOSITORY][TEXT])
+    lock, blob = cache(tmp_path).parent / ".locks" / cache(tmp_path).name / f"{etag}.lock", cache(tmp_path) / "blobs"
+    for folder in (lock.parent, blob):
+        folder.mkdir(parents=True)
+    other = FileLock(lock)
+    other.acquire()
+
+    def finish(sentence: str) -> None:
+        said.append(sentence)
+        (blob / etag).write_bytes(hub.files[REPOSITORY][TEXT])
+        other.release()
+
+    said: list[str] = []
+    monkeypatch.setattr("tvcli.hub.transfer.SILENT_WAIT", 0.01)
+    monkeypatch.setattr("tvcli.output.out.note", finish)
+    pulled(tv)
+    assert said == [f"another process is fetching {TEXT}; waiting for it"]
+    assert not [request for request in hub.asked("bytes") if request.path.endswith(TEXT)]
 
 
 def test_a_server_without_ranges_sends_all_again_and_the_file_is_right(tv: Runner, hub: LocalHub) -> None:

@@ -72,7 +72,7 @@ OFFERED = [
     ("tv map --model fake --layer ", []),
     ("tv compare v.npy v.npy --layer 3", ["3"]),
     ("tv eval --model pic", ["picto"]),
-    ("tv prompt -m m", ["m.gguf"]),
+    ("tv prompt -m m.", ["m.gguf"]),
     ("tv report --llm smollm2-135", ["smollm2-135m"]),
     ("tv eval --task food-", ["food-color", "food-flavor"]),
     ("tv tasks show animal-y", ["animal-young"]),

@@ -104,7 +104,7 @@ def add(
 ) -> None:
     """Give a GGUF file of your own a name for --model.
 
-    Example: tv models add my-model-Q4_K_M.gguf --mmproj mmproj-my-model.gguf --name mine
+    Example: tv models add my-Q8_0.gguf --mmproj my-mmproj.gguf --name mine
     """
     from tvcli.catalog import register
     from tvcli.engine.gguf_file import check_gguf

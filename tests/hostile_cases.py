@@ -277,6 +277,7 @@ def model_headers() -> Iterator[Case]:
     yield model("data before the file", good.with_tensor(last, offset=(1 << 64) - 32), "at offset 184467")
     yield model("tensors that share their data", good.with_tensor(last, offset=0), "at offset 0, not at")
     yield model("a tensor of type 2³¹", good.with_tensor(last, kind=1 << 31), "the unknown type")
+    yield model("blocks in a tensor without dimensions", good.with_tensor(last, kind=2, shape=()), "blocks of 32")
     yield model(
         "blocks of 32 in rows of 20", good.with_tensor(last, kind=2, shape=(20, 32)), "cuts them into blocks of 32"
     )

@@ -1,6 +1,7 @@
 """The catalogue's files, and the user's own, as models by name."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,29 @@ def test_an_llm_and_its_vlm_have_the_same_shape() -> None:
             assert (llm.layers, llm.width) == (entry.layers, entry.width), entry.name
 
 
+def test_sources_are_named_for_what_an_entry_states_and_hashes_are_hashes() -> None:
+    for entry in catalog().values():
+        stated = {"files", "license", "architecture", "projector", "shape", "template", "llm"}
+        assert set(entry.sources) <= stated, entry.name
+        if isinstance(entry.files, OnHub):
+            assert (entry.layers is None) == (entry.width is None)
+            for file in filter(None, (entry.files.text, entry.files.vision)):
+                assert re.fullmatch("[0-9a-f]{64}|", file.sha256), entry.name
+
+
+def test_the_readme_lists_the_catalogue() -> None:
+    """To write it anew: print what `expected` is."""
+    rows = []
+    for entry in catalog().values():
+        where = entry.files.repository if isinstance(entry.files, OnHub) else "pip"
+        layer = "" if entry.layer is None else str(entry.layer.suggested)
+        shape = "" if entry.layers is None else f"{entry.layers} × {entry.width}"
+        rows.append(f"| {entry.name} | {where} | {shape} | {layer} | {entry.llm or ''} |\n")
+    expected = "| model | from | layers × width | layer | language model |\n|---|---|---|---|---|\n" + "".join(rows)
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    assert expected in readme, expected
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -79,11 +103,11 @@ def test_a_malformed_entry_names_file_and_key(tmp_path: Path, text: str, words: 
 
 def test_what_no_source_is_named_for_is_unverified(tv: Runner, folder: Path) -> None:
     folder.mkdir()
-    (folder / "a.toml").write_text("layers = 3\nwidth = 4\n" + HUB + '[sources]\nlayers = "seen"\n')
+    (folder / "a.toml").write_text("layers = 3\nwidth = 4\n" + HUB + '[sources]\nshape = "seen"\n')
     entry = find("a")
     assert entry is not None
-    assert entry.unverified() == ["files", "license", "width"]
-    assert "unverified\tfiles, license, width" in tv("models", "info", "a").out
+    assert entry.unverified() == ["files", "license"]
+    assert "unverified\tfiles, license" in tv("models", "info", "a").out
 
 
 # -- names ------------------------------------------------------------------------------------------------
@@ -179,6 +203,19 @@ def test_info_says_where_the_layer_comes_from(tv: Runner) -> None:
     ran = tv("models", "info", "picto")
     assert "layer\t11 (best validation accuracy over the six tasks" in ran.out
     assert json.loads(tv("models", "info", "picto", "--json").out)["llm"] == "gemma3-270m"
+
+
+def test_info_names_the_files_and_where_each_fact_was_read(tv: Runner) -> None:
+    entry = find("llava-1.5-7b")
+    assert entry is not None
+    assert isinstance(entry.files, OnHub)
+    assert entry.files.text is not None
+    record = json.loads(tv("models", "info", "llava-1.5-7b", "--json").out)
+    assert record["files"]["text"]["file"] == entry.files.text.file
+    text = tv("models", "info", "llava-1.5-7b").out
+    assert f"files: text\t{entry.files.text.file}\n" in text
+    assert "layer\t15 (Luo et al. 2025" in text
+    assert "unverified\tlicense" in text
 
 
 def test_list_has_one_record_a_model(tv: Runner, folder: Path) -> None:

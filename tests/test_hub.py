@@ -1,5 +1,6 @@
 """Models from the hub, cold, warm and offline, and each fault in one sentence. On a hub on loopback."""
 
+import io
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from typing import Any
 import gguf
 import pytest
 from conftest import Runner
+from filelock import FileLock
 from local_hub import COMMIT, Asked, LocalHub, serve, sha256
 
 from tvcli.hub import patience
 from tvcli.models import resolve
+from tvcli.pull import ANNOTATIONS, IMAGES, REPOSITORIES
 
 TOKEN = "hf_SecretSecretSecretSecret"
 REPOSITORY = "some-org/Tiny-VLM-GGUF"
@@ -206,6 +210,29 @@ def test_a_killed_process_loses_nothing(tv: Runner, hub: LocalHub, tmp_path: Pat
     [rest] = hub.asked("bytes")
     assert rest.range == f"bytes={size // 2}-"
     assert rest.sent == size // 2
+
+
+def test_two_processes_do_not_fetch_the_same_file(
+    tv: Runner, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag = sha256(hub.files[REPOSITORY][TEXT])
+    lock, blob = cache(tmp_path).parent / ".locks" / cache(tmp_path).name / f"{etag}.lock", cache(tmp_path) / "blobs"
+    for folder in (lock.parent, blob):
+        folder.mkdir(parents=True)
+    other = FileLock(lock)
+    other.acquire()
+
+    def finish(sentence: str) -> None:
+        said.append(sentence)
+        (blob / etag).write_bytes(hub.files[REPOSITORY][TEXT])
+        other.release()
+
+    said: list[str] = []
+    monkeypatch.setattr("tvcli.hub.transfer.SILENT_WAIT", 0.01)
+    monkeypatch.setattr("tvcli.output.out.note", finish)
+    pulled(tv)
+    assert said == [f"another process is fetching {TEXT}; waiting for it"]
+    assert not [request for request in hub.asked("bytes") if request.path.endswith(TEXT)]
 
 
 def test_a_server_without_ranges_sends_all_again_and_the_file_is_right(tv: Runner, hub: LocalHub) -> None:
@@ -421,3 +448,47 @@ def test_a_name_that_no_repository_can_have_is_said(tv: Runner, hub: LocalHub, n
     assert ran.code == 3
     assert len(ran.err.splitlines()) == 1
     assert hub.requests == []
+
+
+# -- data sets --------------------------------------------------------------------------------------------
+
+
+def test_the_papers_data_come_the_same_way_and_from_its_earlier_name_too(
+    tv: Runner, hub: LocalHub, tmp_path: Path
+) -> None:
+    archives = {}
+    for name, member in ((ANNOTATIONS, "t_test.json"), (IMAGES, "unused.png")):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(member, '[{"input": "a", "output": "b"}]')
+        archives[name] = buffer.getvalue()
+    ran = tv("tasks", "pull", "-o", tmp_path / "tasks")
+    assert (ran.code, REPOSITORIES[0] in ran.err) == (3, True)
+    hub.files[f"datasets/{REPOSITORIES[1]}"] = archives
+    assert tv("tasks", "pull", "-o", tmp_path / "tasks").code == 0
+    assert (tmp_path / "tasks" / "t" / "task.toml").is_file()
+    hub.requests.clear()
+    assert tv("tasks", "pull", "-o", tmp_path / "tasks").code == 0
+    assert hub.asked("bytes") == []
+
+
+# -- the last mile ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+def test_a_model_from_the_hub_answers_as_the_same_files_do(tv: Runner, hub: LocalHub, tmp_path: Path) -> None:
+    here = resolve("picto")
+    assert here.vision is not None
+    names = {"gemma-3-270m-Q4_K_M.gguf": here.text, "mmproj-picto-f16.gguf": here.vision}
+    hub.files[REPOSITORY] = {name: path.read_bytes() for name, path in names.items()}
+    data = Path(__file__).parent / "data"
+    answers = []
+    for model in ("picto", REPOSITORY):
+        made = tv("extract", "-e", data / "capitals.txt", "-o", tmp_path / "v.npy", "--threads", 1, model=model)
+        assert made.code == 0, made.err
+        flag = data / "flags" / "fr.png"
+        answers.append(
+            tv("apply", tmp_path / "v.npy", "-i", flag, "-n", 1, "--layer", 11, "--threads", 1, model=model).out
+        )
+    assert answers == ["Paris\n", "Paris\n"]
+    assert len(hub.asked("bytes")) == 2

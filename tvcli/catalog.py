@@ -92,7 +92,8 @@ class SuggestedLayer:
 class Entry:
     """One model of the catalogue, as its TOML file describes it.
 
-    `sources` says for a key, or ``files``, where its value was read. What it does not name was not checked.
+    `sources` says for a key, for the ``files``, or for the ``shape`` (layers and width), where it was read. What
+    it does not name was not checked.
     """
 
     name: str
@@ -115,8 +116,7 @@ class Entry:
             "license": self.license,
             "architecture": self.architecture,
             "projector": self.projector,
-            "layers": self.layers,
-            "width": self.width,
+            "shape": self.layers,
             "template": self.template,
             "llm": self.llm,
         }

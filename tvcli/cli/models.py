@@ -55,8 +55,9 @@ def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
         return
     for key, value in facts.items():
         if isinstance(value, dict):
-            for inner, text in value.items():
-                out.line(f"{key}: {inner}", str(text))
+            for inner, fact in value.items():
+                if fact is not None:
+                    out.line(f"{key}: {inner}", _in_words(fact))
         elif value not in (None, "", []):
             out.line(key, ", ".join(value) if isinstance(value, list) else str(value))
 
@@ -133,7 +134,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
     from tvcli.models import is_here, size
 
     facts = asdict(entry)
-    facts["files"] = {key: _file(value) for key, value in facts["files"].items() if value}
+    facts["files"] = {key: str(v) if isinstance(v, Path) else v for key, v in facts["files"].items()}
     if isinstance(entry.files, OnHub):
         facts["page"] = f"https://huggingface.co/{entry.files.repository}"
     if entry.layer is not None:
@@ -144,7 +145,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
     return facts
 
 
-def _file(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{inner} {v}" if inner != "file" else str(v) for inner, v in value.items() if v)
-    return str(value)
+def _in_words(fact: Any) -> str:
+    """A file's table as "its name, size 123", anything else as it is."""
+    if not isinstance(fact, dict):
+        return str(fact)
+    return ", ".join(str(v) if key == "file" else f"{key} {v}" for key, v in fact.items() if v)

@@ -21,9 +21,8 @@ def hub_errors(repository: str, revision: str) -> Iterator[None]:
     """Turns what huggingface_hub and its HTTP client raise into UnavailableError, and keeps both silent."""
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-    from huggingface_hub.utils import logging as hub_logging
 
-    hub_logging.set_verbosity(logging.CRITICAL)
+    _quieten()
     try:
         yield
     except OfflineModeIsEnabled as error:
@@ -39,6 +38,15 @@ def hub_errors(repository: str, revision: str) -> Iterator[None]:
         raise UnavailableError(f"{repository} cannot be fetched: {words(error)}") from error
     except OSError as error:
         raise UnavailableError(f"{repository} cannot be kept in the cache: {reason(error)}") from error
+
+
+def _quieten() -> None:
+    """No words on stderr but tv's own, and no request but for the model: telemetry has one of its own."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import logging as hub_logging
+
+    hub_logging.set_verbosity(logging.CRITICAL)
+    constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
 def _refusal(error: HfHubHTTPError, repository: str, revision: str) -> str:

@@ -7,7 +7,8 @@ right. So a damaged file is never used, and an interrupted transfer goes on wher
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,7 @@ from tvcli.hub.remote import Listing, RemoteFile, Source
 from tvcli.output import byte_size, out
 
 CHUNK = 1 << 20
+SILENT_WAIT = 1.0  # seconds
 
 Advance = Callable[[int], None]
 
@@ -78,12 +80,10 @@ def _size(path: Path) -> int:
 
 def _download(found: Listing, file: RemoteFile) -> None:
     """Fetch the blob. Other processes that want it wait, and find it done."""
-    from filelock import FileLock
-
     blob, part, lock = (f(found.source, file) for f in (cache.blob, cache.part, cache.lock))
     for path in (blob, lock):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with _alone(lock, file.name):
         if blob.is_file():
             return
         if _size(part) > file.size:
@@ -97,6 +97,22 @@ def _download(found: Listing, file: RemoteFile) -> None:
                 f"{file.etag[:12]}…) and was deleted; try again"
             )
         part.replace(blob)
+
+
+@contextmanager
+def _alone(lock: Path, name: str) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    guard = FileLock(lock)
+    try:
+        guard.acquire(timeout=SILENT_WAIT)
+    except Timeout:
+        out.note(f"another process is fetching {name}; waiting for it")
+        guard.acquire()
+    try:
+        yield
+    finally:
+        guard.release()
 
 
 def _receive(found: Listing, file: RemoteFile, part: Path, advance: Advance) -> str:
@@ -130,6 +146,7 @@ def _stream(found: Listing, file: RemoteFile, opened: IO[bytes], hasher: Any, ad
             new = block[skip:]
             skip -= len(block) - len(new)
             opened.write(new)
+            opened.flush()  # a process that is killed loses nothing
             hasher.update(new)
             advance(len(new))
     if opened.tell() < file.size:

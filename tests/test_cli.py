@@ -1,6 +1,5 @@
 """The commands as a shell sees them: data on stdout, words on stderr, exit codes. On the fake engine."""
 
-import io
 import json
 import os
 import subprocess
@@ -276,82 +275,6 @@ def test_show_says_when_provenance_is_unknown(tv: Runner, tmp_path: Path) -> Non
 # -- bad input --------------------------------------------------------------------------------------------
 
 
-def bare(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-BAD = [
-    (["extract", "-o", "v.npy"], b"", 2, "nothing to read a task from"),
-    (["extract", "-e", "-"], b"a\tb\n", 2, "Missing option"),
-    (["extract", "-e", "none.txt", "-o", "v.npy"], b"", 3, "none.txt cannot be read: no such file"),
-    (["extract", "-e", "-", "-o", "v.npy"], b"a\tb\n", 2, "at least 2 examples"),
-    (["extract", "-e", "-", "-o", "v.npy"], b"a\tb\nc\n", 2, "standard input, line 2: no tab"),
-    (["extract", "-e", "-", "-o", "v.npy"], b"@none.png\tb\nc\td", 3, "line 1: image none.png cannot be read"),
-    (["extract", "-e", "-", "-o", "no/such/v.npy"], b"a\tb\nc\td", 2, "the folder of no/such/v.npy does not exist"),
-    (["extract", "-e", "-", "-o", "v.npy", "--shots", "1"], b"a\tb\nc\td", 2, "--shots"),
-    (["extract", "-e", "-", "-o", "v.npy", "--prompts", "0"], b"a\tb\nc\td", 2, "--prompts"),
-    (["extract", "--instruction", " : ", "-o", "v.npy"], b"", 2, "the instruction is empty"),
-    (["extract", "--instruction", "x", "--select-layer", "-o", "v.npy"], b"", 2, "--select-layer needs --examples"),
-    (["extract", "--instruction", "x", "-e", "-", "-o", "-"], b"a\tb\nc\td", 2, "cannot both go to stdout"),
-    (["extract", "-e", "-", "-o", "v.npy", "-m", "nope"], b"a\tb\nc\td", 3, "there is no model 'nope'"),
-    (["extract", "-e", "-", "-o", "v.npy", "-m", "none.gguf"], b"a\tb\nc\td", 3, "none.gguf cannot be read"),
-    (["apply", "-"], bare(np.ones((6, 16), np.float32)), 2, "nothing to ask"),
-    (["apply", "-", "-t", " "], bare(np.ones((6, 16), np.float32)), 2, "--text is empty"),
-    (["apply", "-", "-t", "x"], bare(np.ones((6, 17), np.float32)), 4, "6 layers × 17, the model fake 6 × 16"),
-    (["apply", "-", "-t", "x"], bare(np.ones((6, 16))), 4, "float32, not float64"),
-    (["apply", "-", "-t", "x"], bare(np.full((6, 16), np.nan, np.float32)), 4, "NaN"),
-    (["apply", "-", "-t", "x"], b"", 4, "not a NumPy array"),
-    (["apply", "none.npy", "-t", "x"], b"", 3, "vector none.npy cannot be read"),
-    (["apply", "-", "-i", "-"], b"", 2, "only one of the inputs"),
-    (["apply", "-", "-t", "x", "-l", "6"], bare(np.ones((6, 16), np.float32)), 2, "--layer 6 is outside 0 to 5"),
-    (["apply", "-", "-t", "x", "-l", "-1"], bare(np.ones((6, 16), np.float32)), 2, "--layer -1 is outside 0 to 5"),
-    (["apply", "-", "-t", "x", "-l", "x"], bare(np.ones((6, 16), np.float32)), 2, "--layer must be a number or 'all'"),
-    (["apply", "-", "-t", "x", "-n", "0"], bare(np.ones((6, 16), np.float32)), 2, "--max-tokens"),
-    (["apply", "-", "-i", "none.png"], bare(np.ones((6, 16), np.float32)), 3, "none.png cannot be read"),
-    (["apply", "-", "-i", "x", "--images-from", "-"], b"", 2, "only one of the inputs"),
-    (["prompt", "--queries", "-", "--images-from", "-"], b"", 2, "only one of the inputs"),
-    (["prompt", "--images-from", "-"], b"a.png\0b.png\0", 2, "if they end the names, add --null"),
-    (["prompt", "--images-from", "-", "-0"], b"x" * 200_000, 2, "standard input holds no file names"),
-    (["prompt", "--images-from", "none"], b"", 3, "none cannot be read"),
-    (["prompt", "--images-from", "/dev/null"], b"", 2, "/dev/null holds no queries"),
-    (["prompt", "-t", "x", "-0"], b"", 2, "--null says how the names of --images-from end"),
-    (["combine", "-", "-o", "no/such/v.npy"], b"", 2, "the folder of no/such/v.npy does not exist"),
-    (["export", "-", "--control-vector", "no/v.gguf"], b"", 2, "the folder of no/v.gguf does not exist"),
-    (["export", "-", "--control-vector", "v.gguf"], b"x", 4, "not a NumPy array"),
-    (["import", "none.gguf", "-o", "v.npy"], b"", 3, "none.gguf cannot be read"),
-    (["apply", "-", "--queries", "none"], bare(np.ones((6, 16), np.float32)), 3, "none cannot be read"),
-    (["apply", "-", "-t", "word " * 5000], bare(np.ones((6, 16), np.float32)), 2, "does not fit the context"),
-    (["prompt"], b"", 2, "nothing to ask"),
-    (["prompt", "-t", "x", "-e", "-"], b"\n", 2, "holds no examples"),
-    (["show", "none.npy"], b"", 3, "cannot be read"),
-    (["show", "-"], b"x", 4, "standard input: the vector is not a NumPy array"),
-    (["nope"], b"", 2, "No such command"),
-    (["apply", "--nope"], b"", 2, "No such option"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "stdin", "code", "words"), BAD, ids=lambda value: str(value)[:60])
-def test_bad_input_is_one_sentence_and_an_exit_code(
-    tv: Runner,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    stdin: bytes,
-    code: int,
-    words: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    ran = tv(*arguments, stdin=stdin)
-    assert ran.code == code
-    assert words in ran.err
-    assert ran.out == ""
-    assert [line for line in ran.err.splitlines() if line.startswith("tv: ")] == [ran.err.splitlines()[-1]]
-    assert "Traceback" not in ran.err
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_unwritable_output_loses_nothing(tv: Runner, pairs_file: Path, tmp_path: Path, vector: TaskVector) -> None:
     target = tmp_path / "folder.npy"
     target.mkdir()
@@ -394,35 +317,6 @@ def test_a_vector_read_at_another_token_is_warned_of(tv: Runner, vector: TaskVec
 
     other = TaskVector(vector.rows, replace(vector.provenance, delimiter="?"))
     assert "read at the token '?', the query ends in ':'" in tv("apply", "-", "-t", "x", stdin=to_bytes(other)).err
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["apply", "a" * 5000, "-t", "x"],
-        ["prompt", "-i", "a" * 5000],
-        ["prompt", "-t", "x", "-m", "a" * 5000],
-        ["prompt", "-t", "x", "-m", "a" * 5000 + ".gguf"],
-        ["extract", "-e", "a" * 5000, "-o", "v.npy"],
-        ["eval", "-T", "a" * 5000],
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_a_name_that_no_file_can_have_is_one_sentence(
-    tv: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    ran = tv(*arguments)
-    assert ran.code == 3
-    assert len(ran.err.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("data", [b"@a\x00b\tx\nc\td", b'{"input": ' + b"[" * 100_000])
-def test_odd_pairs_are_one_sentence(tv: Runner, tmp_path: Path, data: bytes) -> None:
-    ran = tv("extract", "-e", "-", "-o", tmp_path / "v.npy", stdin=data)
-    assert ran.code in {2, 3}
-    assert len(ran.err.splitlines()) == 1
 
 
 def test_text_that_is_no_unicode_does_no_harm(tv: Runner, tmp_path: Path) -> None:

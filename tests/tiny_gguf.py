@@ -74,8 +74,8 @@ class File:
         changed = {**self.keys, **{key.replace("__", "."): value for key, value in changes.items()}}
         return replace(self, keys={key: value for key, value in changed.items() if value is not None})
 
-    def with_tensor(self, name: str, **changes: Any) -> File:
-        return replace(self, tensors=[replace(t, **changes) if t.name == name else t for t in self.tensors])
+    def with_tensor(self, tensor: str, /, **changes: Any) -> File:
+        return replace(self, tensors=[replace(t, **changes) if t.name == tensor else t for t in self.tensors])
 
     def __bytes__(self) -> bytes:
         n_tensors = len(self.tensors) if self.n_tensors is None else self.n_tensors

@@ -70,8 +70,9 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
         raise UnavailableError(f"{label} is not an image that Pillow can read") from error
     except Pillow.DecompressionBombError as error:
         raise UnavailableError(f"image {label} is too large: the limit is {MAX_PIXELS:,} pixels") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, IndexError, TypeError) as error:
-        # Pillow's decoders raise all of these on damaged files (SyntaxError: broken PNG chunks)
+    except UnavailableError:
+        raise
+    except Exception as error:  # Pillow's decoders let everything through that a damaged file can do to them
         raise UnavailableError(f"image {label} is damaged: {error}") from error
 
 

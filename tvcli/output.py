@@ -22,6 +22,7 @@ from tvcli.errors import TvError, UsageError, reason
 T = TypeVar("T")
 PROGRESS_AFTER = 1.0  # seconds; what is quicker needs no progress line
 REDRAW_AFTER = 0.1  # seconds
+LONGEST = 1000  # characters of an error
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # environment variables
 TOKEN, SHORTEST_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}"), 8
 
@@ -74,10 +75,10 @@ class Output:
             self._say(text)
 
     def warn(self, text: str) -> None:
-        self._say(f"warning: {text}")
+        self._say(f"warning: {_shortened(text)}")
 
     def error(self, text: str) -> None:
-        self._say(f"tv: {text}")
+        self._say(f"tv: {_shortened(text)}")
 
     def trace(self, error: BaseException) -> None:
         """Where an error comes from, for those who mend it."""
@@ -224,6 +225,11 @@ def _for_terminal(text: str) -> str:
         if len(secret) >= SHORTEST_TOKEN:
             text = text.replace(secret, "hf_…")
     return "\n".join(visible(line) for line in TOKEN.sub("hf_…", text).split("\n"))
+
+
+def _shortened(text: str) -> str:
+    """A sentence that somebody reads, whatever name or number it quotes."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def _visible_json(text: str) -> str:

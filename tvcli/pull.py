@@ -55,15 +55,12 @@ def convert(annotations: Path, images: Path, target: Path) -> list[str]:
             tasks = _read_annotations(archive)
             if not tasks:
                 raise UsageError(f"{annotations} holds no NAME_val.json or NAME_test.json")
-            left = MAX_ALL
-            members = {PurePosixPath(name): name for name in pictures.namelist()}
+            named = [record["image"] for records in tasks.values() for record in records if "image" in record]
+            members = _members(pictures, dict.fromkeys(map(PurePosixPath, named)))
             for name, records in tasks.items():
                 _write_task(target, name, records)
-                for record in records:
-                    if "image" in record:
-                        left -= _extract(pictures, members, PurePosixPath(record["image"]), target)
-                    if left < 0:
-                        raise UsageError(f"{images} holds more than {MAX_ALL >> 30} GiB of pictures")
+            for path, member in members.items():
+                _extract(pictures, member, target / path)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         words = reason(error) if isinstance(error, OSError) else str(error)
         raise UnavailableError(f"the archives {annotations} and {images} cannot be converted: {words}") from error
@@ -121,28 +118,40 @@ def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _unpacked(archive: zipfile.ZipFile, member: str) -> bytes:
-    """Never more than the archive says the member has (zipfile sees to it), and that is bounded."""
+def _members(pictures: zipfile.ZipFile, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """Where the archive's folders put each picture; one that is missing shows in ``tv tasks check``."""
+    names = {PurePosixPath(name): name for name in pictures.namelist()}
+    found: dict[PurePosixPath, str] = {}
+    for path in paths:
+        candidates = (path, PurePosixPath("data") / path, PurePosixPath(*path.parts[1:]))
+        member = next((names[candidate] for candidate in candidates if candidate in names), None)
+        if member is not None:
+            found[path] = member
+    for member in found.values():
+        _check_size(pictures, member)
+    if sum(pictures.getinfo(member).file_size for member in found.values()) > MAX_ALL:
+        raise UsageError(f"the pictures are too large: they unpack to more than {MAX_ALL >> 30} GiB")
+    return found
+
+
+def _check_size(archive: zipfile.ZipFile, member: str) -> None:
     if archive.getinfo(member).file_size > MAX_MEMBER:
         raise UsageError(f"{member} is too large: it unpacks to more than {MAX_MEMBER >> 20} MiB")
+
+
+def _unpacked(archive: zipfile.ZipFile, member: str) -> bytes:
+    """Never more than the archive says the member has (zipfile sees to it), and that is bounded."""
+    _check_size(archive, member)
     try:
         return archive.read(member)
     except (zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:  # torn, encrypted, an unknown method
         raise zipfile.BadZipFile(f"{member}: {error}") from error
 
 
-def _extract(pictures: zipfile.ZipFile, members: dict[PurePosixPath, str], path: PurePosixPath, target: Path) -> int:
-    """Take one picture out, wherever the archive's folders put it; returns its size.
-
-    One that is missing shows in ``tv tasks check``.
-    """
-    candidates = [path, PurePosixPath("data") / path, PurePosixPath(*path.parts[1:])]
-    member = next((members[c] for c in candidates if c in members), None)
-    destination = target / path
-    if member is None or destination.exists():
-        return 0
+def _extract(pictures: zipfile.ZipFile, member: str, destination: Path) -> None:
+    if destination.exists():
+        return
     data = _unpacked(pictures, member)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with replacing(destination) as temporary:
         temporary.write_bytes(data)
-    return len(data)

@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from tokenize import TokenError  # NumPy takes headers of Python 2 apart by tokens
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -246,7 +247,7 @@ def _read_array(file: BinaryIO, size: int, what: str) -> np.ndarray:
         version = npy.read_magic(file)
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = reader(file)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
         raise VectorError(f"{what} is not a NumPy array file (.npy)") from error
     if dtype.hasobject:
         raise VectorError(f"{what} is pickled Python objects, which are never loaded; save a float32 array")

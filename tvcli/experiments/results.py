@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tvcli.errors import UsageError
 from tvcli.experiments.setup import NO_CONTEXT, PATCH, Pair, Setup
 from tvcli.experiments.store import Cell, Record, Store
 from tvcli.tasks import TEST, VALIDATION, Task
@@ -45,8 +46,15 @@ def _by_layer(records: Sequence[Record]) -> np.ndarray:
 
 
 def best_layer(store: Store, setup: Setup, pair: Pair) -> int:
-    """The layer of the best validation accuracy; ties go to the lowest (paper, section 4.1)."""
-    return int(layer_curve(store, setup, pair).argmax())
+    """The layer of the best validation accuracy; ties go to the lowest (paper, section 4.1).
+
+    Raises:
+        UsageError: no task has validation samples.
+    """
+    curve = layer_curve(store, setup, pair)
+    if not len(curve):
+        raise UsageError(f"there are no validation samples with {pair[1]} to choose the layer on; give --layer")
+    return int(curve.argmax())
 
 
 def score(store: Store, setup: Setup, task: Task, pair: Pair, method: str, layer: int) -> Score:

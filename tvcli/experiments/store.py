@@ -125,10 +125,12 @@ def open_store(path: Path | None, settings: dict[str, Any], *, resume: bool) -> 
     lock = filelock.FileLock(f"{path}.lock")
     try:
         with lock.acquire(timeout=0):
-            records = _load(path, settings, resume=resume)
-            with path.open("a", encoding="utf-8") as file:
-                yield Store(file, records)
-            Path(lock.lock_file).unlink(missing_ok=True)
+            try:
+                records = _load(path, settings, resume=resume)
+                with path.open("a", encoding="utf-8") as file:
+                    yield Store(file, records)
+            finally:
+                Path(lock.lock_file).unlink(missing_ok=True)
     except filelock.Timeout as error:
         raise UsageError(f"another run is writing {path}") from error
     except OSError as error:

@@ -165,8 +165,7 @@ def test_every_picture_of_a_prompt_and_every_part_of_it_is_seen(opened: Opened) 
                 pixels = image.pixels.copy()
                 pixels[corner, corner] = 255 - pixels[corner, corner]
                 other = Image(pixels, f"{image.name}, {corner}")
-                parts = list(prompt.parts)
-                parts[[i for i, part in enumerate(parts) if part is image][0]] = other
+                parts = [other if part is image else part for part in prompt.parts]
                 [changed] = opened.engine.read([Prompt(tuple(parts))])
                 assert not np.array_equal(changed[-1], own[-1]), (number, corner)
 

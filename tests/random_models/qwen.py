@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from random_models.blocks import Decoder, VisionTransformer, linear
 from random_models.family import Family
 from random_models.vocabulary import byte_bpe

@@ -31,7 +31,7 @@ ROUNDING = 0.01
 CHUNKS = {
     "llava": {"one": [16], "two": [16, 16]},
     "smolvlm": {"one": [4, 4, 4], "two": [4] * 6, "tiled": [4] * 5},
-    "pixtral": {"one": [14], "two": [14, 14]},
+    "pixtral": {"one": [103], "two": [103, 103]},
     "qwen2vl": {"one": [12], "two": [12, 12]},
     "qwen25vl": {"one": [12], "two": [12, 12]},
     "qwen3vl": {"one": [12], "two": [12, 12]},

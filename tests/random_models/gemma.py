@@ -24,6 +24,7 @@ def _text(markers: tuple[str, ...]) -> File:
         attention__sliding_window=512,
         attention__layer_norm_rms_epsilon=1e-6,
         rope__freq_base=1e6,
+        rope__freq_base_swa=10000.0,
     )
 
 

@@ -47,7 +47,7 @@ def lfm2() -> Family:
 def lfm2vl() -> Family:
     """LFM2-VL: pictures above 512 × 512 pixels become tiles and a thumbnail."""
     grid = [f"<|img_row_{row}_col_{column}|>" for row in range(1, 11) for column in range(1, 11) if row * column <= 10]
-    vision = VisionTransformer(image=256, patch=16, width=32, heads=2, ff=48)
+    vision = VisionTransformer(image=256, patch=16, layers=3, width=32, heads=2, ff=48)
     merged = 4 * vision.width
     shapes = (
         vision.embedding()

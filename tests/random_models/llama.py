@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random_models.blocks import Decoder, VisionTransformer, linear
 from random_models.family import Family
-from random_models.vocabulary import byte_bpe, sentencepiece
+from random_models.vocabulary import byte_bpe, sentencepiece, size
 from random_models.writer import File
 
 TEXT = Decoder("llama")
@@ -14,8 +14,10 @@ def llama() -> Family:
     return Family(_text(byte_bpe("llama-bpe", bos="<|begin_of_text|>")))
 
 
-def _text(vocabulary: dict[str, object], *, tied: bool = False) -> File:
-    return TEXT.file(vocabulary, TEXT.blocks(), tied=tied, rope__dimension_count=TEXT.head)
+def _text(vocabulary: dict[str, object]) -> File:
+    keys = {f"attention__{x}_length": TEXT.head for x in ("key", "value")}
+    more = {"rope__dimension_count": TEXT.head, "vocab_size": size(vocabulary), **keys}
+    return TEXT.file(vocabulary, TEXT.blocks(), **more)
 
 
 def llava() -> Family:
@@ -55,7 +57,7 @@ def smolvlm() -> Family:
 
 def pixtral() -> Family:
     """Pixtral: any size of image, 2-D rotary positions, [IMG_BREAK] rows inside the image, [IMG_END] after it."""
-    vision = VisionTransformer(image=224)
+    vision = VisionTransformer(image=224, layers=3)
     shapes = (
         vision.norm("v.pre_ln", bias=False)
         | vision.blocks(bias=False, gated=True)
@@ -64,4 +66,8 @@ def pixtral() -> Family:
         | {"v.token_embd.img_break": (TEXT.width,)}
     )
     vocabulary = byte_bpe("pixtral", ["[IMG]", "[IMG_BREAK]", "[IMG_END]"], bos="<s>", eos="</s>")
-    return Family(_text(vocabulary), vision.file("pixtral", TEXT.width, shapes, use_silu=True), image=(42, 56))
+    return Family(
+        _text(vocabulary),
+        vision.file("pixtral", TEXT.width, shapes, use_silu=True, vision__attention__layer_norm_epsilon=1e-5),
+        image=(112, 168),
+    )

@@ -58,18 +58,18 @@ def _merger(vision: VisionTransformer, text_width: int) -> Shapes:
 
 def qwen2vl() -> Family:
     """Qwen2-VL: positions of image tokens have three axes, and an image takes fewer positions than tokens."""
-    text, vision = Decoder("qwen2vl"), VisionTransformer(image=560, ff=256)
+    text, vision = Decoder("qwen2vl"), VisionTransformer(image=560, layers=4, ff=256)
     shapes = vision.blocks() | vision.norm("v.post_ln") | _merger(vision, text.width)
     return Family(
         _text(text, VISION_TOKENS, rope__dimension_sections=[2, 3, 3, 0]),
-        vision.file("qwen2vl_merger", text.width, shapes),
+        vision.file("qwen2vl_merger", text.width, shapes, vision__feed_forward_length=text.width),  # sic, not 256
         image=(84, 112),
     )
 
 
 def qwen25vl() -> Family:
     """Qwen2.5-VL: as Qwen2-VL, with windows in the image encoder."""
-    text, vision = Decoder("qwen2vl"), VisionTransformer(image=560)
+    text, vision = Decoder("qwen2vl"), VisionTransformer(image=560, layers=4)
     shapes = (
         {
             name: shape
@@ -110,9 +110,10 @@ def qwen3vl() -> Family:
 
 def internvl() -> Family:
     """InternVL3: tiles and a thumbnail between <img> and </img>, pixel shuffle."""
-    text, vision = Decoder("qwen2"), VisionTransformer(image=56)
+    text, vision = Decoder("qwen2"), VisionTransformer(image=56, layers=4)
     shapes = (
-        vision.embedding(classes=1)
+        {"v.position_embd.weight": (1, vision.patches + 1, vision.width), "v.class_embd": (1, 1, vision.width)}
+        | {"v.patch_embd.bias": (vision.width,)}
         | vision.blocks(scaled=True)
         | {"mm.model.mlp.0.weight": (4 * vision.width,), "mm.model.mlp.0.bias": (4 * vision.width,)}
         | linear("mm.model.mlp.1", 4 * vision.width, text.width)

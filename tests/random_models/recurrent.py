@@ -40,7 +40,8 @@ def mamba() -> Family:
     shapes: Shapes = {}
     for layer in range(text.layers):
         shapes |= _mamba_block(text, layer)
-    return Family(text.file(byte_bpe("olmo"), shapes, tied=True, ssm__dt_b_c_rms=False, **_keys(text)))
+    more = {"context_length": 1 << 20, "ssm__dt_b_c_rms": False, **_keys(text)}
+    return Family(text.file(byte_bpe("olmo"), shapes, tied=True, **more))
 
 
 def jamba() -> Family:
@@ -57,5 +58,5 @@ def jamba() -> Family:
             shapes |= {f"{at}ssm_b_norm.weight": (STATE,), f"{at}ssm_c_norm.weight": (STATE,)}
         shapes |= text.feed_forward(layer)
     heads = [text.kv_heads if layer == 1 else 0 for layer in range(text.layers)]
-    more = {"attention__head_count_kv": heads, **_keys(text)}
+    more = {"attention__head_count_kv": heads, "expert_count": 1, "expert_used_count": 1, **_keys(text)}
     return Family(text.file(byte_bpe("default"), shapes, attention__layer_norm_rms_epsilon=1e-6, **more))

@@ -44,7 +44,7 @@ def random_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, np.float32)
     if name.endswith("ssm_a"):
         return -np.exp(noise)  # a state decays
-    if ("norm" in name and name.endswith("weight")) or (".ln" in name and name.endswith("weight")):
+    if name.endswith("weight") and ("norm" in name or ".ln" in name):
         return 1 + noise / 10
     if len(shape) < 2:
         return noise / 10

@@ -139,7 +139,7 @@ class Vision:
         shape = (chunk.n_tokens, C.llama_model_n_embd_inp(self._decoder.handle))
         embeddings = np.array(np.ctypeslib.as_array(M.mtmd_get_output_embd(self._context), shape))
         if not np.isfinite(embeddings).all():  # seen with Pixtral, whose graph multiplies unset memory by zero
-            raise TvError("llama.cpp encoded an image to numbers that are not finite; try again")
+            raise TvError("llama.cpp encoded an image to numbers that are not finite; start tv again")
         self._cache[chunk.key] = embeddings
         while sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES and len(self._cache) > 1:
             self._cache.popitem(last=False)

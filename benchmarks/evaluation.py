@@ -17,10 +17,10 @@ from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.experiments.asking import after
 from tvcli.experiments.evaluate import Evaluation, read_vector
-from tvcli.experiments.run import Shelf
 from tvcli.experiments.setup import METHODS, PATCH, Setup
 from tvcli.experiments.store import Store
 from tvcli.experiments.timing import interleaved, timed
+from tvcli.experiments.vectors import Shelf
 from tvcli.models import resolve
 from tvcli.prompts import query, sample_in_context
 from tvcli.tasks import find_task

@@ -33,6 +33,7 @@ from tvcli.experiments.setup import Setup
 from tvcli.experiments.store import FORMAT
 from tvcli.tasks import find_task
 
+DATA = Path(__file__).parent / "data"
 Files = Mapping[str, bytes]
 
 
@@ -192,6 +193,7 @@ def pictures() -> Iterator[Case]:
         ("a cut PNG", encoded("PNG")[:60], "damaged"),
         ("a cut JPEG", encoded("JPEG")[:-40], "damaged"),
         ("a cut GIF", encoded("GIF")[:20], "damaged|not an image"),
+        ("an AVIF with damaged colours", (DATA / "damaged.avif").read_bytes(), "damaged|not an image"),
         ("a cut WebP", encoded("WEBP")[:30], "damaged|not an image"),
         ("a TIFF whose directory lies outside", b"II*\0" + struct.pack("<I", 1 << 31), "damaged|not an image"),
         ("a PNG of 10 billion pixels", png(100_000, 100_000), "too large"),

@@ -113,6 +113,7 @@ VECTOR = to_bytes(TaskVector(np.arange(6, dtype=np.float32).reshape(2, 3), Prove
 
 @given(edits)
 @example([(0.08, 118, b"(" * 118)])  # NumPy's tokenizer
+@example([(0.5, 0, b"\n")])  # NumPy warns of Python 2
 @example([(0.08, 118, b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999), }")])
 def test_a_damaged_vector_is_read_or_refused(changes: list[Edit]) -> None:
     try:

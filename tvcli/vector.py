@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -243,21 +245,21 @@ def _parse(file: BinaryIO, size: int) -> TaskVector:
 def _read_array(file: BinaryIO, size: int, what: str) -> np.ndarray:
     """One .npy array, its declared size checked against the file before anything is allocated."""
     start = file.tell()
-    try:
-        version = npy.read_magic(file)
-        reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = reader(file)
-    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
-        raise VectorError(f"{what} is not a NumPy array file (.npy)") from error
-    if dtype.hasobject:
-        raise VectorError(f"{what} is pickled Python objects, which are never loaded; save a float32 array")
-    count = 1
-    for length in shape:
-        count *= length
-    if count < 0 or count * dtype.itemsize > size - file.tell():
-        raise VectorError(f"{what} is truncated: {shape} {dtype} does not fit in the file")
-    file.seek(start)
-    try:
-        return np.array(npy.read_array(file, allow_pickle=False))
-    except (ValueError, TypeError) as error:
-        raise VectorError(f"{what} cannot be read ({error})") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that Python 2 wrote; they are read or refused like others
+        try:
+            version = npy.read_magic(file)
+            reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, _, dtype = reader(file)
+        except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
+            raise VectorError(f"{what} is not a NumPy array file (.npy)") from error
+        if dtype.hasobject:
+            raise VectorError(f"{what} is pickled Python objects, which are never loaded; save a float32 array")
+        count = math.prod(shape)
+        if count < 0 or count * dtype.itemsize > size - file.tell():
+            raise VectorError(f"{what} is truncated: {shape} {dtype} does not fit in the file")
+        file.seek(start)
+        try:
+            return np.array(npy.read_array(file, allow_pickle=False))
+        except (ValueError, TypeError) as error:
+            raise VectorError(f"{what} cannot be read ({error})") from error

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +33,28 @@ class Ran:
 
 
 Runner = Callable[..., Ran]
+
+
+class Process(subprocess.Popen[bytes]):
+    """A child that ends with its block when something in there fails: a test may fail, but never wait for ever."""
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is not None:
+            self.kill()
+        super().__exit__(*error)
+
+
+def started(*arguments: object, **options: Any) -> Process:
+    """`tv` in a process of its own, on the fake model; `env` adds to the environment."""
+    here = {"PYTHONPATH": str(Path(__file__).parent.parent), "TV_MODEL": "fake"}
+    command = [sys.executable, "-m", "tvcli", *map(str, arguments)]
+    return Process(command, env={**os.environ, **here, **options.pop("env", {})}, **options)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> None:
+    """Ctrl-C is heard here and in every child, also where a script runs the tests in its background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

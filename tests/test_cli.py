@@ -3,12 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PAIRS, Runner
+from conftest import PAIRS, Runner, started
 from PIL import Image as Pillow
 
 from tvcli.cli import spread
@@ -186,23 +185,10 @@ def test_names_of_images_come_from_a_pipe_or_a_file(
 def test_a_name_from_a_pipe_is_answered_before_the_next_is_written(vector: TaskVector, tmp_path: Path) -> None:
     save(vector, tmp_path / "v.npy")
     Pillow.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    command = [
-        sys.executable,
-        "-m",
-        "tvcli",
-        "apply",
-        "v.npy",
-        "-q",
-        "-m",
-        "fake",
-        "--images-from",
-        "-",
-        "-0",
-        "--json",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:  # type: ignore[call-overload]
+    command = ["apply", "v.npy", "-q", "--images-from", "-", "-0", "--json"]
+    with started(*command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         for _ in range(2):
             process.stdin.write(b"a.png\0")
             process.stdin.flush()

@@ -9,24 +9,24 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Process, started
 
 from tvcli.vector import TaskVector, load, save
 
-TV = [sys.executable, "-m", "tvcli"]
 ROUNDS = int(os.environ.get("TV_ROUNDS", "6"))
 EVAL = ["eval", "-m", "fake", "--query", "text", "-T", "food-color", "--seeds", "1", "--limit", "20", "--json"]
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 
 
-def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
-    command = [*TV, *map(str, arguments)]
-    environment = {**os.environ, "TV_MODEL": "fake"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
-    return subprocess.Popen(command, **{**pipes, **options})  # type: ignore[call-overload,no-any-return]
+def start(*arguments: object, **options: Any) -> Process:
+    """`tv`, with a pipe at each standard stream that `options` do not give."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return started(*arguments, **{**pipes, **options})
 
 
 @pytest.fixture
@@ -116,11 +116,13 @@ def test_a_closed_pipe_ends_every_command_quietly(command: list[str], vector_fil
 
 @posix
 @pytest.mark.parametrize("home", [None, "/proc/nowhere", "/dev/null"])
-def test_no_home_is_needed(vector_file: Path, home: str | None) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "HOME" and not name.startswith("XDG")}
-    environment |= {"TV_MODEL": "fake"} | ({} if home is None else {"HOME": home})
+def test_no_home_is_needed(vector_file: Path, home: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", *(name for name in os.environ if name.startswith("XDG"))):
+        monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
     for command in (["apply", vector_file, "-t", "Greece"], ["models", "list"]):
-        with start(*command, env=environment) as process:
+        with start(*command) as process:
             _, complaint = process.communicate(timeout=60)
         assert process.returncode == 0, complaint
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_gguf
-from conftest import Runner
+from conftest import Runner, started
 from hostile_cases import CASES, Case, run
 
 from tvcli.chat import Chat
@@ -73,12 +73,6 @@ def test_what_only_llama_cpp_notices_is_one_sentence_too(tmp_path: Path, case: C
 
 
 # -- standard streams -------------------------------------------------------------------------------------
-
-
-def started(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-    here = {"PYTHONPATH": str(Path(__file__).parent.parent), "TV_MODEL": "fake"}
-    command = [sys.executable, "-m", "tvcli", *map(str, arguments)]
-    return subprocess.Popen(command, env={**os.environ, **here, **options.pop("env", {})}, **options)
 
 
 def on_a_terminal(*arguments: object, **options: Any) -> tuple[int, str]:

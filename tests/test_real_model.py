@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Process
 from gguf import GGUFReader
 from gguf.quants import dequantize
 from PIL import Image as Pillow
@@ -202,7 +203,7 @@ def test_an_image_without_an_mmproj_is_refused() -> None:
 
 def test_a_closed_pipe_ends_quietly(vector_file: Path) -> None:
     arguments = [sys.executable, "-m", "tvcli", "apply", vector_file, "-i", FLAGS, "-n", "3"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with Process(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline()
@@ -215,8 +216,8 @@ def test_a_closed_pipe_ends_quietly(vector_file: Path) -> None:
 
 def test_ctrl_c_ends_at_once_with_130_and_keeps_what_was_answered(vector_file: Path) -> None:
     arguments = [sys.executable, "-m", "tvcli", "apply", vector_file, "--queries", "-", "--json"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(arguments, **pipes) as process:  # type: ignore[call-overload]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with Process(arguments, **pipes) as process:
         process.stdin.write(b"France\nItaly\n")
         process.stdin.flush()
         first = json.loads(process.stdout.readline())  # answered while the pipe is still open

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Runner
+from conftest import Process, Runner
 
 from tvcli.engine import devices, rpc
 from tvcli.engine.protocol import Decoding, Engine, Patch, Settings
@@ -150,7 +150,7 @@ def test_a_second_ctrl_c_ends_a_native_call_that_never_returns() -> None:
             while True:
                 ctypes.CDLL(None).pause()  # returns at a signal, as a wait for a socket does not
     """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+    with Process([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.read(6) == b"called"
         process.send_signal(signal.SIGINT)
@@ -164,11 +164,11 @@ def test_a_second_ctrl_c_ends_a_native_call_that_never_returns() -> None:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def serving() -> Iterator[tuple[str, Process]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     script = Path(__file__).with_name("rpc_server.py")
-    with subprocess.Popen([sys.executable, script, str(port)], stdout=subprocess.DEVNULL) as process:
+    with Process([sys.executable, script, str(port)], stdout=subprocess.DEVNULL) as process:
         try:
             for _ in range(100):
                 with socket.socket() as knock:
@@ -226,11 +226,11 @@ def test_a_model_on_servers_is_bit_equal_to_the_same_kernels_here(
 
 
 @contextmanager
-def asking(endpoint: str) -> Iterator["subprocess.Popen[bytes]"]:
+def asking(endpoint: str) -> Iterator[Process]:
     """A `tv prompt` that has answered its first query by a server, and waits for more."""
     command = [sys.executable, "-m", "tvcli", "prompt", "--queries", "-", "--json", "--rpc", endpoint]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    with Process(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"France\n")

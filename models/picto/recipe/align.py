@@ -3,14 +3,11 @@ names as the main term."""
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
-from augment import coloured
-from torch import Tensor, nn
+from torch import nn
 from tower import Tower
-from train import BATCH, Names, Pool, resized
+from train import BATCH, Names, Pool, anneal
 
 EPOCHS = 10
 RATE = 6e-4
@@ -27,11 +24,8 @@ def align(tower: Tower, pool: Pool, names: Names, report) -> None:
     for epoch in range(EPOCHS):
         order, total = torch.randperm(len(pool.labels)), 0.0
         for step in range(steps):
-            done = epoch * steps + step
-            rate = RATE * min(1, (done + 1) / 50) * 0.5 * (1 + math.cos(math.pi * done / (EPOCHS * steps)))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            x, labels = batch(tower, pool, order[step * BATCH : (step + 1) * BATCH])
+            anneal(optimizer, RATE, epoch * steps + step, EPOCHS * steps, warm=50)
+            x, _, labels = pool.draw(order[step * BATCH : (step + 1) * BATCH], tower.shape.image)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 tokens = tower(x)
             tokens = tokens.float()
@@ -45,19 +39,13 @@ def align(tower: Tower, pool: Pool, names: Names, report) -> None:
         report(epoch + 1, [total / steps], tower)
 
 
-def batch(tower: Tower, pool: Pool, index: Tensor) -> tuple[Tensor, Tensor]:
-    view = torch.randint(len(pool.crops), (len(index),))
-    crops = torch.from_numpy(pool.crops[view.numpy(), index.numpy()])
-    return coloured(resized(crops, tower.shape.image)), pool.labels[index]
-
-
 @torch.no_grad()
 def solve(tower: Tower, pool: Pool, names: Names) -> None:
     """The projector by ridge regression from the pooled patches to the names' tokens, over one pass of crops."""
     width, out = tower.shape.width, tower.shape.out
     square, product = torch.zeros(width, width), torch.zeros(width, out)
     for index in torch.arange(len(pool.labels)).split(256):
-        x, labels = batch(tower, pool, index)
+        x, _, labels = pool.draw(index, tower.shape.image)
         features = tower.pooled(tower.patches(x)).flatten(0, 1)
         square += features.T @ features
         product += features.T @ names.slots[labels].flatten(0, 1)

@@ -7,16 +7,14 @@ tokens drift away from the names, and patches find nothing to work on. No questi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from augment import coloured
 from torch import Tensor, nn
 from tower import Tower
-from train import Names, Pool, resized
+from train import Names, Pool, anneal
 from transformers import AutoModelForCausalLM
 
 CONTEXTS = ("", "Topic:", "This is", "I saw")  # before the name
@@ -105,12 +103,12 @@ def distil(tower: Tower, model: LanguageModel, taught: list[Lesson], marks, pool
     """Train `tower` on. `marks`: for each context its tokens up to the picture, and the token after the picture."""
     torch.manual_seed(2)
     optimizer = torch.optim.AdamW(tower.parameters(), lr=RATE, weight_decay=0.02, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS, pct_start=0.1)
     tower.train()
-    for step, (index, view, context) in enumerate(drawn(len(pool.labels), len(pool.crops))):
-        crops = torch.from_numpy(pool.crops[view.numpy(), index.numpy()])
-        labels = pool.labels[index]
-        tokens = tower(coloured(resized(crops, tower.shape.image)))
+    for step in range(STEPS):
+        anneal(optimizer, RATE, step, STEPS, warm=STEPS // 10)
+        context = int(torch.randint(len(CONTEXTS), ()))
+        x, _, labels = pool.draw(torch.randint(len(pool.labels), (BATCH,)), tower.shape.image)
+        tokens = tower(x)
         behaves = behaviour(model, taught[context], marks[context], tokens, labels)
         placed = names.distance(tokens, labels)
         named = F.cross_entropy(names.similarity(tokens) * 30, labels, label_smoothing=0.05)
@@ -118,14 +116,7 @@ def distil(tower: Tower, model: LanguageModel, taught: list[Lesson], marks, pool
         (behaves + 3 * placed + named).backward()
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
         report(step + 1, [behaves.item(), placed.item(), named.item()])
-
-
-def drawn(count: int, views: int) -> Iterator[tuple[Tensor, Tensor, int]]:
-    for _ in range(STEPS):
-        index = torch.randint(count, (BATCH,))
-        yield index, torch.randint(views, (BATCH,)), int(torch.randint(len(CONTEXTS), ()))
 
 
 def behaviour(model: LanguageModel, taught: Lesson, marks, tokens: Tensor, labels: Tensor) -> Tensor:

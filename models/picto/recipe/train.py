@@ -32,6 +32,13 @@ class Pool:
     seen: Tensor
     labels: Tensor
 
+    def draw(self, index: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures of `index`, each in a crop drawn at random and coloured at random: float (B, 3, size, size); what
+        the teacher saw in it, and the labels."""
+        view = torch.randint(len(self.crops), (len(index),))
+        crops = torch.from_numpy(self.crops[view.numpy(), index.numpy()])
+        return coloured(resized(crops, size)), self.seen[view, index].float(), self.labels[index]
+
 
 class Names:
     """Embeddings of the classes' names: what image tokens are drawn to."""
@@ -107,14 +114,9 @@ def train_epoch(student, optimizer, pool, head, names, epoch: int, epochs: int) 
     steps = len(order) // BATCH
     sums = np.zeros(4)
     for step in range(steps):
-        progress = (epoch + step / steps) / epochs
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (epoch * steps + step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * progress))
+        progress = anneal(optimizer, RATE, epoch * steps + step, epochs * steps, warm=200)
         index = order[step * BATCH : (step + 1) * BATCH]
-        view = torch.randint(len(pool.crops), (len(index),))
-        crops = torch.from_numpy(pool.crops[view.numpy(), index.numpy()])
-        seen, labels = pool.seen[view, index].float(), pool.labels[index]
-        parts = losses_of(student, coloured(resized(crops, student.tower.shape.image)), seen, labels, head, names)
+        parts = losses_of(student, *pool.draw(index, student.tower.shape.image), head, names)
         weights = (1.0, 2.0, 1.0, 3.0 * min(1.0, 2 * progress))
         loss = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         optimizer.zero_grad()
@@ -123,6 +125,14 @@ def train_epoch(student, optimizer, pool, head, names, epoch: int, epochs: int) 
         optimizer.step()
         sums += [part.item() for part in parts]
     return list(sums / steps)
+
+
+def anneal(optimizer: torch.optim.Optimizer, rate: float, step: int, steps: int, *, warm: int) -> float:
+    """Set the learning rate: up to `rate` in `warm` steps, then down as a cosine. How much is done, 0 to 1."""
+    done = step / steps
+    for group in optimizer.param_groups:
+        group["lr"] = rate * min(1, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * done))
+    return done
 
 
 def losses_of(student, x: Tensor, seen: Tensor, labels: Tensor, head: Head, names: Names) -> list[Tensor]:

@@ -16,8 +16,8 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from tvcli.data import data_folder
-from tvcli.errors import TvError, UnavailableError, UsageError, reason
-from tvcli.files import parse_toml, replacing
+from tvcli.errors import TvError, UnavailableError, UsageError
+from tvcli.files import make_folder, parse_toml, replacing
 
 T = TypeVar("T")
 DEFAULT = "picto"
@@ -215,10 +215,7 @@ def register(name: str, text: Path, vision: Path | None) -> Path:
     if name == FAKE or (entry is not None and entry.files != Local(**files)):
         raise UnavailableError(f"there is a model {name} already; give another --name")
     path = user_folder() / f"{name}.toml"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnavailableError(f"the folder {path.parent} cannot be made: {reason(error)}") from error
+    make_folder(path.parent)
     lines = [f"description = {json.dumps(f'added from {text.name}')}", 'license = "unknown"', "", "[local]"]
     lines += [f"{key} = {json.dumps(str(value))}" for key, value in files.items()]  # JSON's strings are TOML's
     with replacing(path) as temporary:

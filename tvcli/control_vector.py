@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvcli.engine.gguf_file import check_gguf
+from tvcli.engine.gguf_file import MAX_LAYERS, check_gguf
 from tvcli.errors import VectorError
 from tvcli.files import parse_json, replacing
 from tvcli.vector import ModelInfo, Provenance, TaskVector
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "controlvector"
 LAYER_0, PROVENANCE = "tv.layer_0", "tv.provenance"
-MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 
 
 def save(vector: TaskVector, path: str | Path) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from tvcli.errors import TvError, UnavailableError, UsageError, reason
@@ -95,6 +95,20 @@ def parse_toml(path: Path, kind: type[TvError] = UsageError) -> dict[str, Any]:
         return tomllib.loads(read_bytes(path, "file").decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise kind(f"{path}: {error}") from error
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, made with its parents where it is missing. Raises UnavailableError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"folder {folder} cannot be made: {reason(error)}") from error
+    return folder
+
+
+def stays_inside(path: PurePosixPath) -> bool:
+    """Whether a path that others name stays in the folder it is put in, on every system."""
+    return not (path.is_absolute() or ".." in path.parts or any(character in str(path) for character in "\\:"))
 
 
 @contextmanager

@@ -72,10 +72,7 @@ def is_here(entry: Entry) -> bool:
     """Whether a model can be used without fetching or installing anything."""
     if isinstance(entry.files, Packaged):
         return packaged.is_installed(entry.files.text)
-    try:
-        return present(entry) is not None
-    except UnavailableError:  # files that were moved away
-        return False
+    return _found(entry) is not None
 
 
 def size(entry: Entry) -> int | None:
@@ -84,11 +81,19 @@ def size(entry: Entry) -> int | None:
     if isinstance(files, Packaged):
         vision = packaged.vision_file(files)
         return files.text.size and files.text.size + (vision.stat().st_size if vision else 0)
-    if is_here(entry) and (here := present(entry)) is not None:
+    if (here := _found(entry)) is not None:
         paths = [here.text.with_name(part) for part in part_names(here.text.name)]
         return sum(path.stat().st_size for path in (*paths, here.vision) if path is not None)
     known = [f.size for f in (files.text, files.vision) if isinstance(f, HubFile)]
     return sum(filter(None, known)) if known and None not in known else None
+
+
+def _found(entry: Entry) -> ModelFiles | None:
+    """What `present` gives; None also for files that were moved away."""
+    try:
+        return present(entry)
+    except UnavailableError:
+        return None
 
 
 def pull(entry: Entry, *, verify: bool = False) -> ModelFiles:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
-from tvcli.files import parse_json, replacing
+from tvcli.files import parse_json, replacing, stays_inside
 from tvcli.hub import transfer
 from tvcli.hub.cache import cached
 from tvcli.hub.remote import Source, list_files
@@ -99,8 +99,7 @@ def _converted(samples: Iterable[Any], split: str, where: str) -> Iterator[dict[
 
 
 def _check_inside(path: PurePosixPath, where: str) -> None:
-    odd = not str(path).isprintable() or any(character in str(path) for character in "\\:")
-    if path.is_absolute() or ".." in path.parts or odd:
+    if not (stays_inside(path) and str(path).isprintable()):
         raise UsageError(f"{where}: the image path {str(path)!r} leads out of the folder")
 
 

@@ -20,9 +20,9 @@ PLAIN = frozenset("/._-+=@%,~")  # what needs no quotes in a shell's word, apart
 
 def models(incomplete: str) -> list[str]:
     """Names of the catalogue, and GGUF files."""
-    from tvcli.catalog import FAKE, catalog  # here, as --help loads this module too
+    from tvcli.catalog import FAKE, names  # here, as --help loads this module too
 
-    return [*_starting(incomplete, [*catalog(), FAKE]), *gguf_files(incomplete)]
+    return [*_starting(incomplete, [*names(), FAKE]), *gguf_files(incomplete)]
 
 
 def tasks(incomplete: str) -> list[str]:
@@ -41,14 +41,14 @@ def gguf_files(incomplete: str) -> list[str]:
 
 def layers(ctx: typer.Context, incomplete: str) -> list[str]:
     """Those of the vector on the command line; where there is none, the one that the catalogue suggests."""
-    from tvcli.catalog import catalog, wanted_model
+    from tvcli.catalog import find, wanted_model
 
     given = [*ctx.args, ctx.params.get("vector") or ""]
     count = next((n for word in given if (n := layers_of(Path(word))) is not None), None)
     if count is not None:
         every = ["all"] if ctx.info_name == "apply" else []
         return _starting(incomplete, [*every, *map(str, range(count))])
-    entry = catalog().get(wanted_model(ctx.params.get("model")))
+    entry = find(wanted_model(ctx.params.get("model")))
     return _starting(incomplete, [str(entry.layer.suggested)] if entry and entry.layer else [])
 
 

@@ -39,8 +39,9 @@ def paper(
         tv paper table2 --limit 5 --seeds 1 -o results
     """
     from tvcli import plots
-    from tvcli.experiments.paper import ITEMS, find_items, make_folder
+    from tvcli.experiments.paper import ITEMS, find_items
     from tvcli.experiments.study import Study
+    from tvcli.files import make_folder
 
     if not items:
         out.table("", ["name", "what", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])

@@ -31,10 +31,9 @@ def report(
         tv report --task country-capital --limit 5 --seeds 1 -o report.html
     """
     from tvcli import plots
-    from tvcli.experiments.paper import make_folder
     from tvcli.experiments.report import render, sections
     from tvcli.experiments.study import Study
-    from tvcli.files import replacing
+    from tvcli.files import make_folder, replacing
 
     if not output.parent.is_dir():
         raise UsageError(f"the folder of {output} does not exist")

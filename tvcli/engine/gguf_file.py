@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from gguf.constants import GGMLQuantizationType, GGUFValueType, LlamaFileType
 
+from tvcli.choice import part_names
 from tvcli.engine import mmproj_keys
 from tvcli.engine.gguf_header import Header, HeaderError, read_header
 from tvcli.errors import UnavailableError, reason
@@ -68,10 +68,10 @@ def _check_parts(path: Path, header: Header) -> None:
     count = header.number("split.count") or 1
     if count <= 1:
         return
-    named = re.fullmatch(r"(.*)-(\d{5})-of-(\d{5})\.gguf", path.name)
-    if named is None or int(named[3]) != count:
+    names = part_names(path.name)
+    if len(names) != count or path.suffix != ".gguf":
         raise UnavailableError(f"{path} is one of {count} files of a model, which must keep the names they came with")
-    parts = [path.with_name(f"{named[1]}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
+    parts = [path.with_name(name) for name in names]
     if header.number("split.no") != 0:
         raise UnavailableError(f"{path} is not the first of the model's {count} files; give {parts[0].name}")
     for number, part in enumerate(parts[1:], 1):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from tvcli.errors import UnavailableError, UsageError, reason
+from tvcli.errors import UsageError
 from tvcli.experiments import paper_figures as figures
 from tvcli.experiments import paper_tables as tables
 from tvcli.experiments.study import Report, Study
@@ -55,12 +54,3 @@ def find_items(names: Sequence[str]) -> list[str]:
         if name not in ITEMS:
             raise UsageError(f"the paper's results here are {', '.join(ITEMS)}, or all; not {name!r}")
     return list(names)
-
-
-def make_folder(folder: Path) -> Path:
-    """The folder to keep answers in. Raises UnavailableError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnavailableError(f"folder {folder} cannot be made: {reason(error)}") from error
-    return folder

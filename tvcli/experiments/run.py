@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tvcli.engine.protocol import Engine
-from tvcli.errors import UnavailableError, UsageError, VectorError, reason
+from tvcli.errors import UsageError, VectorError
 from tvcli.experiments.evaluate import Evaluation
 from tvcli.experiments.layers import check_layer
 from tvcli.experiments.results import summary
 from tvcli.experiments.setup import Setup
 from tvcli.experiments.store import open_store
 from tvcli.experiments.vectors import Shelf
+from tvcli.files import make_folder
 from tvcli.loading import ModelChoice
 from tvcli.tasks import IMAGE
 from tvcli.vector import ModelInfo, save
@@ -90,10 +91,7 @@ def _check(engine: Engine, setup: Setup) -> None:
 def _keep(shelf: Shelf, folder: Path, pairs: list[dict[str, Any]]) -> None:
     """Save every vector with the layer that validation chose for it."""
     chosen = {pair["source"]: (pair["layer"], max(pair["validation"], default=None)) for pair in pairs}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnavailableError(f"folder {folder} cannot be made: {reason(error)}") from error
+    make_folder(folder)
     for (task, source, seed), vector in shelf.held.items():
         layer, accuracy = chosen[source]
         kept = vector.with_layer(layer, "best on validation over the tasks", accuracy)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tvcli.errors import UnavailableError
+from tvcli.files import stays_inside
 from tvcli.hub.errors import host, hub_errors
 from tvcli.hub.patience import TIMEOUT, patiently
 
@@ -102,8 +103,7 @@ def _no_hub() -> UnavailableError:
 def _remote_file(sibling: Any) -> RemoteFile | None:
     """A file of the hub's answer; None if it has no hash, or a name or hash that leads out of the cache's folder."""
     name, etag = sibling.rfilename, sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-    path = PurePosixPath(name)
-    unsafe = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
-    if unsafe or not isinstance(sibling.size, int) or not etag or not ETAG.fullmatch(etag):
+    whole = isinstance(sibling.size, int) and etag and ETAG.fullmatch(etag)
+    if not whole or not stays_inside(PurePosixPath(name)):
         return None
     return RemoteFile(name, sibling.size, etag)

@@ -310,3 +310,13 @@ def test_text_that_is_no_unicode_does_no_harm(tv: Runner, tmp_path: Path) -> Non
     assert tv("extract", "--instruction", "caf\udce9 \ud800", "-o", path).code == 0
     assert tv("apply", path, "-t", "caf\udce9", "-t", "x", "--json").code == 0
     assert "\\udce9" in tv("apply", path, "-t", "caf\udce9", "-t", "x").out
+
+
+def test_a_stream_keeps_nothing_of_its_pictures_but_all_of_its_examples(
+    tv: Runner, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(FakeEngine, "forget", lambda self, image: forgotten.append(image.name))
+    assert tv("prompt", "--images-from", "-", stdin=f"{picture}\n{picture}\n".encode()).code == 0
+    assert tv("prompt", "--text", "Greece").code == 0
+    assert forgotten == [str(picture)] * 2

@@ -1,23 +1,20 @@
-"""Whole processes that are killed, interrupted, cut off, or meet each other. `TV_ROUNDS` sets how often."""
+"""Whole processes that are interrupted, cut off, or meet each other. For those that are killed see test_killed.py."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import Process, started
 
 from tvcli.vector import TaskVector, load, save
 
-ROUNDS = int(os.environ.get("TV_ROUNDS", "6"))
 EVAL = ["eval", "-m", "fake", "--query", "text", "-T", "food-color", "--seeds", "1", "--limit", "20", "--json"]
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
@@ -125,22 +122,6 @@ def test_no_home_is_needed(vector_file: Path, home: str | None, monkeypatch: pyt
         with start(*command) as process:
             _, complaint = process.communicate(timeout=60)
         assert process.returncode == 0, complaint
-
-
-@posix
-def test_killed_at_any_moment_the_old_file_or_the_new_one_is_there(tmp_path: Path) -> None:
-    path, rng = tmp_path / "vector.npy", random.Random(0)
-    command = ["extract", "--instruction", "a:", "-o", path]
-    with start(*command) as process:
-        process.communicate(timeout=60)
-    whole = load(path)
-    for _ in range(ROUNDS):
-        with start(*command) as process:
-            try:
-                process.wait(rng.uniform(0, 0.8))
-            except subprocess.TimeoutExpired:
-                process.kill()
-        assert np.array_equal(load(path).rows, whole.rows)
 
 
 @posix

@@ -16,6 +16,7 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 from PIL import Image as Pillow
 
+from tvcli.engine import vision
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Decoding, Patch
 from tvcli.errors import UnavailableError, UsageError
@@ -154,6 +155,20 @@ def test_the_lens_is_the_models_own_norm_and_head(engine: LlamaEngine) -> None:
 def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "tvcli", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, timeout=120, check=False)
+
+
+def test_a_forgotten_picture_is_encoded_again_and_answers_the_same(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = vision.M.mtmd_encode_chunk
+    monkeypatch.setattr(vision.M, "mtmd_encode_chunk", lambda *given: encoded.append(1) or encode(*given))
+    answers = []
+    for _ in range(2):
+        engine.forget(flag("fr"))
+        answers += [engine.answer([query(flag("fr"))])[0][0].tokens for _ in range(2)]
+    assert len(encoded) == 2
+    assert len(set(answers)) == 1
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -124,7 +126,9 @@ def replacing(path: Path) -> Iterator[Path]:
     if target.exists() and not target.is_file():
         temporary = target
     else:
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        mark = f".{target.name}.{platform.node()}-"
+        temporary = target.with_name(f"{mark}{os.getpid()}")
+        _sweep(target.parent, mark)
     try:
         try:
             yield temporary
@@ -136,3 +140,24 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
     except OSError as error:
         raise UnavailableError(f"{path} cannot be written: {reason(error)}") from error
+
+
+def _sweep(folder: Path, mark: str) -> None:
+    """Remove what processes that were killed on this machine left unfinished."""
+    if os.name != "posix":  # elsewhere, asking whether a process lives can end it
+        return
+    with suppress(OSError):
+        for left in folder.glob(f"{glob.escape(mark)}*"):
+            number = left.name.removeprefix(mark)
+            if number.isdecimal() and not _lives(int(number)):
+                left.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -9,7 +9,7 @@ from pathlib import Path
 from tvcli.catalog import Packaged, PackagedText
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError
-from tvcli.files import replacing
+from tvcli.files import make_folder, replacing
 
 
 def text_file(name: str, text: PackagedText) -> Path:
@@ -44,18 +44,25 @@ def _assembled(name: str, text: PackagedText) -> Path:
 
     The package's own `assemble` checks the SHA-256, which must be the one that the catalogue names.
     """
+    import filelock
     import platformdirs
 
     module = importlib.import_module(text.package)
     if text.sha256 != module.EXPECTED_SHA256:
         raise UnavailableError(f"package {text.package} holds another model than {name} expects")
     target = Path(platformdirs.user_cache_dir("tv", appauthor=False)) / text.file
-    if target.is_file() and target.stat().st_size == sum(p.stat().st_size for p in module.chunk_paths()):
-        return target
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            module.assemble(temporary, overwrite=True)
+        size = sum(chunk.stat().st_size for chunk in module.chunk_paths())
+        if not _is_whole(target, size):
+            make_folder(target.parent)
+            with filelock.FileLock(f"{target}.lock"):  # others wait, and find the file there
+                if not _is_whole(target, size):
+                    with replacing(target) as temporary:
+                        module.assemble(temporary, overwrite=True)
     except (OSError, ValueError, UnavailableError) as error:
         raise UnavailableError(f"model {name} cannot be put together: {error}") from error
     return target
+
+
+def _is_whole(file: Path, size: int) -> bool:
+    return file.is_file() and file.stat().st_size == size

@@ -11,6 +11,7 @@ from tvcli.cli.inputs import Queries
 from tvcli.cli.options import Asking
 from tvcli.engine.protocol import Answer, Engine, Patch
 from tvcli.errors import TvError, UnavailableError
+from tvcli.images import Image
 from tvcli.output import out, visible
 from tvcli.prompts import Input, Prompt
 
@@ -30,7 +31,8 @@ def answer_all(
     broken: list[TvError] = []
     for query in out.progress(queries.items, queries.total, "answered"):
         try:
-            prompt = make_prompt(query.load())
+            asked_about = query.load()
+            prompt = make_prompt(asked_about)
         except UnavailableError as error:
             if not several:
                 raise
@@ -44,6 +46,8 @@ def answer_all(
             else:
                 layers = [str(patch.layer)] if patch is not None and len(patches) > 1 else []
                 out.line(*([query.name] if several else []), *layers, answer.text.strip())
+        if isinstance(asked_about, Image):
+            engine.forget(asked_about)
     if broken:
         out.error(f"{len(broken)} of the queries could not be read and were skipped")
         raise typer.Exit(broken[-1].exit_code)

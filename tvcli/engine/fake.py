@@ -14,6 +14,7 @@ import numpy as np
 
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
 from tvcli.errors import UsageError
+from tvcli.images import Image
 from tvcli.prompts import Prompt
 from tvcli.vector import ModelInfo
 
@@ -37,6 +38,9 @@ class FakeEngine:
         self._unembedding = _noise(2, n_embd, len(WORDS))
 
     def close(self) -> None:
+        pass
+
+    def forget(self, image: Image) -> None:
         pass
 
     @property

@@ -167,6 +167,10 @@ class LlamaEngine:
         chunks = [s for s in self._vision.segments(Prompt((image, ":"))) if isinstance(s, ImageChunk)]
         return np.concatenate([self._vision.encode(chunk) for chunk in chunks])
 
+    def forget(self, image: Image) -> None:
+        if self._vision is not None:
+            self._vision.forget(image)
+
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
         """The hook writes nothing: llama.cpp's own control vector adds (patch - residual) to the layer's output."""
         if patch.layer < 1:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tvcli.images import Image
 from tvcli.prompts import Prompt
 from tvcli.vector import ModelInfo, TaskVector
 
@@ -143,5 +144,8 @@ class Engine(Protocol):
 
         A sweep over layers is one prompt under L patches, in one decode.
         """
+
+    def forget(self, image: Image) -> None:
+        """Keep nothing of a picture that will not come again."""
 
     def close(self) -> None: ...

@@ -99,7 +99,7 @@ class Vision:
         pixels = np.ascontiguousarray(part.pixels)
         bitmap = M.mtmd_bitmap_init(width, height, pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
         stack.callback(M.mtmd_bitmap_free, bitmap)
-        M.mtmd_bitmap_set_id(bitmap, part.digest.hex().encode())
+        M.mtmd_bitmap_set_id(bitmap, _id(part))
         return M.mtmd_input_part(None, bitmap)
 
     def decode(self, chunk: ImageChunk, position: int, sequence: int) -> int:
@@ -128,8 +128,13 @@ class Vision:
             raise TvError(f"llama.cpp cannot decode an image (code {code}): {runtime.last_error()}")
         return int(after.value)
 
+    def forget(self, image: Image) -> None:
+        """Drop the encoded tokens of a picture."""
+        for key in [key for key in self._cache if key[0] == _id(image)]:
+            del self._cache[key]
+
     def encode(self, chunk: ImageChunk) -> np.ndarray:
-        """The projected image tokens, float32 (tokens, D); computed once for a picture."""
+        """The projected image tokens, float32 (tokens, D); computed once for a picture that is not forgotten."""
         found = self._cache.get(chunk.key)
         if found is not None:
             self._cache.move_to_end(chunk.key)
@@ -144,6 +149,11 @@ class Vision:
         while sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES and len(self._cache) > 1:
             self._cache.popitem(last=False)
         return embeddings
+
+
+def _id(image: Image) -> bytes:
+    """What mtmd calls the picture by."""
+    return image.digest.hex().encode()
 
 
 def _split(chunks: Chunks) -> Iterator[list[int] | ImageChunk]:

@@ -2,16 +2,18 @@
 
     python benchmarks/load.py --queries 10000 --model smollm2-135m
     python benchmarks/load.py --images 5000 --broken 50
+    python benchmarks/load.py --applies 1000
 
 Feeds `tv apply` queries on stdin, or names of pictures some of which are broken, and watches the process: memory
 after the first 100 answers and at the end, answers a second in the first and the last tenth, broken ones named and
-counted.
+counted. `--applies` calls the Python interface instead, for a word and a picture in turn, at every layer in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import tvcli
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -29,7 +33,11 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=0)
     parser.add_argument("--images", type=int, default=0)
     parser.add_argument("--broken", type=int, default=50)
+    parser.add_argument("--applies", type=int, default=0)
     args = parser.parse_args()
+    if args.applies:
+        applies(args.model, args.applies)
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         vector = folder / "vector.npy"
@@ -40,6 +48,22 @@ def main() -> None:
         )
         source = "--images-from" if args.images else "--queries"
         watch(["apply", str(vector), "-m", args.model, "-l", "9", "-n", "1", "--json", source, "-"], lines)
+
+
+def applies(model: str, count: int) -> None:
+    """Vectors applied in this process, one after another."""
+    with tvcli.open_model(model) as loaded:
+        vector = tvcli.from_instruction(loaded.engine, "The capital city of the country:")
+        rng = np.random.default_rng(0)
+        times, sizes = [], []
+        for n in range(count):
+            picture = tvcli.Image(rng.integers(0, 256, (96, 96, 3), np.uint8), f"noise {n}")
+            patch = tvcli.Patch.of(vector, n % vector.n_layer)
+            loaded.engine.answer([tvcli.query(picture if n % 2 else f"word {n}")], [patch])
+            loaded.engine.forget(picture)
+            times.append(time.monotonic())
+            sizes.append(memory(os.getpid()))
+    report(times, sizes)
 
 
 def pictures(folder: Path, count: int, broken: int) -> list[str]:
@@ -68,13 +92,17 @@ def watch(arguments: list[str], lines: list[str]) -> None:
             json.loads(line)
             times.append(time.monotonic())
             sizes.append(memory(process.pid))
+    print(f"{len(times)} answers of {len(lines)}, exit code {process.returncode}")
+    report(times, sizes)
+    print(f"lines on stderr {len(complaints)}; the last: {complaints[-1].strip() if complaints else ''}")
+
+
+def report(times: list[float], sizes: list[int]) -> None:
     tenth = max(1, len(times) // 10)
     first, last = (tenth / (part[-1] - part[0]) for part in (times[:tenth], times[-tenth:]))
-    print(f"{len(times)} answers of {len(lines)}, exit code {process.returncode}")
     print(f"memory after 100 answers {sizes[100] >> 20} MB, at the end {sizes[-1] >> 20} MB")
     print(f"growth {100 * (sizes[-1] / sizes[100] - 1):.2f} %")
     print(f"answers a second: first tenth {first:.1f}, last tenth {last:.1f}")
-    print(f"lines on stderr {len(complaints)}; the last: {complaints[-1].strip() if complaints else ''}")
 
 
 def feed(pipe, lines: list[str]) -> None:

@@ -17,13 +17,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import align
-import llama_cpp
 import numpy as np
 import torch
 from card import write_card
 from classes import HERE, read_classes
-from distil import CONTEXTS, STEPS, LanguageModel, distil, lessons
 from evaluate import evaluate, held_out
 from export import export
 from fetch import fetch, read_packages
@@ -39,7 +36,6 @@ from tvcli.models import resolve
 
 GGUF = HERE.parent / "mmproj-picto-f16.gguf"
 LANGUAGE_MODEL = "gemma3-270m"
-START, END = "<start_of_image>", "<end_of_image>"
 
 
 def main() -> None:
@@ -54,8 +50,6 @@ def main() -> None:
         return
     recipe.teach()
     recipe.train()
-    recipe.align()
-    recipe.distil()
     recipe.publish()
 
 
@@ -99,38 +93,16 @@ class Recipe:
             tower = train(self.shape, self.pool, Names(self.words), self.file("train.pt"), self.reporter(advance))
         torch.save(tower.state_dict(), self.file("tower.pt"))
 
-    def align(self) -> None:
-        if self.file("aligned.pt").exists():
-            return
-        tower = self.tower("tower.pt")
-        with self.stage("align", align.EPOCHS) as advance:
-            align.align(tower, self.pool, Names(self.words), self.reporter(advance))
-        torch.save(tower.state_dict(), self.file("aligned.pt"))
-
-    def distil(self) -> None:
-        if self.file("distilled.pt").exists():
-            return
-        tower = self.tower("aligned.pt")
-        language = LanguageModel(self.model)
-        vocabulary = llama_cpp.Llama(str(self.model), vocab_only=True, verbose=False)
-        tokenize = Tokenizer(vocabulary)
-        names = [thing.name for thing in self.classes]
-        with self.stage("lessons", len(CONTEXTS) * len(names)) as advance:
-            taught = lessons(language, tokenize, names, self.file("lessons.pt"), advance)
-        marks = [(tokenize(context) + tokenize.control(START), tokenize.control(END)[0]) for context in CONTEXTS]
-        with self.stage("distil", STEPS) as advance:
-            distil(tower, language, taught, marks, self.pool, Names(self.words), self.reporter(advance))
-        torch.save(tower.state_dict(), self.file("distilled.pt"))
-
     def publish(self) -> None:
         """The GGUF file, its figures and its card."""
-        tower = self.tower("distilled.pt")
+        tower = self.tower("tower.pt")
         made = self.file(GGUF.name)
         export(tower, made)
         figures = self.measure(made)
         self.file("figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         shutil.copyfile(made, GGUF)
-        write_card(HERE.parent / "README.md", figures, self.times)
+        parameters = sum(weights.numel() for weights in tower.parameters())
+        write_card(HERE.parent / "README.md", figures, self.times, parameters)
 
     def tower(self, name: str) -> Tower:
         """The tower as a stage left it."""
@@ -188,19 +160,6 @@ class Recipe:
             yield lambda steps=1: progress.advance(task, steps)
         times = {**self.times, name: round(time.monotonic() - start)}
         self.file("times.json").write_text(json.dumps(times), encoding="utf-8")
-
-
-class Tokenizer:
-    """Text to token ids; the beginning of a sequence only where a text begins."""
-
-    def __init__(self, vocabulary: llama_cpp.Llama) -> None:
-        self.vocabulary = vocabulary
-
-    def __call__(self, text: str) -> list[int]:
-        return self.vocabulary.tokenize(text.encode(), add_bos=True, special=False)
-
-    def control(self, text: str) -> list[int]:
-        return self.vocabulary.tokenize(text.encode(), add_bos=False, special=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from classes import HERE, read_classes
 from fetch import read_packages
 
 
-def write_card(path: Path, figures: dict[str, Any], times: dict[str, float]) -> None:
+def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], parameters: int) -> None:
     environment = jinja2.Environment(  # Markdown, not HTML
         undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False
     )
@@ -22,6 +22,7 @@ def write_card(path: Path, figures: dict[str, Any], times: dict[str, float]) -> 
         total=len(groups),
         former=FORMER,
         times=times,
+        parameters=parameters,
         **{name.replace(" ", "_"): value for name, value in figures.items()},
     )
     path.write_text(text, encoding="utf-8")

@@ -16,7 +16,7 @@ from tvcli.engine.protocol import Decoding
 from tvcli.experiments.run import run
 from tvcli.experiments.setup import Setup
 from tvcli.images import Image, load_image
-from tvcli.prompts import Control, Example, Prompt, few_shot, query
+from tvcli.prompts import Example, Prompt, few_shot, query
 from tvcli.tasks import PAPER_ORDER, find_task
 
 SHOTS = 5
@@ -138,13 +138,7 @@ class Named:
         return self.engine.answer([self.named(p) for p in prompts], *args, **kwargs)
 
     def named(self, prompt: Prompt) -> Prompt:
-        parts = []
-        for part in prompt.parts:
-            if isinstance(part, Image):
-                parts += [Control("<start_of_image>"), self.names[part.digest], Control("<end_of_image>")]
-            else:
-                parts.append(part)
-        return Prompt(tuple(parts))
+        return Prompt(tuple(self.names[part.digest] if isinstance(part, Image) else part for part in prompt.parts))
 
 
 def by_group(values: np.ndarray, classes: list[Class], drawn: Drawn) -> dict[str, dict[str, float]]:

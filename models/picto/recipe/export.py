@@ -35,8 +35,10 @@ def export(tower: Tower, path: Path) -> None:
             full(writer, f"v.blk.{index}.{theirs}.bias", weights[f"blocks.{index}.{ours}.bias"])
     full(writer, "v.post_ln.weight", weights["post.weight"])
     full(writer, "v.post_ln.bias", weights["post.bias"])
-    full(writer, "mm.soft_emb_norm.weight", weights["norm"])
-    half(writer, "mm.input_projection.weight", weights["projection.weight"].T)  # Gemma 3 stores it transposed
+    full(writer, "v.class_embd", weights["registers"])
+    full(writer, "mm.model.mlp.0.weight", weights["norm"])
+    half(writer, "mm.model.mlp.1.weight", weights["look.weight"])
+    half(writer, "mm.model.mlp.3.weight", weights["name.weight"])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -47,10 +49,10 @@ def metadata(writer: gguf.GGUFWriter, tower: Tower) -> None:
     shape = tower.shape
     writer.add_type("mmproj")
     writer.add_name("picto vision tower")
-    writer.add_description("SigLIP-style tower with Gemma 3's projector for Gemma 3 270M, trained on open pictograms")
+    writer.add_description("small vision transformer for Gemma 3 270M, trained on open pictograms")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_bool("clip.has_vision_encoder", True)
-    writer.add_string("clip.projector_type", "gemma3")
+    writer.add_string("clip.projector_type", "nemotron_v2_vl")
     writer.add_bool("clip.use_gelu", True)
     numbers = {
         "image_size": shape.image,
@@ -60,7 +62,7 @@ def metadata(writer: gguf.GGUFWriter, tower: Tower) -> None:
         "projection_dim": shape.out,
         "block_count": shape.depth,
         "attention.head_count": shape.heads,
-        "projector.scale_factor": shape.pool,
+        "projector.scale_factor": shape.merge,
     }
     for key, value in numbers.items():
         writer.add_uint32(f"clip.vision.{key}", value)

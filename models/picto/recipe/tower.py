@@ -1,4 +1,7 @@
-"""The vision tower and projector: SigLIP's shape, as llama.cpp runs it for Gemma 3 (clip.cpp, `gemma3`)."""
+"""The vision tower and projector, as llama.cpp runs them for `nemotron_v2_vl`: a pre-norm transformer with registers,
+then neighbouring patches side by side, a norm, and two matrices with a squared ReLU between them.
+
+Gemma 3's own projector is one matrix. The hidden layer here lets the projector look a name up."""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ class Shape:
     depth: int = 6
     heads: int = 3
     mlp: int = 768
-    pool: int = 3  # patches a side that are averaged into one image token
+    registers: int = 4  # tokens of the tower's own, to think with (Darcet et al. 2024)
+    merge: int = 3  # patches a side that make one image token
+    hidden: int = 1536  # of the projector
     out: int = 640  # width of the language model
 
     @property
@@ -27,7 +32,7 @@ class Shape:
 
     @property
     def tokens(self) -> int:
-        return (self.grid // self.pool) ** 2
+        return (self.grid // self.merge) ** 2
 
 
 class Block(nn.Module):
@@ -61,29 +66,34 @@ class Tower(nn.Module):
         self.shape = shape
         self.patch = nn.Conv2d(3, shape.width, shape.patch, shape.patch)
         self.position = nn.Parameter(positions(shape))
+        self.registers = nn.Parameter(torch.randn(shape.registers, shape.width) * 0.1)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
         self.post = nn.LayerNorm(shape.width, eps=1e-6)
-        self.norm = nn.Parameter(torch.ones(shape.width))
-        self.projection = nn.Linear(shape.width, shape.out, bias=False)
+        merged = shape.merge**2 * shape.width
+        self.norm = nn.Parameter(torch.ones(merged))
+        self.look = nn.Linear(merged, shape.hidden, bias=False)
+        self.name = nn.Linear(shape.hidden, shape.out, bias=False)
         for block in self.blocks:
             mimetic(block)
 
     def patches(self, x: Tensor) -> Tensor:
         """The tower's output, (B, grid², width)."""
         x = self.patch(x).flatten(2).transpose(1, 2) + self.position
+        x = torch.cat([self.registers.expand(len(x), -1, -1), x], 1)
         for block in self.blocks:
             x = block(x)
-        return self.post(x)
+        return self.post(x)[:, self.shape.registers :]
 
-    def pooled(self, patches: Tensor) -> Tensor:
-        """What the projection sees, (B, tokens, width)."""
-        batch, _, width = patches.shape
-        square = patches.transpose(1, 2).reshape(batch, width, self.shape.grid, self.shape.grid)
-        pooled = F.avg_pool2d(square, self.shape.pool).flatten(2).transpose(1, 2)
-        return pooled * torch.rsqrt(pooled.square().mean(-1, keepdim=True) + 1e-6) * self.norm
+    def merged(self, patches: Tensor) -> Tensor:
+        """Squares of patches side by side, (B, tokens, merge² · width) (clip.cpp, `build_patch_merge_permute`)."""
+        side, merge = self.shape.grid // self.shape.merge, self.shape.merge
+        squares = patches.view(-1, side, merge, side, merge, self.shape.width).transpose(2, 3)
+        return squares.reshape(len(patches), self.shape.tokens, -1)
 
     def project(self, patches: Tensor) -> Tensor:
-        return self.projection(self.pooled(patches))
+        merged = self.merged(patches)
+        normed = merged * torch.rsqrt(merged.square().mean(-1, keepdim=True) + 1e-6) * self.norm
+        return self.name(F.relu(self.look(normed)).square())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(self.patches(x))

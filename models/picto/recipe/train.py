@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tower import Shape, Tower
 from words import Words
 
-EPOCHS = 70  # each shows one crop of every picture
+EPOCHS = 90  # each shows one crop of every picture
 BATCH = 128
 RATE = 1.2e-3
 

@@ -11,7 +11,10 @@ from conftest import PAIRS, Runner, started
 from PIL import Image as Pillow
 
 from tvcli.cli import spread
+from tvcli.cli.inputs import gather
+from tvcli.cli.options import Asking
 from tvcli.engine.fake import FakeEngine
+from tvcli.engine.protocol import Decoding
 from tvcli.prompts import Example, sample_in_context
 from tvcli.vector import TaskVector, load, save, to_bytes
 
@@ -195,6 +198,20 @@ def test_a_name_from_a_pipe_is_answered_before_the_next_is_written(vector: TaskV
             assert json.loads(process.stdout.readline())["input"] == "a.png"
         process.stdin.close()
         assert process.wait() == 0
+
+
+def test_the_queries_of_a_redirected_file_are_counted_and_those_of_a_pipe_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tmp_path / "names"
+    names.write_text("a.png\nb.png\nc.png\n")
+    asked = Asking([], "-", False, ["x"], None, "text", Decoding(), False)
+    with names.open() as file, subprocess.Popen(["cat", names], stdout=subprocess.PIPE, text=True) as process:
+        for stream, total in ((file, 4), (process.stdout, None)):
+            monkeypatch.setattr("sys.stdin", stream)
+            queries = gather(asked)
+            assert queries.total == total
+            assert len(list(queries.items)) == 4
 
 
 def test_a_folder_is_all_its_images(tv: Runner, made: Path, tmp_path: Path) -> None:

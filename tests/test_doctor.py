@@ -221,4 +221,4 @@ def test_data_never_stand_behind_a_progress_line(monkeypatch: pytest.MonkeyPatch
         advance(1)
         out.line("data")
         out.note("note")
-    assert screen.getvalue() == "\r\x1b[Kdone 1\r\x1b[Kdata\nnote\n\r\x1b[K"
+    assert screen.getvalue() == "\r\x1b[Kdone 1 in 0 s\r\x1b[Kdata\nnote\n\r\x1b[K"

@@ -1,5 +1,6 @@
 """What the fake cannot prove: llama.cpp does what tv says it does. Gemma 3 270M with picto's tower, SmolLM2."""
 
+import base64
 import json
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from conftest import Process
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from llama_cpp import Llama
+from llama_cpp.llama_chat_format import Llava15ChatHandler
 from PIL import Image as Pillow
 
 from tvcli.engine import vision
@@ -255,3 +258,29 @@ def test_ctrl_c_in_the_middle_of_a_decode_is_not_lost(engine: LlamaEngine) -> No
             engine.logits([prompt] * 20)
         timer.join()
     assert engine.answer([query("France")])[0][0].tokens
+
+
+class Questions(Llava15ChatHandler):
+    """llama-cpp-python's own way to show a model a picture, with the questions written as tv writes them."""
+
+    DEFAULT_SYSTEM_MESSAGE = None
+    CHAT_FORMAT = (
+        "{% for m in messages %}{% if m.role == 'user' %}Q:{% if m.content is string %}{{ m.content }}{% else %}"
+        "{{ m.content[0].image_url.url }}{% endif %}\nA:{% else %}{{ m.content }}\n\n{% endif %}{% endfor %}"
+    )
+
+
+@pytest.mark.parametrize(("name", "country"), [("fr", "France"), ("br", "Brazil"), ("jp", "Japan")])
+def test_picto_is_a_normal_mmproj_to_others(name: str, country: str) -> None:
+    files = resolve("picto")
+    shown = base64.b64encode((FLAGS / f"{name}.png").read_bytes()).decode()
+    messages: list[dict[str, object]] = []
+    for word in ("Kenya", "tiger", "Chile", "bread"):
+        messages += [{"role": "user", "content": word}, {"role": "assistant", "content": word}]
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{shown}"}}
+    handler = Questions(clip_model_path=str(files.vision), verbose=False)
+    llama = Llama(str(files.text), chat_handler=handler, n_ctx=1024, verbose=False)
+    answer = llama.create_chat_completion(
+        [*messages, {"role": "user", "content": [picture]}], max_tokens=3, temperature=0, stop=["\n"]
+    )
+    assert answer["choices"][0]["message"]["content"].strip() == country

@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import platform
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +41,14 @@ def standard_input() -> BinaryIO:
     if sys.stdin is None:
         raise UsageError("standard input is closed")
     return sys.stdin.buffer
+
+
+def standard_input_is_file() -> bool:
+    """Whether all of it is there already (``tv ... < names.txt``)."""
+    try:
+        return stat.S_ISREG(os.fstat(standard_input().fileno()).st_mode)
+    except OSError:
+        return False
 
 
 def read_standard_input(what: str) -> bytes:

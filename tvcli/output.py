@@ -185,7 +185,7 @@ def _progress_line(what: str, done: int, total: int | None, elapsed: float, amou
     if elapsed < PROGRESS_AFTER:
         return ""
     if total is None or not done:
-        return f"{what} {amount(done)}"
+        return f"{what} {amount(done)} in {elapsed:.0f} s"
     left = elapsed / done * (total - done)
     return f"{what} {amount(done)}/{amount(total)}, {left:.0f} s left"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tvcli.cli.options import Asking
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import read_standard_input
+from tvcli.files import read_standard_input, standard_input_is_file
 from tvcli.images import SUFFIXES, load_image
 from tvcli.output import out
 from tvcli.pairs import STDIN, Query, read_image_names, read_queries
@@ -49,7 +49,7 @@ def write_vector(vector: TaskVector, output: str) -> str:
 
 @dataclass(frozen=True)
 class Queries:
-    """Queries in order, and how many, `None` while a pipe is still open."""
+    """Queries in order, and how many; `None` where they come through a pipe, which may stay open."""
 
     items: Iterator[Query]
     total: int | None
@@ -67,7 +67,7 @@ def gather(asked: Asking) -> Queries:
     given += [Query.text(text) for text in asked.texts if _not_blank(text)]
     names = () if asked.images_from is None else read_image_names(asked.images_from, null=asked.null)
     listed = () if asked.queries is None else read_queries(asked.queries, asked.modality)
-    if STDIN in (asked.images_from, asked.queries):
+    if STDIN in (asked.images_from, asked.queries) and not standard_input_is_file():
         return Queries(itertools.chain(given, names, listed), None)
     given += [*names, *listed]
     if not given and asked.images_from is None and asked.queries is None:

@@ -25,6 +25,7 @@ from evaluate import evaluate, held_out
 from export import export
 from fetch import fetch, read_packages
 from pictures import drawings, render_all
+from rich.console import Console
 from rich.progress import Progress
 from teacher import VIEWS, make_pool
 from tower import Shape, Tower
@@ -155,7 +156,7 @@ class Recipe:
     def stage(self, name: str, total: int):
         """Progress of one stage; its time is kept."""
         start = time.monotonic()
-        with Progress(transient=True) as progress:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(name, total=total)
             yield lambda steps=1: progress.advance(task, steps)
         times = {**self.times, name: round(time.monotonic() - start)}

@@ -50,7 +50,7 @@ def evaluate(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Dra
         "naming": naming(engine, classes, words, drawn),
         "residuals": residuals(engine, classes, drawn),
         "tasks": tasks(engine, meter),
-        "ceiling": tasks(Named(engine, depicted(classes)), meter),
+        "ceiling": tasks(Named(engine, depicted()), meter),
     }
 
 
@@ -79,7 +79,7 @@ def naming(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn
     first, full = [], []
     for start in range(0, len(drawn.images), 32):
         part = slice(start, start + 32)
-        prompts = [few_shot(examples, image) for image in drawn.images[part]]
+        prompts = [few_shot(image, examples, shots=SHOTS, seed=0) for image in drawn.images[part]]
         for label, answer in zip(drawn.labels[part], answers(engine, prompts, longest + 1), strict=True):
             name = classes[label].name
             full.append(answer.split("\n")[0].strip().lower() == name.lower())
@@ -112,7 +112,7 @@ def tasks(engine, meter) -> list[dict[str, Any]]:
     return run(engine, setup, meter=meter)["pairs"]
 
 
-def depicted(classes: list[Class]) -> dict[bytes, str]:
+def depicted() -> dict[bytes, str]:
     """The name of what each picture of the tasks shows, by the picture's digest."""
     names = {}
     for task in map(find_task, PAPER_ORDER):

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from card import write_card
 from classes import HERE, read_classes
-from evaluate import evaluate, held_out
+from evaluate import MEASURES, evaluate, held_out
 from export import export
 from fetch import fetch, read_packages
 from pictures import drawings, render_all
@@ -112,13 +112,9 @@ class Recipe:
         return tower
 
     def measure(self, mmproj: Path) -> dict:
-        @contextmanager
-        def meter(total: int, what: str):
-            with self.stage(what, total) as advance:
-                yield advance
-
-        with LlamaEngine(self.model, mmproj) as engine:
-            return evaluate(engine, self.classes, self.words, held_out(self.file("pictures.npz")), meter)
+        drawn = held_out(self.file("pictures.npz"))
+        with LlamaEngine(self.model, mmproj) as engine, self.stage("evaluate", MEASURES) as advance:
+            return evaluate(engine, self.classes, self.words, drawn, advance)
 
     @cached_property
     def words(self) -> Words:

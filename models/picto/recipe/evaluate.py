@@ -20,6 +20,7 @@ from tvcli.prompts import Example, Prompt, few_shot, query
 from tvcli.tasks import PAPER_ORDER, find_task
 
 SHOTS = 5
+MEASURES = 5
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,20 @@ def held_out(file: Path) -> Drawn:
     )
 
 
-def evaluate(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn, meter) -> dict[str, Any]:
-    """Recognition, naming, agreement with text, and the six tasks beside their ceiling."""
-    return {
-        "recognition": recognition(engine, classes, words, drawn),
-        "naming": naming(engine, classes, words, drawn),
-        "residuals": residuals(engine, classes, drawn),
-        "tasks": tasks(engine, meter),
-        "ceiling": tasks(Named(engine, depicted()), meter),
+def evaluate(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn, advance) -> dict[str, Any]:
+    """Recognition, naming, agreement with text, and the six tasks beside their ceiling; `MEASURES` steps."""
+    measures = {
+        "recognition": lambda: recognition(engine, classes, words, drawn),
+        "naming": lambda: naming(engine, classes, words, drawn),
+        "residuals": lambda: residuals(engine, classes, drawn),
+        "tasks": lambda: tasks(engine),
+        "ceiling": lambda: tasks(Named(engine, depicted())),
     }
+    figures = {}
+    for name, measure in measures.items():
+        figures[name] = measure()
+        advance()
+    return figures
 
 
 def recognition(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
@@ -106,10 +112,10 @@ def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: in
     return [round(float(value), 4) for value in (unit(seen) * unit(named)).sum(-1).mean(0)]
 
 
-def tasks(engine, meter) -> list[dict[str, Any]]:
+def tasks(engine) -> list[dict[str, Any]]:
     """The six tasks, text vectors on image queries, three seeds; the layer from validation."""
     setup = Setup(tasks=tuple(find_task(name) for name in PAPER_ORDER))
-    return run(engine, setup, meter=meter)["pairs"]
+    return run(engine, setup)["pairs"]
 
 
 def depicted() -> dict[bytes, str]:

@@ -270,12 +270,12 @@ class Questions(Llava15ChatHandler):
     )
 
 
-@pytest.mark.parametrize(("name", "country"), [("fr", "France"), ("br", "Brazil"), ("jp", "Japan")])
+@pytest.mark.parametrize(("name", "country"), [("fr", "France"), ("br", "Brazil"), ("eg", "Egypt")])
 def test_picto_is_a_normal_mmproj_to_others(name: str, country: str) -> None:
     files = resolve("picto")
     shown = base64.b64encode((FLAGS / f"{name}.png").read_bytes()).decode()
     messages: list[dict[str, object]] = []
-    for word in ("Kenya", "tiger", "Chile", "bread"):
+    for word in ("Kenya", "tiger", "Chile", "bread", "Norway"):
         messages += [{"role": "user", "content": word}, {"role": "assistant", "content": word}]
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{shown}"}}
     handler = Questions(clip_model_path=str(files.vision), verbose=False)
@@ -283,4 +283,4 @@ def test_picto_is_a_normal_mmproj_to_others(name: str, country: str) -> None:
     answer = llama.create_chat_completion(
         [*messages, {"role": "user", "content": [picture]}], max_tokens=3, temperature=0, stop=["\n"]
     )
-    assert answer["choices"][0]["message"]["content"].strip() == country
+    assert answer["choices"][0]["message"]["content"].strip().startswith(country)

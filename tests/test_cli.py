@@ -211,7 +211,22 @@ def test_the_queries_of_a_redirected_file_are_counted_and_those_of_a_pipe_are_no
             monkeypatch.setattr("sys.stdin", stream)
             queries = gather(asked)
             assert queries.total == total
+            assert queries.several
             assert len(list(queries.items)) == 4
+
+
+@pytest.mark.parametrize("lines", ["", "Greece\n"])
+def test_a_redirected_file_is_answered_as_a_pipe_is(made: Path, tmp_path: Path, lines: str) -> None:
+    (tmp_path / "queries").write_text(lines)
+    with (tmp_path / "queries").open("rb") as file:
+        ran = [started("apply", made, "--queries", "-", "-q", stdout=subprocess.PIPE, stdin=file)]
+    ran.append(started("apply", made, "--queries", "-", "-q", stdout=subprocess.PIPE, stdin=subprocess.PIPE))
+    redirected, piped = (
+        process.communicate(data, timeout=60)[0] for process, data in zip(ran, (None, lines.encode()), strict=True)
+    )
+    assert [process.returncode for process in ran] == [0, 0]
+    assert redirected == piped
+    assert redirected.startswith(b"Greece\t" if lines else b"")
 
 
 def test_a_folder_is_all_its_images(tv: Runner, made: Path, tmp_path: Path) -> None:

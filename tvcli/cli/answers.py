@@ -27,14 +27,13 @@ def answer_all(
 
     Each query runs alone: its answer does not depend on which others were asked with it.
     """
-    several = queries.total != 1
     broken: list[TvError] = []
     for query in out.progress(queries.items, queries.total, "answered"):
         try:
             asked_about = query.load()
             prompt = make_prompt(asked_about)
         except UnavailableError as error:
-            if not several:
+            if not queries.several:
                 raise
             broken.append(error)
             out.error(str(error))
@@ -45,7 +44,7 @@ def answer_all(
                 out.record(_record(query.name, prompt, patch, answer))
             else:
                 layers = [str(patch.layer)] if patch is not None and len(patches) > 1 else []
-                out.line(*([query.name] if several else []), *layers, answer.text.strip())
+                out.line(*([query.name] if queries.several else []), *layers, answer.text.strip())
         if isinstance(asked_about, Image):
             engine.forget(asked_about)
     if broken:

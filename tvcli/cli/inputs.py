@@ -49,10 +49,12 @@ def write_vector(vector: TaskVector, output: str) -> str:
 
 @dataclass(frozen=True)
 class Queries:
-    """Queries in order, and how many; `None` where they come through a pipe, which may stay open."""
+    """Queries in order, how many (`None` where a pipe may stay open), and whether each answer is named: what standard
+    input brings is, however little it is."""
 
     items: Iterator[Query]
     total: int | None
+    several: bool
 
 
 def gather(asked: Asking) -> Queries:
@@ -67,14 +69,17 @@ def gather(asked: Asking) -> Queries:
     given += [Query.text(text) for text in asked.texts if _not_blank(text)]
     names = () if asked.images_from is None else read_image_names(asked.images_from, null=asked.null)
     listed = () if asked.queries is None else read_queries(asked.queries, asked.modality)
-    if STDIN in (asked.images_from, asked.queries) and not standard_input_is_file():
-        return Queries(itertools.chain(given, names, listed), None)
+    streamed = STDIN in (asked.images_from, asked.queries)
+    if streamed and not standard_input_is_file():
+        return Queries(itertools.chain(given, names, listed), None, several=True)
     given += [*names, *listed]
+    if streamed:
+        return Queries(iter(given), len(given), several=True)
     if not given and asked.images_from is None and asked.queries is None:
         raise UsageError("nothing to ask: give --image, --text or --queries")
     if not given:
         raise UsageError(f"{asked.images_from or asked.queries} holds no queries; write one a line")
-    return Queries(iter(given), len(given))
+    return Queries(iter(given), len(given), several=len(given) > 1)
 
 
 def _not_blank(text: str) -> bool:

@@ -34,6 +34,9 @@ class Ran:
 
 Runner = Callable[..., Ran]
 
+# an evaluation of seconds in a process of its own
+EVAL = ["eval", "-m", "fake", "--query", "text", "-T", "food-color", "--seeds", "1", "--limit", "20", "--json"]
+
 
 class Process(subprocess.Popen[bytes]):
     """A child that ends with its block when something in there fails: a test may fail, but never wait for ever."""

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Process, started
+from conftest import EVAL, Process, started
 
 from tvcli.vector import TaskVector, load, save
-
-EVAL = ["eval", "-m", "fake", "--query", "text", "-T", "food-color", "--seeds", "1", "--limit", "20", "--json"]
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 

@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Process, started
+from conftest import EVAL, Process, started
 from local_hub import LocalHub, serve
 
 from tvcli.catalog import Packaged, PackagedText, find
 from tvcli.vector import load
 
 ROUNDS = int(os.environ.get("TV_ROUNDS", "6"))
-EVAL = ["eval", "-m", "fake", "--query", "text", "-T", "food-color", "--seeds", "1", "--limit", "20", "--json"]
 REPOSITORY = "some-org/Tiny-VLM-GGUF"
 QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
 

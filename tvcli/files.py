@@ -165,8 +165,8 @@ def _sweep(folder: Path, mark: str) -> None:
 def _lives(process: int) -> bool:
     try:
         os.kill(process, 0)
+    except PermissionError:
+        pass  # somebody else's
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
-        return True
     return True

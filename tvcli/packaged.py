@@ -53,12 +53,13 @@ def _assembled(name: str, text: PackagedText) -> Path:
     target = Path(platformdirs.user_cache_dir("tv", appauthor=False)) / text.file
     try:
         size = sum(chunk.stat().st_size for chunk in module.chunk_paths())
-        if not _is_whole(target, size):
-            make_folder(target.parent)
-            with filelock.FileLock(f"{target}.lock"):  # others wait, and find the file there
-                if not _is_whole(target, size):
-                    with replacing(target) as temporary:
-                        module.assemble(temporary, overwrite=True)
+        if _is_whole(target, size):
+            return target
+        make_folder(target.parent)
+        with filelock.FileLock(f"{target}.lock"):  # others wait, and find the file there
+            if not _is_whole(target, size):
+                with replacing(target) as temporary:
+                    module.assemble(temporary, overwrite=True)
     except (OSError, ValueError, UnavailableError) as error:
         raise UnavailableError(f"model {name} cannot be put together: {error}") from error
     return target

@@ -130,7 +130,8 @@ class Vision:
 
     def forget(self, image: Image) -> None:
         """Drop the encoded tokens of a picture."""
-        for key in [key for key in self._cache if key[0] == _id(image)]:
+        name = _id(image)
+        for key in [key for key in self._cache if key[0] == name]:
             del self._cache[key]
 
     def encode(self, chunk: ImageChunk) -> np.ndarray:

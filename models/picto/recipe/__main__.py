@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from card import write_card
 from classes import HERE, read_classes
-from evaluate import MEASURES, evaluate, held_out
+from evaluate import held_out, measures
 from export import export
 from fetch import fetch, read_packages
 from pictures import drawings, render_all
@@ -112,9 +112,14 @@ class Recipe:
         return tower
 
     def measure(self, mmproj: Path) -> dict:
-        drawn = held_out(self.file("pictures.npz"))
-        with LlamaEngine(self.model, mmproj) as engine, self.stage("evaluate", MEASURES) as advance:
-            return evaluate(engine, self.classes, self.words, drawn, advance)
+        drawn, figures = held_out(self.file("pictures.npz")), {}
+        with LlamaEngine(self.model, mmproj) as engine:
+            taken = measures(engine, self.classes, self.words, drawn)
+            with self.stage("evaluate", len(taken)) as advance:
+                for name, measure in taken.items():
+                    figures[name] = measure()
+                    advance()
+        return figures
 
     @cached_property
     def words(self) -> Words:

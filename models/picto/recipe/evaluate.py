@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from tvcli.prompts import Example, Prompt, few_shot, query
 from tvcli.tasks import PAPER_ORDER, find_task
 
 SHOTS = 5
-MEASURES = 5
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,15 @@ def held_out(file: Path) -> Drawn:
     )
 
 
-def evaluate(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn, advance) -> dict[str, Any]:
-    """Recognition, naming, agreement with text, and the six tasks beside their ceiling; `MEASURES` steps."""
-    measures = {
+def measures(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Callable[[], Any]]:
+    """Recognition, naming, agreement with text, and the six tasks beside their ceiling: what to call for each."""
+    return {
         "recognition": lambda: recognition(engine, classes, words, drawn),
         "naming": lambda: naming(engine, classes, words, drawn),
         "residuals": lambda: residuals(engine, classes, drawn),
         "tasks": lambda: tasks(engine),
         "ceiling": lambda: tasks(Named(engine, depicted())),
     }
-    figures = {}
-    for name, measure in measures.items():
-        figures[name] = measure()
-        advance()
-    return figures
 
 
 def recognition(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:

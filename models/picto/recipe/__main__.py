@@ -24,10 +24,11 @@ from classes import HERE, read_classes
 from evaluate import held_out, measures
 from export import export
 from fetch import fetch, read_packages
-from pictures import drawings, render_all
+from pictures import UNNAMED, drawings, render_all
 from rich.console import Console
 from rich.progress import Progress
-from teacher import VIEWS, make_pool
+from teacher import CROPS, make_pool
+from torch import Tensor
 from tower import Shape, Tower
 from train import EPOCHS, Names, Pool, train
 from words import Words, read_words
@@ -82,16 +83,16 @@ class Recipe:
         """Crops of the pictures to train on, and what the teacher sees in them."""
         if self.file("pool.seen.npy").exists():
             return
-        arrays = np.load(self.file("pictures.npz"))
-        images = torch.from_numpy(arrays["images"][~arrays["held_out"]])
-        with self.stage("teacher", VIEWS * len(images)) as advance:
-            make_pool(images, self.file("pool"), advance)
+        images = torch.from_numpy(np.load(self.file("pictures.npz"))["images"])
+        with self.stage("teacher", len(self.shown)) as advance:
+            make_pool(images, self.shown, self.file("pool"), advance)
 
     def train(self) -> None:
         if self.file("tower.pt").exists():
             return
-        with self.stage("train", EPOCHS) as advance:
-            tower = train(self.shape, self.pool, Names(self.words), self.file("train.pt"), self.reporter(advance))
+        pool, names = self.pool, Names(self.words)
+        with self.stage("train", EPOCHS * pool.batches) as advance:
+            tower = train(self.shape, pool, names, self.file("train.pt"), advance, self.log)
         torch.save(tower.state_dict(), self.file("tower.pt"))
 
     def publish(self) -> None:
@@ -126,12 +127,25 @@ class Recipe:
         return read_words(self.model, [thing.name for thing in self.classes], self.shape.tokens)
 
     @cached_property
+    def groups(self) -> np.ndarray:
+        """The group of what each picture shows; of nothing in the classes: "unnamed"."""
+        labels = np.load(self.file("pictures.npz"))["label"]
+        return np.where(labels == UNNAMED, "unnamed", np.array([c.group for c in self.classes])[labels])
+
+    @cached_property
+    def shown(self) -> Tensor:
+        """Which picture each crop of the pool is of, (M,)."""
+        crops = np.array([CROPS[group] for group in self.groups])
+        crops[np.load(self.file("pictures.npz"))["held_out"]] = 0
+        return torch.from_numpy(np.repeat(np.arange(len(crops)), crops))
+
+    @cached_property
     def pool(self) -> Pool:
-        arrays = np.load(self.file("pictures.npz"))
         return Pool(
             np.load(self.file("pool.crops.npy")),
             torch.from_numpy(np.load(self.file("pool.seen.npy"))),
-            torch.from_numpy(arrays["label"][~arrays["held_out"]]),
+            torch.from_numpy(np.load(self.file("pictures.npz"))["label"])[self.shown],
+            torch.from_numpy(self.groups != "flag")[self.shown],
         )
 
     @property
@@ -143,15 +157,10 @@ class Recipe:
     def file(self, name: str) -> Path:
         return self.work / name
 
-    def reporter(self, advance):
-        """Shows a training's losses, a line in losses.jsonl for each step of its progress."""
-
-        def report(step: int, losses: list[float], *_: object) -> None:
-            with self.file("losses.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps([step, *(round(loss, 4) for loss in losses)]) + "\n")
-            advance()
-
-        return report
+    def log(self, epoch: int, losses: list[float]) -> None:
+        """A line in losses.jsonl."""
+        with self.file("losses.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps([epoch, *(round(loss, 4) for loss in losses)]) + "\n")
 
     @contextmanager
     def stage(self, name: str, total: int):

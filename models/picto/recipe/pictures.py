@@ -18,13 +18,15 @@ from fetch import Package
 from PIL import Image
 
 SIZE = 128  # pixels, width and height
+UNNAMED = -1  # the label of a drawing of none of the classes
+PEOPLE = re.compile(r"skin-tone|-(dark|light|medium)$")  # a person again in another colour
 
 
 @dataclass(frozen=True)
 class Drawing:
     """One picture before it is rendered."""
 
-    label: int  # index of its class
+    label: int  # index of its class, or UNNAMED
     family: str
     held_out: bool
     svg: str | None  # markup; None for a bitmap
@@ -86,13 +88,26 @@ class Names:
 
 
 def drawings(classes: list[Class], packages: list[Package], work: Path) -> Iterator[Drawing]:
-    """Every drawing of `classes` in `packages`."""
+    """Every drawing of `classes` in `packages`, then the other drawings of the emoji sets that are not held out."""
     sets = {p.family: IconSet(p.folder(work)) for p in packages if not p.files}
     names = Names(list(sets.values()))
     for label, thing in enumerate(classes):
         for package in packages:
             for svg, bitmap in drawn(thing, package, sets.get(package.family), names, work):
                 yield Drawing(label, package.family, package.held_out, svg, bitmap)
+    for package in packages:
+        if not (package.held_out or package.files or package.flags_alone):
+            for svg in others(sets[package.family], classes, names):
+                yield Drawing(UNNAMED, package.family, False, svg, None)
+
+
+def others(icons: IconSet, classes: list[Class], names: Names) -> Iterator[str]:
+    """The drawings of `icons` that show none of `classes`: no flags, nor people again in other colours."""
+    codes = (code for thing in classes if thing.group != "flag" for code in thing.drawings)
+    named = {find(icons, code, names) for code in codes}
+    for icon in icons.content["icons"]:
+        if icon not in named and not icon.startswith("flag") and not PEOPLE.search(icon):
+            yield icons.svg(icon)
 
 
 def drawn(

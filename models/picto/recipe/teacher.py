@@ -18,7 +18,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor
 
 SIZE = 112  # pixels, of the crops in the pool
-VIEWS = 8  # crops of a picture
+CROPS = {"flag": 3, "animal": 8, "food": 8, "plant": 8, "unnamed": 1}  # of a picture: flags are easy
 BATCH = 64
 
 
@@ -36,20 +36,19 @@ class Teacher:
         return self.net.extract_features(x.to(memory_format=torch.channels_last)).mean((2, 3))
 
 
-def make_pool(images: Tensor, path: Path, advance) -> None:
-    """Crops of every picture and what the teacher sees in them: `path`.crops.npy, uint8 (VIEWS, N, 3, SIZE, SIZE),
-    and `path`.seen.npy, float16 (VIEWS, N, 1280)."""
+def make_pool(images: Tensor, shown: Tensor, path: Path, advance) -> None:
+    """A crop of each of the pictures `shown` (M,), and what the teacher sees in it: `path`.crops.npy, uint8
+    (M, 3, SIZE, SIZE), and `path`.seen.npy, float16 (M, 1280)."""
     torch.manual_seed(0)
-    teacher, count = Teacher(), len(images)
-    crops = np.lib.format.open_memmap(path.with_suffix(".crops.npy"), "w+", np.uint8, (VIEWS, count, 3, SIZE, SIZE))
-    seen = np.zeros((VIEWS, count, 1280), np.float16)
-    for view in range(VIEWS):
-        for start in range(0, count, BATCH):
-            part = slice(start, start + BATCH)
-            crop = moved(images[part], SIZE)
-            crops[view, part] = crop.numpy()
-            seen[view, part] = teacher(crop.float() / 127.5 - 1).half().numpy()
-            advance(len(crop))
+    teacher, count = Teacher(), len(shown)
+    crops = np.lib.format.open_memmap(path.with_suffix(".crops.npy"), "w+", np.uint8, (count, 3, SIZE, SIZE))
+    seen = np.zeros((count, 1280), np.float16)
+    for start in range(0, count, BATCH):
+        part = slice(start, start + BATCH)
+        crop = moved(images[shown[part]], SIZE)
+        crops[part] = crop.numpy()
+        seen[part] = teacher(crop.float() / 127.5 - 1).half().numpy()
+        advance(len(crop))
     crops.flush()
     np.save(path.with_suffix(".seen.npy"), seen)  # last: its presence says that the pool is whole
 
@@ -58,15 +57,16 @@ class Head:
     """A linear classifier on centred, normalized features."""
 
     def __init__(self, seen: Tensor, labels: Tensor, classes: int) -> None:
+        """From what the teacher saw, (M, 1280), in pictures of the classes `labels` (M,)."""
         torch.manual_seed(0)
-        self.mean = seen.float().mean((0, 1))
+        self.mean = seen.float().mean(0)
         self.weight = torch.zeros(classes, seen.shape[-1], requires_grad=True)
         steps, batch = 1500, 1024
         optimizer = torch.optim.AdamW([self.weight], lr=0.02, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for _ in range(steps):
-            view, index = torch.randint(len(seen), (batch,)), torch.randint(seen.shape[1], (batch,))
-            loss = F.cross_entropy(self(seen[view, index].float()), labels[index], label_smoothing=0.1)
+            index = torch.randint(len(seen), (batch,))
+            loss = F.cross_entropy(self(seen[index].float()), labels[index], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -1,7 +1,9 @@
 """Trains the tower: to tell the classes apart as the teacher does, and to place every image token at its name.
 
-Four terms: the class among all names' embeddings, the teacher's soft answer and features (distillation), and, from
-nothing at the start to full weight, the distance of every single image token from the name's embedding.
+Four terms: the class by the image tokens and by the whole picture, each as the teacher and the label say; the
+teacher's features; and, from nothing at the start to full weight, the distance of every single image token from the
+name's embedding. Pictures of nothing in the classes only show how the teacher sees: the more of them, the better does
+the tower see as it does in a style that neither was trained on (Beyer et al. 2022, "function matching").
 """
 
 from __future__ import annotations
@@ -14,30 +16,39 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from augment import coloured
+from pictures import UNNAMED
 from teacher import Head
 from torch import Tensor, nn
 from tower import Shape, Tower
 from words import Words
 
-EPOCHS = 90  # each shows one crop of every picture
+EPOCHS = 20  # each shows every crop of the pool
 BATCH = 128
 RATE = 1.2e-3
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What is trained on: crops uint8 (V, N, 3, S, S), seen float16 (V, N, 1280) by the teacher, labels (N,)."""
+    """What is trained on: crops uint8 (M, 3, S, S), seen float16 (M, 1280) by the teacher, labels (M,), and whether the
+    thing is the same in the mirror (M,)."""
 
     crops: np.ndarray
     seen: Tensor
     labels: Tensor
+    mirrored: Tensor
+
+    @property
+    def batches(self) -> int:
+        """In an epoch."""
+        return len(self.labels) // BATCH
 
     def draw(self, index: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures of `index`, each in a crop drawn at random and coloured at random: float (B, 3, size, size); what
-        the teacher saw in it, and the labels."""
-        view = torch.randint(len(self.crops), (len(index),))
-        crops = torch.from_numpy(self.crops[view.numpy(), index.numpy()])
-        return coloured(resized(crops, size)), self.seen[view, index].float(), self.labels[index]
+        """The crops of `index`, each cut, coloured and mirrored at random: float (B, 3, size, size); what the
+        teacher saw in them, and their labels."""
+        x = resized(torch.from_numpy(self.crops[index.numpy()]), size)
+        turned = self.mirrored[index] & (torch.rand(len(index)) < 0.5)
+        x = torch.where(turned[:, None, None, None], x.flip(-1), x)
+        return coloured(x), self.seen[index].float(), self.labels[index]
 
 
 class Names:
@@ -76,20 +87,19 @@ class Student(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens, class scores, imitated features."""
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            patches = self.tower.patches(x)
-            tokens = self.tower.project(patches)
-            whole = patches.mean(1)
-            scores, features = self.classify(whole), self.imitate(whole)
-        return tokens.float(), scores.float(), features.float()
+        patches = self.tower.patches(x)
+        whole = patches.mean(1)
+        return self.tower.project(patches), self.classify(whole), self.imitate(whole)
 
 
-def train(shape: Shape, pool: Pool, names: Names, path: Path, report, epochs: int = EPOCHS) -> Tower:
-    """The trained tower; `path` keeps a checkpoint after every epoch, from which a broken run goes on."""
+def train(shape: Shape, pool: Pool, names: Names, path: Path, advance, log) -> Tower:
+    """The trained tower; `path` keeps a checkpoint after every epoch, from which a broken run goes on. `advance` hears
+    of every batch, `log` of every epoch's losses."""
     torch.manual_seed(0)
-    head = Head(pool.seen, pool.labels, len(names.directions))
+    named = pool.labels != UNNAMED
+    head = Head(pool.seen[named], pool.labels[named], len(names.directions))
     student = Student(shape, len(names.directions), pool.seen.shape[-1])
-    crops = torch.from_numpy(np.ascontiguousarray(pool.crops[0, :: max(1, len(pool.labels) // 1500)]))
+    crops = torch.from_numpy(pool.crops[:: max(1, len(pool.labels) // 1500)].copy())
     student.tower.start_patches_from(F.interpolate(crops.float() / 127.5 - 1, size=shape.image, mode="area"))
     matrices = [p for p in student.parameters() if p.ndim > 1]
     others = [p for p in student.parameters() if p.ndim <= 1]
@@ -99,32 +109,33 @@ def train(shape: Shape, pool: Pool, names: Names, path: Path, report, epochs: in
         betas=(0.9, 0.98),
     )
     done = resume(path, student, optimizer)
-    for epoch in range(done, epochs):
+    advance(done * pool.batches)
+    for epoch in range(done, EPOCHS):
         torch.manual_seed(1 + epoch)
-        losses = train_epoch(student, optimizer, pool, head, names, epoch, epochs)
+        losses = train_epoch(student, optimizer, pool, head, names, epoch, advance)
         keep(path, student, optimizer, epoch + 1)
-        report(epoch + 1, losses, student.tower)
+        log(epoch + 1, losses)
     return student.tower
 
 
-def train_epoch(student, optimizer, pool, head, names, epoch: int, epochs: int) -> list[float]:
-    """One pass over the pictures, each in a crop drawn at random; the mean of each loss."""
+def train_epoch(student, optimizer, pool, head, names, epoch: int, advance) -> list[float]:
+    """One pass over the pool; the mean of each loss."""
     student.train()
     order = torch.randperm(len(pool.labels))
-    steps = len(order) // BATCH
     sums = np.zeros(4)
-    for step in range(steps):
-        progress = anneal(optimizer, RATE, epoch * steps + step, epochs * steps, warm=200)
+    for step in range(pool.batches):
+        progress = anneal(optimizer, RATE, epoch * pool.batches + step, EPOCHS * pool.batches, warm=200)
         index = order[step * BATCH : (step + 1) * BATCH]
         parts = losses_of(student, *pool.draw(index, student.tower.shape.image), head, names)
-        weights = (1.0, 2.0, 1.0, 3.0 * min(1.0, 2 * progress))
+        weights = (2.0, 2.0, 3.0, 3.0 * min(1.0, 2 * progress))
         loss = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
         sums += [part.item() for part in parts]
-    return list(sums / steps)
+        advance()
+    return list(sums / pool.batches)
 
 
 def anneal(optimizer: torch.optim.Optimizer, rate: float, step: int, steps: int, *, warm: int) -> float:
@@ -137,12 +148,18 @@ def anneal(optimizer: torch.optim.Optimizer, rate: float, step: int, steps: int,
 
 def losses_of(student, x: Tensor, seen: Tensor, labels: Tensor, head: Head, names: Names) -> list[Tensor]:
     tokens, scores, features = student(x)
-    sharp = student.sharpness.exp().clamp(max=60)
-    named = F.cross_entropy(names.similarity(tokens) * sharp, labels, label_smoothing=0.05)
-    soft = F.kl_div(scores.log_softmax(-1), head(seen).softmax(-1), reduction="batchmean")
-    soft = soft + 0.5 * F.cross_entropy(scores, labels, label_smoothing=0.05)
+    sharp, wanted, named = student.sharpness.exp().clamp(max=60), answers(head(seen), labels), labels != UNNAMED
+    by_tokens = F.cross_entropy(names.similarity(tokens) * sharp, wanted)
+    by_whole = F.cross_entropy(scores, wanted)
     imitated = (F.normalize(features, dim=-1) - head.features(seen)).square().sum(-1).mean()
-    return [named, soft, imitated, names.distance(tokens, labels)]
+    return [by_tokens, by_whole, imitated, names.distance(tokens[named], labels[named])]
+
+
+def answers(scores: Tensor, labels: Tensor) -> Tensor:
+    """What to answer, (B, C): as the teacher does, and where there is a label, a third that."""
+    soft, named = scores.softmax(-1), (labels != UNNAMED)[:, None]
+    right = F.one_hot(labels.clamp(min=0), soft.shape[-1])
+    return torch.where(named, (2 * soft + right) / 3, soft)
 
 
 def resized(crops: Tensor, size: int) -> Tensor:

@@ -9,7 +9,7 @@ from conftest import Runner
 
 from tvcli.catalog import OnHub, Packaged, catalog, find, read_entry, wanted_model
 from tvcli.data import data_folder
-from tvcli.errors import TvError, UnavailableError
+from tvcli.errors import UnavailableError
 from tvcli.models import describe, is_here, resolve, size
 
 GOOD = 'description = "x"\nlicense = "x"\n[text]\npackage = "p"\nfile = "f"\ninstall = "i"\n'
@@ -78,25 +78,28 @@ def test_the_readme_lists_the_catalogue() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (GOOD + "wheels = 4\n", "wheels"),
-        ("colour = 'red'\n" + GOOD, "colour"),
-        (GOOD.replace('file = "f"\n', ""), "file"),
-        (GOOD.replace('"i"', "3"), "install cannot be 3"),
-        ("layers = '3'\n" + GOOD, "layers cannot be '3'"),
+        (GOOD + "wheels = 4\n", "unknown key wheels in the table text"),
+        ("colour = 'red'\n" + GOOD, "unknown key colour"),
+        ("name = 'y'\n" + GOOD, "unknown key name"),
+        (GOOD.replace('file = "f"\n', ""), "the key file is missing in the table text"),
+        (GOOD.replace('license = "x"\n', ""), "the key license is missing"),
+        (GOOD.replace('"i"', "3"), "the key install in the table text cannot be 3"),
+        ("layers = '3'\n" + GOOD, "the key layers cannot be '3'"),
+        ("sources = 3\n" + GOOD, "the key sources cannot be 3"),
         ("x = [", "x.toml"),
         ("", "one of the tables text, hub and local, found none"),
         (GOOD + "[hub]\n", "found text, hub"),
         (GOOD + "[layer]\nsuggested = 'x'\nsource = 'y'\n", "suggested"),
-        (HUB.replace("text", "txt"), "txt"),
-        (HUB.replace('"f"', "1"), "file cannot be 1"),
+        (HUB.replace("text", "txt"), "unknown key txt in the table hub"),
+        (HUB.replace('"f"', "1"), "the key file in the table hub.text cannot be 1"),
         ("hub = 3\n", "hub must be a table"),
-        ("layer = 3\n" + GOOD, "expected a table"),
-        ("local = { text = 3 }\n", "int"),
+        ("layer = 3\n" + GOOD, "layer must be a table"),
+        ("local = { text = 3 }\n", "the key text in the table local cannot be 3"),
     ],
 )
 def test_a_malformed_entry_names_file_and_key(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "x.toml").write_text(text)
-    with pytest.raises(TvError, match=words) as caught:
+    with pytest.raises(UnavailableError, match=words) as caught:
         read_entry(tmp_path / "x.toml")
     assert str(tmp_path / "x.toml") in str(caught.value)
 

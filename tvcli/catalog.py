@@ -11,12 +11,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from tvcli.data import data_folder
-from tvcli.errors import TvError, UnavailableError, UsageError
+from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import make_folder, parse_toml, replacing
 
 T = TypeVar("T")
@@ -144,7 +145,7 @@ def folders() -> list[Path]:
 
 
 def find(name: str) -> Entry | None:
-    """The entry of that name, if there is one. Raises TvError for a malformed file."""
+    """The entry of that name, if there is one. Raises UnavailableError for a malformed file."""
     if not NAME.fullmatch(name):
         return None
     paths = (folder / f"{name}.toml" for folder in folders())
@@ -157,18 +158,18 @@ def names() -> list[str]:
 
 
 def catalog() -> dict[str, Entry]:
-    """All entries by name. Raises TvError for a malformed file, which is named with the key."""
+    """All entries by name. Raises UnavailableError for a malformed file, which is named with the key."""
     return {name: entry for name in names() if (entry := find(name)) is not None}
 
 
 def read_entry(path: Path) -> Entry:
-    """An entry from its TOML file. Raises TvError that names the file and what is wrong in it."""
-    data = parse_toml(path, TvError)
+    """An entry from its TOML file. Raises UnavailableError that names the file and what is wrong in it."""
+    data = parse_toml(path, UnavailableError)
     try:
-        layer = _build(SuggestedLayer, data.pop("layer")) if "layer" in data else None
-        return _build(Entry, data, name=path.stem, files=_files(data), layer=layer)
-    except (TypeError, ValueError) as error:
-        raise TvError(f"{path}: {error}") from error
+        layer = _build(SuggestedLayer, data.pop("layer"), "layer") if "layer" in data else None
+        return _build(Entry, data, "", name=path.stem, files=_files(data), layer=layer)
+    except ValueError as error:
+        raise UnavailableError(f"{path}: {error}") from error
 
 
 def _files(data: dict[str, Any]) -> Packaged | OnHub | Local:
@@ -177,28 +178,40 @@ def _files(data: dict[str, Any]) -> Packaged | OnHub | Local:
     if len(found) != 1:
         raise ValueError(f"expected one of the tables text, hub and local, found {', '.join(found) or 'none'}")
     table = data.pop(found[0])
-    if not isinstance(table, dict):
-        raise TypeError(f"{found[0]} must be a table, not {table!r}")
     if found == ["text"]:
-        vision = _build(PackagedVision, data.pop("vision")) if "vision" in data else None
-        return Packaged(_build(PackagedText, table), vision)
-    halves = {key: table.pop(key) for key in ("text", "vision") if key in table}
+        vision = _build(PackagedVision, data.pop("vision"), "vision") if "vision" in data else None
+        return Packaged(_build(PackagedText, table, "text"), vision)
     if found == ["local"]:
-        return _build(Local, table, **{key: Path(value) for key, value in halves.items()})
-    return _build(OnHub, table, **{key: _build(HubFile, value) for key, value in halves.items()})
+        return _build(Local, table, "local")
+    halves = {k: _build(HubFile, v, f"hub.{k}") for k, v in _table(table, "hub").items() if k in ("text", "vision")}
+    return _build(OnHub, {k: v for k, v in table.items() if k not in halves}, "hub", **halves)
 
 
-def _build(kind: type[T], table: Any, **made: Any) -> T:
-    """The dataclass from a TOML table. Raises TypeError for a key too many or too few, or of another type."""
-    if not isinstance(table, dict):
-        raise TypeError(f"expected a table for {kind.__name__}, found {table!r}")
-    hints = get_type_hints(kind)
+def _build(kind: type[T], table: object, where: str, **made: Any) -> T:
+    """The dataclass from the TOML table `where`. Raises ValueError for a key that is unknown, missing or wrong."""
+    table, hints = _table(table, where), get_type_hints(kind)
+    inside = f" in the table {where}" if where else ""
     for key, value in table.items():
-        hint = hints.get(key)
-        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        if hint is not None and not isinstance(value, tuple(get_origin(k) or k for k in kinds)):
-            raise TypeError(f"{key} cannot be {value!r}")
-    return kind(**table, **made)
+        if key not in hints or key in made:
+            raise ValueError(f"unknown key {key}{inside}")
+        hint = hints[key]
+        accepted = [get_origin(k) or k for k in (get_args(hint) if isinstance(hint, UnionType) else [hint])]
+        if Path in accepted and isinstance(value, str):
+            made[key] = Path(value)
+        elif isinstance(value, tuple(accepted)):
+            made[key] = value
+        else:
+            raise ValueError(f"the key {key}{inside} cannot be {value!r}")
+    for key, parameter in signature(kind).parameters.items():
+        if key not in made and parameter.default is parameter.empty:
+            raise ValueError(f"the key {key} is missing{inside}")
+    return kind(**made)
+
+
+def _table(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be a table, not {value!r}")
+    return value
 
 
 def register(name: str, text: Path, vision: Path | None) -> Path:

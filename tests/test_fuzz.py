@@ -220,7 +220,7 @@ def test_damaged_results_are_resumed_or_refused(changes: list[Edit]) -> None:
 
 
 TOML = b'description = "d"\ninstruction = "i:"\nwordings = {typo = ["a", "b"]}\npattern = "^a+$"\n'
-SAMPLES = b'{"input": "cat", "output": ["Felis catus"], "image": "x.png", "split": "test", "seen": true}\n'
+SAMPLES = b'{"input": "cat", "output": ["Felis catus"], "image": "x.png", "split": "test"}\n'
 
 
 @given(edits, edits)

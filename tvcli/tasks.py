@@ -1,8 +1,7 @@
 """Tasks: folders with a `task.toml`, an `examples.jsonl` and pictures.
 
 Each line of `examples.jsonl` is a sample: ``input`` (text), ``output`` (accepted answers, the first is the
-label), ``image`` (a path relative to the folder), ``split`` ("validation" or "test"), and ``seen`` where the
-demo model was trained on that very picture.
+label), ``image`` (a path relative to the folder) and ``split`` ("validation" or "test").
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ class Sample:
     input: str
     outputs: tuple[str, ...]
     image: Path | None = None
-    seen: bool = False
 
     def has(self, modality: str) -> bool:
         return bool(self.input) if modality == TEXT else self.image is not None
@@ -145,7 +143,7 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, 
 def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple[str, Sample]:
     record = parse_record(line, where)
     for key in record:
-        if key not in {"input", "output", "image", "split", "seen"}:
+        if key not in {"input", "output", "image", "split"}:
             raise UsageError(f"{where}: unknown key {key}")
     outputs = record.get("output", [])
     outputs = [outputs] if isinstance(outputs, str) else outputs
@@ -160,7 +158,7 @@ def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple
     if split not in (VALIDATION, TEST):
         raise UsageError(f"{where}: split must be validation or test, not {split!r}")
     picture = folder / image if image else None
-    return split, Sample(text.strip(), tuple(outputs), picture, record.get("seen") is True)
+    return split, Sample(text.strip(), tuple(outputs), picture)
 
 
 def problems(task: Task) -> list[str]:

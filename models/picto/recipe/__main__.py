@@ -145,7 +145,7 @@ class Recipe:
             np.load(self.file("pool.crops.npy")),
             torch.from_numpy(np.load(self.file("pool.seen.npy"))),
             torch.from_numpy(np.load(self.file("pictures.npz"))["label"])[self.shown],
-            torch.from_numpy(self.groups != "flag")[self.shown],
+            torch.from_numpy(self.groups == "flag")[self.shown],
         )
 
     @property

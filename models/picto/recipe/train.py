@@ -1,9 +1,10 @@
 """Trains the tower: to tell the classes apart as the teacher does, and to place every image token at its name.
 
-Four terms: the class by the image tokens and by the whole picture, each as the teacher and the label say; the
-teacher's features; and, from nothing at the start to full weight, the distance of every single image token from the
-name's embedding. Pictures of nothing in the classes only show how the teacher sees: the more of them, the better does
-the tower see as it does in a style that neither was trained on (Beyer et al. 2022, "function matching").
+Four terms: the class by the image tokens, which must not hesitate; the class by the whole picture, as the teacher says
+(distillation); the teacher's features; and, from nothing at the start to full weight, the distance of every single
+image token from the name's embedding. Pictures of nothing in the classes only show how the teacher sees: the more of
+them, the better does the tower see as it does in a style that neither was trained on (Beyer et al. 2022, "function
+matching"). Of flags the teacher, who knows photographs, is not asked.
 """
 
 from __future__ import annotations
@@ -29,26 +30,35 @@ RATE = 1.2e-3
 
 @dataclass(frozen=True)
 class Pool:
-    """What is trained on: crops uint8 (M, 3, S, S), seen float16 (M, 1280) by the teacher, labels (M,), and whether the
-    thing is the same in the mirror (M,)."""
+    """What is trained on: crops uint8 (M, 3, S, S), seen float16 (M, 1280) by the teacher, labels (M,), and which are
+    flags (M,)."""
 
     crops: np.ndarray
     seen: Tensor
     labels: Tensor
-    mirrored: Tensor
+    flags: Tensor
 
     @property
     def batches(self) -> int:
         """In an epoch."""
         return len(self.labels) // BATCH
 
-    def draw(self, index: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The crops of `index`, each cut, coloured and mirrored at random: float (B, 3, size, size); what the
-        teacher saw in them, and their labels."""
-        x = resized(torch.from_numpy(self.crops[index.numpy()]), size)
-        turned = self.mirrored[index] & (torch.rand(len(index)) < 0.5)
+    def draw(self, index: Tensor, size: int) -> Batch:
+        """The crops of `index`, each cut, coloured and, but for flags, mirrored at random."""
+        x, flags = resized(torch.from_numpy(self.crops[index.numpy()]), size), self.flags[index]
+        turned = ~flags & (torch.rand(len(index)) < 0.5)
         x = torch.where(turned[:, None, None, None], x.flip(-1), x)
-        return coloured(x), self.seen[index].float(), self.labels[index]
+        return Batch(coloured(x), self.seen[index].float(), self.labels[index], flags)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of the pool: pictures float (B, 3, size, size), and the rest as there."""
+
+    pictures: Tensor
+    seen: Tensor
+    labels: Tensor
+    flags: Tensor
 
 
 class Names:
@@ -126,8 +136,8 @@ def train_epoch(student, optimizer, pool, head, names, epoch: int, advance) -> l
     for step in range(pool.batches):
         progress = anneal(optimizer, RATE, epoch * pool.batches + step, EPOCHS * pool.batches, warm=200)
         index = order[step * BATCH : (step + 1) * BATCH]
-        parts = losses_of(student, *pool.draw(index, student.tower.shape.image), head, names)
-        weights = (2.0, 2.0, 3.0, 3.0 * min(1.0, 2 * progress))
+        parts = losses_of(student, pool.draw(index, student.tower.shape.image), head, names)
+        weights = (1.0, 2.0, 3.0, 4.0 * min(1.0, 2 * progress))
         loss = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         optimizer.zero_grad()
         loss.backward()
@@ -146,20 +156,22 @@ def anneal(optimizer: torch.optim.Optimizer, rate: float, step: int, steps: int,
     return done
 
 
-def losses_of(student, x: Tensor, seen: Tensor, labels: Tensor, head: Head, names: Names) -> list[Tensor]:
-    tokens, scores, features = student(x)
-    sharp, wanted, named = student.sharpness.exp().clamp(max=60), answers(head(seen), labels), labels != UNNAMED
-    by_tokens = F.cross_entropy(names.similarity(tokens) * sharp, wanted)
-    by_whole = F.cross_entropy(scores, wanted)
-    imitated = (F.normalize(features, dim=-1) - head.features(seen)).square().sum(-1).mean()
-    return [by_tokens, by_whole, imitated, names.distance(tokens[named], labels[named])]
+def losses_of(student, batch: Batch, head: Head, names: Names) -> list[Tensor]:
+    tokens, scores, features = student(batch.pictures)
+    named, sharp = batch.labels != UNNAMED, student.sharpness.exp().clamp(max=60)
+    tokens, labels = tokens[named], batch.labels[named]
+    by_tokens = F.cross_entropy(names.similarity(tokens) * sharp, labels, label_smoothing=0.05)
+    by_whole = F.cross_entropy(scores, answers(head, batch))
+    imitated = (F.normalize(features, dim=-1) - head.features(batch.seen)).square().sum(-1).mean()
+    return [by_tokens, by_whole, imitated, names.distance(tokens, labels)]
 
 
-def answers(scores: Tensor, labels: Tensor) -> Tensor:
-    """What to answer, (B, C): as the teacher does, and where there is a label, a third that."""
-    soft, named = scores.softmax(-1), (labels != UNNAMED)[:, None]
-    right = F.one_hot(labels.clamp(min=0), soft.shape[-1])
-    return torch.where(named, (2 * soft + right) / 3, soft)
+def answers(head: Head, batch: Batch) -> Tensor:
+    """What the whole picture should say, (B, C): a third the label and the rest the teacher; of flags the label alone,
+    of what has none the teacher alone."""
+    trust = torch.where(batch.labels == UNNAMED, 1.0, torch.where(batch.flags, 0.0, 2 / 3))[:, None]
+    soft = head(batch.seen).softmax(-1)
+    return trust * soft + (1 - trust) * F.one_hot(batch.labels.clamp(min=0), soft.shape[-1])
 
 
 def resized(crops: Tensor, size: int) -> Tensor:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from inspect import signature
 from pathlib import Path
 from types import UnionType
@@ -166,8 +166,7 @@ def read_entry(path: Path) -> Entry:
     """An entry from its TOML file. Raises UnavailableError that names the file and what is wrong in it."""
     data = parse_toml(path, UnavailableError)
     try:
-        layer = _build(SuggestedLayer, data.pop("layer"), "layer") if "layer" in data else None
-        return _build(Entry, data, "", name=path.stem, files=_files(data), layer=layer)
+        return _build(Entry, data, "", name=path.stem, files=_files(data))
     except ValueError as error:
         raise UnavailableError(f"{path}: {error}") from error
 
@@ -177,40 +176,37 @@ def _files(data: dict[str, Any]) -> Packaged | OnHub | Local:
     found = [key for key in ("text", "hub", "local") if key in data]
     if len(found) != 1:
         raise ValueError(f"expected one of the tables text, hub and local, found {', '.join(found) or 'none'}")
-    table = data.pop(found[0])
     if found == ["text"]:
-        vision = _build(PackagedVision, data.pop("vision"), "vision") if "vision" in data else None
-        return Packaged(_build(PackagedText, table, "text"), vision)
-    if found == ["local"]:
-        return _build(Local, table, "local")
-    halves = {k: _build(HubFile, v, f"hub.{k}") for k, v in _table(table, "hub").items() if k in ("text", "vision")}
-    return _build(OnHub, {k: v for k, v in table.items() if k not in halves}, "hub", **halves)
+        return _build(Packaged, {key: data.pop(key) for key in ("text", "vision") if key in data}, "")
+    kind: type[Local] | type[OnHub] = Local if found == ["local"] else OnHub
+    return _build(kind, data.pop(found[0]), found[0])
 
 
 def _build(kind: type[T], table: object, where: str, **made: Any) -> T:
     """The dataclass from the TOML table `where`. Raises ValueError for a key that is unknown, missing or wrong."""
-    table, hints = _table(table, where), get_type_hints(kind)
-    inside = f" in the table {where}" if where else ""
+    if not isinstance(table, dict):
+        raise ValueError(f"{where} must be a table, not {table!r}")
+    hints, inside = get_type_hints(kind), f" in the table {where}" if where else ""
     for key, value in table.items():
         if key not in hints or key in made:
             raise ValueError(f"unknown key {key}{inside}")
-        hint = hints[key]
-        accepted = [get_origin(k) or k for k in (get_args(hint) if isinstance(hint, UnionType) else [hint])]
-        if Path in accepted and isinstance(value, str):
-            made[key] = Path(value)
-        elif isinstance(value, tuple(accepted)):
-            made[key] = value
-        else:
-            raise ValueError(f"the key {key}{inside} cannot be {value!r}")
+        made[key] = _value(value, hints[key], key, where)
     for key, parameter in signature(kind).parameters.items():
         if key not in made and parameter.default is parameter.empty:
             raise ValueError(f"the key {key} is missing{inside}")
     return kind(**made)
 
 
-def _table(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{where} must be a table, not {value!r}")
+def _value(value: object, hint: Any, key: str, where: str) -> object:
+    """What `key` holds, as the field's type `hint` wants it: a dataclass from a table, a path from a text."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    tables = [kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)]
+    if tables:
+        return _build(tables[0], value, f"{where}.{key}" if where else key)
+    if Path in kinds and isinstance(value, str):
+        return Path(value)
+    if not isinstance(value, tuple(get_origin(kind) or kind for kind in kinds)):
+        raise ValueError(f"the key {key}{f' in the table {where}' if where else ''} cannot be {value!r}")
     return value
 
 

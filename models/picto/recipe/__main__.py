@@ -83,7 +83,7 @@ class Recipe:
         """Crops of the pictures to train on, and what the teacher sees in them."""
         if self.file("pool.seen.npy").exists():
             return
-        images = torch.from_numpy(np.load(self.file("pictures.npz"))["images"])
+        images = torch.from_numpy(self.pictures["images"])
         with self.stage("teacher", len(self.shown)) as advance:
             make_pool(images, self.shown, self.file("pool"), advance)
 
@@ -127,16 +127,21 @@ class Recipe:
         return read_words(self.model, [thing.name for thing in self.classes], self.shape.tokens)
 
     @cached_property
+    def pictures(self) -> np.lib.npyio.NpzFile:
+        """What `draw` made; an array is read when it is asked for."""
+        return np.load(self.file("pictures.npz"))
+
+    @cached_property
     def groups(self) -> np.ndarray:
         """The group of what each picture shows; of nothing in the classes: "unnamed"."""
-        labels = np.load(self.file("pictures.npz"))["label"]
+        labels = self.pictures["label"]
         return np.where(labels == UNNAMED, "unnamed", np.array([c.group for c in self.classes])[labels])
 
     @cached_property
     def shown(self) -> Tensor:
         """Which picture each crop of the pool is of, (M,)."""
         crops = np.array([CROPS[group] for group in self.groups])
-        crops[np.load(self.file("pictures.npz"))["held_out"]] = 0
+        crops[self.pictures["held_out"]] = 0
         return torch.from_numpy(np.repeat(np.arange(len(crops)), crops))
 
     @cached_property
@@ -144,7 +149,7 @@ class Recipe:
         return Pool(
             np.load(self.file("pool.crops.npy")),
             torch.from_numpy(np.load(self.file("pool.seen.npy"))),
-            torch.from_numpy(np.load(self.file("pictures.npz"))["label"])[self.shown],
+            torch.from_numpy(self.pictures["label"])[self.shown],
             torch.from_numpy(self.groups == "flag")[self.shown],
         )
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tvcli.engine.native.library import load
 from tvcli.engine.protocol import Decoding, Engine, Patch, Settings
-from tvcli.engine.runtime import C
 from tvcli.experiments.extract import from_examples
 from tvcli.images import load_image
 from tvcli.loading import open_model
@@ -24,7 +24,7 @@ from tvcli.pairs import read_examples
 from tvcli.prompts import query
 from tvcli.vector import TaskVector
 
-DEFAULT_PARAMS = C.llama_model_default_params
+DEFAULT_PARAMS = load().llama_model_default_params
 DATA = Path(__file__).parent.parent / "tests" / "data"
 SHOWN = {
     "text": (str(DATA / "capitals.txt"), [query(x) for x in ("France", "Egypt", "Norway")]),
@@ -78,7 +78,7 @@ def compare(here: Seen, there: Seen) -> Iterator[str]:
     yield f"answers {sum(a == b for a, b in pairs)} of {len(pairs)}"
 
 
-def without_repacking() -> C.llama_model_params:
+def without_repacking() -> object:
     params = DEFAULT_PARAMS()
     params.use_extra_bufts = False
     return params
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--same-kernels", action="store_true")
     options = parser.parse_args()
     if options.same_kernels:
-        C.llama_model_default_params = without_repacking
+        load().llama_model_default_params = without_repacking
     here: dict[str, tuple[TaskVector, Seen]] = {}
     with open_model(options.model, options.mmproj, Settings(threads=options.threads, gpu_layers=0)) as loaded:
         for modality in SHOWN if loaded.engine.has_vision else ["text"]:

@@ -29,8 +29,8 @@ import tiny_gguf
 from gguf.constants import MODEL_ARCH_NAMES, GGMLQuantizationType, Keys
 from tiny_gguf import ARRAY, BOOL, F32, I32, STRING, U16, U32, U64, File, Value
 
-from tvcli.engine import mmproj_keys
-from tvcli.engine.gguf_file import check_mmproj, check_model
+from tvcli.engine.gguf_file import VISION_KINDS, check_mmproj, check_model
+from tvcli.engine.native.library import load
 from tvcli.errors import TvError
 
 NUMBERS = [0, 1, 2, 3, 5, 7, 16, 31, 32, 33, 64, 255, 256, 257, 512, 513, 1024, 4096, 65535, 1 << 20, (1 << 31) - 1]
@@ -131,7 +131,7 @@ def drop_key(rng: random.Random, file: File) -> File:
 
 def add_key(rng: random.Random, file: File) -> File:
     architecture = str(file.keys.get("general.architecture", (0, "llama"))[-1])
-    names = list(mmproj_keys.SCALARS) if architecture == "clip" else all_keys(architecture)
+    names = list(VISION_KINDS) if architecture == "clip" else all_keys(architecture)
     value = some_value(rng) if rng.random() < 0.5 else (U32, some_scalar(rng, U32))
     return replace(file, keys={**file.keys, rng.choice(names): value})
 
@@ -294,7 +294,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
     os.environ["GGML_NO_BACKTRACE"] = "1"  # else llama.cpp starts a debugger
-    import llama_cpp  # noqa: F401 - once, before the forks
+    load()  # once, before the forks
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.keep or Path(temporary)

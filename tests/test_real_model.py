@@ -1,6 +1,6 @@
 """What the fake cannot prove: llama.cpp does what tv says it does. Gemma 3 270M with picto's tower, SmolLM2."""
 
-import base64
+import importlib.util
 import json
 import signal
 import subprocess
@@ -15,8 +15,6 @@ import pytest
 from conftest import Process
 from gguf import GGUFReader
 from gguf.quants import dequantize
-from llama_cpp import Llama
-from llama_cpp.llama_chat_format import Llava15ChatHandler
 from PIL import Image as Pillow
 
 from tvcli.engine import vision
@@ -260,27 +258,13 @@ def test_ctrl_c_in_the_middle_of_a_decode_is_not_lost(engine: LlamaEngine) -> No
     assert engine.answer([query("France")])[0][0].tokens
 
 
-class Questions(Llava15ChatHandler):
-    """llama-cpp-python's own way to show a model a picture, with the questions written as tv writes them."""
-
-    DEFAULT_SYSTEM_MESSAGE = None
-    CHAT_FORMAT = (
-        "{% for m in messages %}{% if m.role == 'user' %}Q:{% if m.content is string %}{{ m.content }}{% else %}"
-        "{{ m.content[0].image_url.url }}{% endif %}\nA:{% else %}{{ m.content }}\n\n{% endif %}{% endfor %}"
-    )
-
-
+@pytest.mark.skipif(importlib.util.find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed")
 @pytest.mark.parametrize(("name", "country"), [("fr", "France"), ("br", "Brazil"), ("eg", "Egypt")])
 def test_picto_is_a_normal_mmproj_to_others(name: str, country: str) -> None:
     files = resolve("picto")
-    shown = base64.b64encode((FLAGS / f"{name}.png").read_bytes()).decode()
-    messages: list[dict[str, object]] = []
-    for word in ("Kenya", "tiger", "Chile", "bread", "Norway"):
-        messages += [{"role": "user", "content": word}, {"role": "assistant", "content": word}]
-    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{shown}"}}
-    handler = Questions(clip_model_path=str(files.vision), verbose=False)
-    llama = Llama(str(files.text), chat_handler=handler, n_ctx=1024, verbose=False)
-    answer = llama.create_chat_completion(
-        [*messages, {"role": "user", "content": [picture]}], max_tokens=3, temperature=0, stop=["\n"]
-    )
-    assert answer["choices"][0]["message"]["content"].strip().startswith(country)
+    program = Path(__file__).with_name("other_program.py")
+    command = [sys.executable, program, files.text, files.vision, FLAGS / f"{name}.png"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode == -signal.SIGILL:
+        pytest.skip("llama-cpp-python's own classes crash on this processor: they do not leave out AMX")
+    assert ran.stdout.startswith(country), ran.stderr

@@ -17,15 +17,15 @@ import pytest
 from conftest import Process, Runner
 
 from tvcli.engine import devices, rpc
+from tvcli.engine.native.library import load
 from tvcli.engine.protocol import Decoding, Engine, Patch, Settings
-from tvcli.engine.runtime import C
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.images import load_image
 from tvcli.loading import open_model
 from tvcli.prompts import query
 
 DATA = Path(__file__).parent / "data"
-BUILT_WITH_RPC = bool(C.llama_supports_rpc())
+BUILT_WITH_RPC = bool(load().llama_supports_rpc())
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,12 @@ def test_more_devices_than_llama_cpp_can_hold_are_a_usage_error(monkeypatch: pyt
 )
 def test_an_abort_in_any_of_llama_cpps_threads_is_one_sentence(words: str, code: int, sentence: str) -> None:
     script = f"""if True:
-        import threading
-        from tvcli.engine import runtime
-        runtime.start()
-        abort = runtime.declare("ggml_abort", None, runtime.ctypes.c_char_p, runtime.ctypes.c_int)
+        import ctypes, threading
+        from tvcli.cli.signals import own_process
+        from tvcli.engine.native import library, places
+        own_process()
+        library.load()
+        abort = ctypes.CDLL(str(places.find().libraries()[0])).ggml_abort
         thread = threading.Thread(target=abort, args=(b"/build/ggml.c", 7, b"{words}"))
         thread.start(), thread.join()
     """
@@ -143,10 +145,12 @@ def test_an_abort_in_any_of_llama_cpps_threads_is_one_sentence(words: str, code:
 
 def test_a_second_ctrl_c_ends_a_native_call_that_never_returns() -> None:
     script = """if True:
-        import ctypes
-        from tvcli.engine import runtime
-        with runtime.deferred_interrupt():
-            runtime.os.write(1, b"called")
+        import ctypes, os
+        from tvcli.cli.signals import own_process
+        from tvcli.engine.native.interrupts import deferred_interrupt
+        own_process()
+        with deferred_interrupt():
+            os.write(1, b"called")
             while True:
                 ctypes.CDLL(None).pause()  # returns at a signal, as a wait for a socket does not
     """
@@ -204,14 +208,14 @@ def everything(engine: Engine, rows: np.ndarray) -> dict[str, object]:
 def test_a_model_on_servers_is_bit_equal_to_the_same_kernels_here(
     monkeypatch: pytest.MonkeyPatch, servers: int
 ) -> None:
-    defaults = C.llama_model_default_params
+    defaults = load().llama_model_default_params
 
     def without_repacking() -> object:  # a server's CPU does not repack weights for other kernels, this CPU would
         params = defaults()
         params.use_extra_bufts = False
         return params
 
-    monkeypatch.setattr(C, "llama_model_default_params", without_repacking)
+    monkeypatch.setattr(load(), "llama_model_default_params", without_repacking)
     with open_model("picto", settings=Settings(threads=1)) as here:
         rows = here.engine.read([query("Norway")])[0]
         expected = everything(here.engine, rows)

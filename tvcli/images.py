@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import io
 import warnings
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from tvcli.errors import UnavailableError
 from tvcli.files import read_bytes
 
 MAX_PIXELS = 64_000_000  # 192 MB of RGB; a phone's largest photo is about 50 million
+PLUGINS = ("Png", "Jpeg", "Mpo", "WebP", "Gif", "Bmp", "Tiff", "Ppm", "Avif")
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"})
 
@@ -79,7 +81,8 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
 @functools.cache
 def _formats() -> list[str]:
     """Those of `FORMATS` that this Pillow knows. Others never run: for EPS, Pillow starts Ghostscript."""
-    Pillow.init()
+    for plugin in PLUGINS:  # by name, since Pillow.init() would load forty
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
     return [name for name in FORMATS if name in Pillow.OPEN]
 
 

@@ -26,7 +26,7 @@ from tvcli.cli import (
     show,
     tasks,
 )
-from tvcli.cli.signals import CTRL_C, exit_code, hear_terminate
+from tvcli.cli.signals import CTRL_C, exit_code, hear_terminate, own_process
 from tvcli.errors import TvError, reason
 from tvcli.output import hold_descriptors, out
 
@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     hold_descriptors()
     if argv is None:
         hear_terminate()
+        own_process()
     try:
         arguments = spread(sys.argv[1:] if argv is None else argv)
         code = app(arguments, prog_name="tv", standalone_mode=False) or 0

@@ -68,11 +68,13 @@ def describe(finding: Finding) -> Iterator[str]:
 
 def _software(found: Software) -> Iterator[str]:
     yield "versions: " + ", ".join(f"{name} {version}" for name, version in found.versions.items())
-    yield f"system: {found.system}"
+    yield f"system: {found.system}, {found.processor}"
+    yield f"library: {found.library}"
 
 
 def _machine(found: Machine) -> Iterator[str]:
-    yield f"llama.cpp: ggml {found.ggml}"
+    yield f"llama.cpp: {found.library}"
+    yield f"kernels: {found.kernels}"
     yield f"features: {found.features}"
     yield f"memory: {_size(found.memory_free, found.memory_total)}"
     for device in found.devices:
@@ -80,9 +82,9 @@ def _machine(found: Machine) -> Iterator[str]:
         yield f"device: {device.name} ({device.kind}, {device.backend}), {device.description}, {memory}"
 
 
-def _size(free: int, total: int) -> str:
+def _size(free: int | None, total: int) -> str:
     """llama.cpp says of a CPU that all of its memory is free."""
-    return byte_size(total) if free == total else f"{byte_size(free)} free of {byte_size(total)}"
+    return byte_size(total) if free in (None, total) else f"{byte_size(free)} free of {byte_size(total)}"
 
 
 def _subject(found: Subject) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tvcli.cli import completion, options
+from tvcli.engine.native.pinned import MAX_LAYERS
 from tvcli.output import out
 
 
@@ -16,7 +17,7 @@ def import_(
     output: options.VectorOutput,
     layers: Annotated[
         int | None,
-        typer.Option(min=1, max=512, help="Layers of the model; by default up to the highest direction."),
+        typer.Option(min=1, max=MAX_LAYERS, help="Layers of the model; by default up to the highest direction."),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:

@@ -103,7 +103,7 @@ def model_choice(
     from tvcli.loading import ModelChoice
 
     servers = parse_endpoints(rpc or [])
-    return ModelChoice(model, mmproj, Settings(context, threads, gpu_layers, servers, out.loading))
+    return ModelChoice(model, mmproj, Settings(context, threads, gpu_layers, servers, out.loading, out.detail))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,13 @@
-"""SIGTERM ends a command as Ctrl-C does: what was answered is kept, half-written files are removed."""
+"""What ends the process: SIGTERM as Ctrl-C does (answers are kept, half-written files removed), and native crashes."""
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
+
+from tvcli.engine.native.process import Owner, own
+from tvcli.output import out
 
 CTRL_C = 128 + signal.SIGINT  # the exit code of an interrupted command, by a shell's custom
 
@@ -13,6 +17,11 @@ _terminated: list[int] = []
 def hear_terminate() -> None:
     """From here on SIGTERM is heard as Ctrl-C, which native calls and half-written files are prepared for."""
     signal.signal(signal.SIGTERM, _terminate)
+
+
+def own_process() -> None:
+    """This process is the ``tv`` command: when native code crashes, it ends with a sentence and an exit code."""
+    own(Owner(out.error, out.log if os.environ.get("TV_DEBUG") == "1" else None))
 
 
 def _terminate(number: int, _: FrameType | None) -> None:

@@ -10,15 +10,21 @@ from pathlib import Path
 from gguf.constants import GGMLQuantizationType, GGUFValueType, LlamaFileType
 
 from tvcli.choice import part_names
-from tvcli.engine import mmproj_keys
+from tvcli.engine.checked import Facts
 from tvcli.engine.gguf_header import Header, HeaderError, read_header
+from tvcli.engine.native import pinned
 from tvcli.errors import UnavailableError, reason
 
 SAMPLE = 1 << 20
-MAX_LAYERS, MAX_EXPERTS = 512, 1024  # llama-hparams.h
 MAX_WIDTH = 1 << 20
-NO_PRODUCT = frozenset(GGMLQuantizationType[name] for name in ("Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"))
-ROPE_SCALINGS = frozenset({"none", "linear", "yarn", "longrope"})
+NO_PRODUCT = frozenset(GGMLQuantizationType[name] for name in pinned.NO_PRODUCT)
+VISION_KINDS = {
+    **dict.fromkeys(pinned.VISION_U32, GGUFValueType.UINT32),
+    **dict.fromkeys(pinned.VISION_I32, GGUFValueType.INT32),
+    **dict.fromkeys(pinned.VISION_F32, GGUFValueType.FLOAT32),
+    **dict.fromkeys(pinned.VISION_BOOL, GGUFValueType.BOOL),
+    **dict.fromkeys(pinned.VISION_TEXT, GGUFValueType.STRING),
+}
 
 
 def check_gguf(path: Path) -> Header:
@@ -35,7 +41,7 @@ def check_gguf(path: Path) -> Header:
         raise UnavailableError(f"model file {path} cannot be read: {error}") from error
 
 
-def check_model(path: Path) -> None:
+def check_model(path: Path) -> Facts:
     """Refuse what llama.cpp would abort on in a language model. Raises UnavailableError."""
     header = check_gguf(path)
     kind = header.text("general.type") or "model"
@@ -48,15 +54,22 @@ def check_model(path: Path) -> None:
     _check_parts(path, header)
     for problem in _model_problems(path, header):
         raise UnavailableError(f"model file {path} {problem}")
+    return _facts(path, header)
 
 
-def check_mmproj(path: Path) -> None:
+def check_mmproj(path: Path) -> Facts:
     """Refuse what llama.cpp would abort on in the vision half of a model. Raises UnavailableError."""
     header = check_gguf(path)
     if not _is_vision(header):
         raise UnavailableError(f"{path} is not the vision half of a model (mmproj); --mmproj needs one")
     for problem in _vision_problems(header):
         raise UnavailableError(f"mmproj {path} {problem}")
+    return _facts(path, header)
+
+
+def _facts(path: Path, header: Header) -> Facts:
+    file_type = header.number("general.file_type")
+    return Facts(gguf_digest(path), "" if file_type is None else quantization(file_type))
 
 
 def _is_vision(header: Header) -> bool:
@@ -92,8 +105,8 @@ def _model_problems(path: Path, header: Header) -> Iterator[str]:
         return header.number(f"{architecture}.{key}")
 
     layers, experts, width = number("block_count"), number("expert_count") or 0, number("embedding_length")
-    if layers is not None and not 0 < layers <= MAX_LAYERS:
-        yield f"claims to have {layers} layers; llama.cpp takes 1 to {MAX_LAYERS}"
+    if layers is not None and not 0 < layers <= pinned.MAX_LAYERS:
+        yield f"claims to have {layers} layers; llama.cpp takes 1 to {pinned.MAX_LAYERS}"
     if (number("nextn_predict_layers") or 0) > (layers or 0):
         yield "claims to have more prediction layers than layers"
     if width is not None and not 0 < width <= MAX_WIDTH:
@@ -101,7 +114,7 @@ def _model_problems(path: Path, header: Header) -> Iterator[str]:
     yield from _expert_problems(header, architecture, experts)
     yield from _tensor_problems(header)
     scaling = header.get(f"{architecture}.rope.scaling.type")
-    if isinstance(scaling, str) and scaling not in ROPE_SCALINGS:
+    if isinstance(scaling, str) and scaling not in pinned.ROPE_SCALINGS:
         yield f"has the unknown RoPE scaling {scaling!r}"
     yield from _vocabulary_problems(path, header)
 
@@ -122,7 +135,7 @@ def _expert_problems(header: Header, architecture: str, experts: int) -> Iterato
     most = max((n for n in (used if isinstance(used, tuple) else (used,)) if isinstance(n, int)), default=0)
     groups = header.number(f"{architecture}.expert_group_count") or 0
     chosen = header.number(f"{architecture}.expert_group_used_count") or 0
-    if experts > MAX_EXPERTS or most > experts or (experts and not most):
+    if experts > pinned.MAX_EXPERTS or most > experts or (experts and not most):
         yield f"claims to use {most} of {experts} experts"
     elif groups and (groups >= experts or (groups > 1 and (experts % groups or not 0 < chosen < groups))):
         yield f"claims to use {chosen} of {groups} groups of {experts} experts"
@@ -150,10 +163,10 @@ def _entry(text: bytes) -> bytes:
 def _vision_problems(header: Header) -> Iterator[str]:
     """clip.cpp reads every key with the type it expects and aborts on another; it divides by some of them."""
     for key, value in header.keys.items():
-        wanted = mmproj_keys.SCALARS.get(key)
+        wanted = VISION_KINDS.get(key)
         if wanted is not None and (value.kind, value.length) != (wanted, None):
             yield f"has {key} as {value.type_name}, not {wanted.name.lower()}"
-    for key in mmproj_keys.POSITIVE:
+    for key in pinned.VISION_POSITIVE:
         if header.get(key) == 0:
             yield f"has {key} 0"
     width, heads = (header.number(f"clip.vision.{key}") for key in ("embedding_length", "attention.head_count"))
@@ -174,9 +187,9 @@ def gguf_digest(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def quantization(file_type: str) -> str:
-    """llama.cpp's name of ``general.file_type``: "15" is "Q4_K_M"."""
+def quantization(file_type: int) -> str:
+    """llama.cpp's name of ``general.file_type``: 15 is "Q4_K_M"; nothing for a number without one."""
     try:
-        return str(LlamaFileType(int(file_type)).name).removeprefix("MOSTLY_").removeprefix("ALL_")
+        return str(LlamaFileType(file_type).name).removeprefix("MOSTLY_").removeprefix("ALL_")
     except ValueError:
         return ""

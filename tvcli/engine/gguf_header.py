@@ -16,10 +16,10 @@ from typing import Any
 
 from gguf.constants import GGML_QUANT_SIZES, GGUF_DEFAULT_ALIGNMENT, GGMLQuantizationType, GGUFValueType
 
+from tvcli.engine.native import pinned
+
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-MAX_DIMS = 4  # GGML_MAX_DIMS
-MAX_TENSOR_NAME = 64  # GGML_MAX_NAME, its final NUL included
 MAX_KEYS, MAX_TENSORS, MAX_ELEMENTS = 1 << 16, 1 << 18, 1 << 24  # of an array; far above what models have
 MAX_KIND = 255  # of a tensor; ggml has 43
 KEPT_ELEMENTS = 1024  # of an array of numbers; longer ones are skipped over
@@ -227,7 +227,7 @@ class _Reader:
         end = 0
         for _ in range(count):
             name = self._string()
-            if len(name.encode()) >= MAX_TENSOR_NAME:
+            if len(name.encode()) >= pinned.MAX_TENSOR_NAME:  # its final NUL included
                 raise HeaderError(f"has a tensor whose name is too long: {name[:20]!r}…")
             if name in tensors:
                 raise HeaderError(f"has the tensor {name!r} twice")
@@ -244,8 +244,8 @@ class _Reader:
 
     def _shape(self, name: str) -> tuple[int, ...]:
         n_dims = self._unpack(_U32)
-        if n_dims > MAX_DIMS:
-            raise HeaderError(f"has the tensor {name!r} of {n_dims} dimensions; the most is {MAX_DIMS}")
+        if n_dims > pinned.MAX_DIMS:
+            raise HeaderError(f"has the tensor {name!r} of {n_dims} dimensions; the most is {pinned.MAX_DIMS}")
         shape = tuple(int(self._unpack(_U64)) for _ in range(n_dims))
         if 0 in shape or prod(shape) >= 1 << 63:
             raise HeaderError(f"has the tensor {name!r} of an impossible shape: {shape}")

@@ -7,15 +7,15 @@ graph is cut there, so what we write is what the next block reads.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tvcli.engine import runtime
-from tvcli.engine.runtime import C
+from tvcli.engine.native import pinned
+from tvcli.engine.native.library import Library
+from tvcli.engine.native.memory import address
 from tvcli.errors import TvError
 
 Write = tuple[int, np.ndarray]  # a row of the batch, and float32 (D,) to put there
@@ -37,12 +37,13 @@ class ResidualHook:
     ...     llama_decode(context, batch)      # captured is float32 (2, L, D) afterwards
     """
 
-    def __init__(self, n_layer: int, n_embd: int) -> None:
+    def __init__(self, library: Library, n_layer: int, n_embd: int) -> None:
+        self._library = library
         self._n_layer, self._n_embd = n_layer, n_embd
         self._job: _Job | None = None
         self._error: BaseException | None = None
         self.memory = [""] * n_layer  # where llama.cpp keeps each layer's output, as it names that
-        self.callback = C.ggml_backend_sched_eval_callback(self._on_node)
+        self.callback = library.ggml_backend_sched_eval_callback(self._on_node)
 
     @contextmanager
     def armed(self, *, rows: int, writes: Mapping[int, Sequence[Write]], read: bool) -> Iterator[np.ndarray | None]:
@@ -53,7 +54,7 @@ class ResidualHook:
         """
         captured = np.empty((rows, self._n_layer, self._n_embd), np.float32) if read else None
         layers = range(self._n_layer) if read else sorted(writes)
-        wanted = {b"l_out-%d" % layer: layer for layer in layers}
+        wanted = {f"{pinned.RESIDUAL}-{layer}".encode(): layer for layer in layers}
         self._job = job = _Job(rows, writes, captured, wanted)
         try:
             yield captured
@@ -77,7 +78,7 @@ class ResidualHook:
             job = self._job
             if job is None:
                 return False
-            layer = job.wanted.get(runtime.ggml_get_name(tensor))
+            layer = job.wanted.get(self._library.ggml_get_name(tensor))
             if ask:
                 return layer is not None
             if layer is not None and self._error is None:
@@ -87,20 +88,20 @@ class ResidualHook:
         return True
 
     def _visit(self, job: _Job, layer: int, tensor: int) -> None:
-        head = runtime.TensorHead.from_address(tensor)
+        head = self._library.ggml_tensor.from_address(tensor)
         width = self._n_embd * 4
         shape = (self._n_embd, job.rows, 1, 1)
-        if head.type != runtime.GGML_TYPE_F32 or tuple(head.ne) != shape or tuple(head.nb[:2]) != (4, width):
+        if head.type != pinned.TYPE_F32 or tuple(head.ne) != shape or tuple(head.nb[:2]) != (4, width):
             raise TvError(
-                f"the tensor l_out-{layer} has shape {tuple(head.ne)} and type {head.type}, expected {shape} "
-                "of 32-bit floats; this model's residual stream cannot be read"
+                f"the tensor {pinned.RESIDUAL}-{layer} has shape {tuple(head.ne)} and type {head.type}, "
+                f"expected {shape} of 32-bit floats; this model's residual stream cannot be read"
             )
         for row, values in job.writes.get(layer, ()):
             source = np.ascontiguousarray(values, np.float32)
-            runtime.ggml_backend_tensor_set(tensor, source.ctypes.data_as(ctypes.c_void_p), row * width, width)
+            self._library.ggml_backend_tensor_set(tensor, address(source), row * width, width)
         if job.captured is not None:
             block = np.empty((job.rows, self._n_embd), np.float32)
-            runtime.ggml_backend_tensor_get(tensor, block.ctypes.data_as(ctypes.c_void_p), 0, block.nbytes)
+            self._library.ggml_backend_tensor_get(tensor, address(block), 0, block.nbytes)
             job.captured[:, layer] = block
-            self.memory[layer] = runtime.ggml_backend_buffer_name(head.buffer).decode("utf-8", "replace")
+            self.memory[layer] = self._library.ggml_backend_buffer_name(head.buffer).decode("utf-8", "replace")
         job.fired[layer] = job.fired.get(layer, 0) + 1

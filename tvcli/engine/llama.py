@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tvcli.engine import runtime
+from tvcli.engine.checked import MMPROJ, MODEL, checked
 from tvcli.engine.decoder import Decoder
-from tvcli.engine.gguf_file import check_mmproj, check_model
 from tvcli.engine.hook import Write
 from tvcli.engine.plan import Block, plan
 from tvcli.engine.protocol import (
@@ -57,13 +56,12 @@ class LlamaEngine:
             UnavailableError: a file that is missing or broken, an mmproj that does not belong to the model,
                 or an architecture whose residual stream llama.cpp does not name.
         """
-        check_model(model)
+        facts = checked(model, MODEL)
         if mmproj is not None:
-            check_mmproj(mmproj)
-        runtime.start()
+            checked(mmproj, MMPROJ)
         self._vision: Vision | None = None
         self._dirty = False  # cells may hold NaN
-        self._decoder = Decoder(model, settings)
+        self._decoder = Decoder(model, facts, settings)
         try:
             self._probe()
             if mmproj is not None:
@@ -72,6 +70,9 @@ class LlamaEngine:
             self.close()
             raise
         self.model = self._decoder.info
+        if settings.opened is not None:
+            build = self._decoder.library.build
+            settings.opened(f"{build}; {build.kernels}")
 
     def __enter__(self) -> LlamaEngine:
         return self
@@ -230,6 +231,7 @@ class LlamaEngine:
     ) -> np.ndarray | None:
         """Every prompt under every patch: float32 (rows, L, D) if `read`; logits stay in the context."""
         k, rows = len(patches), len(encoded) * len(patches)
+        self._decoder.reserve(rows)
         self._decoder.clear(data=self._dirty)
         self._dirty = False
         positions = self._decode_prefixes(encoded, k)

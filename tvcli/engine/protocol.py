@@ -52,6 +52,7 @@ class Settings:
     gpu_layers: int | None = None
     rpc: tuple[str, ...] = ()  # HOST:PORT of llama.cpp's rpc-servers, over which the model is spread
     progress: Callable[[float], None] | None = field(default=None, compare=False)  # hears 0 to 1 while loading
+    opened: Callable[[str], None] | None = field(default=None, compare=False)  # hears what computes, once it is loaded
 
 
 DEFAULTS = Settings()

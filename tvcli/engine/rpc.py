@@ -11,11 +11,10 @@ import socket
 import struct
 from collections.abc import Sequence
 
+from tvcli.engine.native import pinned
 from tvcli.errors import UnavailableError, UsageError, reason
 
-PROTOCOL = (7, 0)  # RPC_PROTO_MAJOR_VERSION, RPC_PROTO_MINOR_VERSION (ggml-rpc.h of the pinned llama.cpp)
-HELLO = 14  # RPC_CMD_HELLO
-CAPABILITIES = bytes(24)  # RPC_CONN_CAPS_SIZE: none but TCP
+CAPABILITIES = bytes(pinned.RPC_CAPABILITIES)  # none but TCP
 ANSWER = struct.Struct("<Q4B24x")  # size, then struct rpc_msg_hello_rsp: major, minor, patch, padding, capabilities
 PATIENCE = 5.0  # seconds for a server to answer
 
@@ -47,16 +46,16 @@ def check_server(endpoint: str) -> None:
     if len(answer) != ANSWER.size or ANSWER.unpack(answer)[0] != ANSWER.size - 8:
         raise UnavailableError(f"at {endpoint} is no llama.cpp rpc-server of this version")
     _, major, minor, *_ = ANSWER.unpack(answer)
-    if major != PROTOCOL[0] or minor > PROTOCOL[1]:
+    if major != pinned.RPC_MAJOR or minor > pinned.RPC_MINOR:
         raise UnavailableError(
             f"the RPC server {endpoint} speaks protocol {major}.{minor}, this llama.cpp "
-            f"{PROTOCOL[0]}.{PROTOCOL[1]}; run an rpc-server of the same llama.cpp version"
+            f"{pinned.RPC_MAJOR}.{pinned.RPC_MINOR}; run an rpc-server of the same llama.cpp version"
         )
 
 
 def _greet(connection: socket.socket, endpoint: str) -> bytes:
     """What comes back on a greeting, up to the size of an answer."""
-    connection.sendall(struct.pack("<BQ", HELLO, len(CAPABILITIES)) + CAPABILITIES)
+    connection.sendall(struct.pack("<BQ", pinned.RPC_HELLO, len(CAPABILITIES)) + CAPABILITIES)
     answer = b""
     try:
         while len(answer) < ANSWER.size and (more := connection.recv(ANSWER.size - len(answer))):

@@ -16,10 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from tvcli.engine import runtime
 from tvcli.engine.decoder import Decoder
+from tvcli.engine.devices import default_threads
+from tvcli.engine.native import pinned
+from tvcli.engine.native.interrupts import deferred_interrupt
+from tvcli.engine.native.library import Library
+from tvcli.engine.native.log import forget_errors, last_error
+from tvcli.engine.native.memory import address, floats, integers
 from tvcli.engine.protocol import Settings
-from tvcli.engine.runtime import C, M
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image
 from tvcli.prompts import Control, Prompt
@@ -41,12 +45,13 @@ class ImageChunk:
 class Chunks:
     """Owns an ``mtmd_input_chunks``; chunks point into it."""
 
-    def __init__(self) -> None:
-        self.pointer = M.mtmd_input_chunks_init()
+    def __init__(self, library: Library) -> None:
+        self.pointer = library.mtmd_input_chunks_init()
+        self._free = library.mtmd_input_chunks_free
 
     def __del__(self) -> None:
         if self.pointer:
-            M.mtmd_input_chunks_free(self.pointer)
+            self._free(self.pointer)
             self.pointer = None
 
 
@@ -56,76 +61,78 @@ class Vision:
     def __init__(self, mmproj: Path, decoder: Decoder, settings: Settings) -> None:
         """Raises UnavailableError if the file is no mmproj or does not belong to the model."""
         self._decoder = decoder
+        self._library = library = decoder.library
         self._cache: OrderedDict[tuple[bytes, int, int], np.ndarray] = OrderedDict()
-        params = M.mtmd_context_params_default()
+        params = library.mtmd_context_params_default()
         params.use_gpu = settings.gpu_layers != 0
-        params.n_threads = settings.threads or runtime.default_threads()
+        params.n_threads = settings.threads or default_threads()
         params.print_timings, params.warmup = False, False
-        runtime.forget_errors()
-        self._context = M.mtmd_init_from_file(str(mmproj).encode(), decoder.handle, params)
+        forget_errors()
+        self._context = library.mtmd_init_from_file(str(mmproj).encode(), decoder.handle, params)
         if not self._context:
-            raise UnavailableError(f"mmproj {mmproj} cannot be used with this model: {runtime.last_error()}")
-        if not M.mtmd_support_vision(self._context):
+            raise UnavailableError(f"mmproj {mmproj} cannot be used with this model: {last_error()}")
+        if not library.mtmd_support_vision(self._context):
             self.close()
             raise UnavailableError(f"mmproj {mmproj} has no image encoder")
 
     def close(self) -> None:
         if self._context:
-            M.mtmd_free(self._context)
+            self._library.mtmd_free(self._context)
             self._context = None
 
     def segments(self, prompt: Prompt) -> list[list[int] | ImageChunk]:
         """The prompt as runs of text tokens and of image tokens, in order (``mtmd_tokenize_from_parts``)."""
-        chunks = Chunks()
-        runtime.forget_errors()
+        chunks = Chunks(self._library)
+        forget_errors()
         with ExitStack() as stack:
             texts = [self._decoder.safe_texts(p) if isinstance(p, str) else [p] for p in prompt.parts]
             parts = [self._part(part, stack) for text in texts for part in text]
-            array = (ctypes.POINTER(M.mtmd_input_part) * len(parts))(*map(ctypes.pointer, parts))
-            code = M.mtmd_tokenize_from_parts(self._context, chunks.pointer, array, len(parts), True)
+            array = (ctypes.c_void_p * len(parts))(*map(ctypes.addressof, parts))
+            code = self._library.mtmd_tokenize_from_parts(self._context, chunks.pointer, array, len(parts), True)
         if code != 0:
             names = ", ".join(image.name for image in prompt.images)
-            raise TvError(f"llama.cpp cannot prepare {names}: {runtime.last_error()}")
-        return list(_split(chunks))
+            raise TvError(f"llama.cpp cannot prepare {names}: {last_error()}")
+        return list(_split(self._library, chunks))
 
     def _part(self, part: str | Image, stack: ExitStack) -> Any:
         if isinstance(part, str):
             data = part.encode("utf-8", "replace")
-            text = M.mtmd_input_text(data, len(data), False, isinstance(part, Control))
-            return M.mtmd_input_part(ctypes.pointer(text), None)
+            text = self._library.mtmd_input_text(data, len(data), False, isinstance(part, Control))
+            stack.callback(lambda: text)  # keeps it until the block ends: the part has its address only
+            return self._library.mtmd_input_part(ctypes.addressof(text), None)
         height, width, _ = part.pixels.shape
         if max(height, width) > MAX_ASPECT * min(height, width):
             raise UnavailableError(f"image {part.name} is too narrow to be seen: {width} × {height} pixels")
         pixels = np.ascontiguousarray(part.pixels)
-        bitmap = M.mtmd_bitmap_init(width, height, pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
-        stack.callback(M.mtmd_bitmap_free, bitmap)
-        M.mtmd_bitmap_set_id(bitmap, _id(part))
-        return M.mtmd_input_part(None, bitmap)
+        bitmap = self._library.mtmd_bitmap_init(width, height, address(pixels))
+        stack.callback(self._library.mtmd_bitmap_free, bitmap)
+        self._library.mtmd_bitmap_set_id(bitmap, _id(part))
+        return self._library.mtmd_input_part(None, bitmap)
 
     def decode(self, chunk: ImageChunk, position: int, sequence: int) -> int:
         """Put an image chunk into the KV cache; returns the next position (``mtmd_helper_decode_image_chunk``)."""
         n_batch = self._decoder.n_batch
-        if M.mtmd_decode_use_non_causal(self._context, chunk.pointer) and chunk.n_tokens > n_batch:
+        if self._library.mtmd_decode_use_non_causal(self._context, chunk.pointer) and chunk.n_tokens > n_batch:
             # llama.cpp would abort the process: a non-causal image must fit one micro-batch
             raise TvError(f"an image of {chunk.n_tokens} tokens does not fit the batch of {n_batch}; scale it down")
         embeddings = self.encode(chunk)
-        after = C.llama_pos(position)
-        with runtime.deferred_interrupt():
-            code = M.mtmd_helper_decode_image_chunk(
+        after = ctypes.c_int32(position)  # llama_pos
+        with deferred_interrupt():
+            code = self._library.mtmd_helper_decode_image_chunk(
                 self._context,
                 self._decoder.context,
                 chunk.pointer,
-                embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+                address(embeddings),
                 position,
                 sequence,
                 n_batch,
-                ctypes.byref(after),
-                M.mtmd_helper_post_decode_callback(0),
+                ctypes.addressof(after),
+                self._library.mtmd_helper_post_decode_callback(0),
                 None,
             )
         self._decoder.hook.raise_pending()
         if code != 0:
-            raise TvError(f"llama.cpp cannot decode an image (code {code}): {runtime.last_error()}")
+            raise TvError(f"llama.cpp cannot decode an image (code {code}): {last_error()}")
         return int(after.value)
 
     def forget(self, image: Image) -> None:
@@ -140,10 +147,11 @@ class Vision:
         if found is not None:
             self._cache.move_to_end(chunk.key)
             return found
-        if M.mtmd_encode_chunk(self._context, chunk.pointer) != 0:
-            raise TvError(f"llama.cpp cannot encode an image: {runtime.last_error()}")
-        shape = (chunk.n_tokens, C.llama_model_n_embd_inp(self._decoder.handle))
-        embeddings = np.array(np.ctypeslib.as_array(M.mtmd_get_output_embd(self._context), shape))
+        if self._library.mtmd_encode_chunk(self._context, chunk.pointer) != 0:
+            raise TvError(f"llama.cpp cannot encode an image: {last_error()}")
+        width = self._library.llama_model_n_embd_inp(self._decoder.handle)
+        output = floats(self._library.mtmd_get_output_embd(self._context), chunk.n_tokens * width)
+        embeddings = np.array(output).reshape(chunk.n_tokens, width)
         if not np.isfinite(embeddings).all():  # seen with Pixtral, whose graph multiplies unset memory by zero
             raise TvError("llama.cpp encoded an image to numbers that are not finite; start tv again")
         self._cache[chunk.key] = embeddings
@@ -157,19 +165,19 @@ def _id(image: Image) -> bytes:
     return image.digest.hex().encode()
 
 
-def _split(chunks: Chunks) -> Iterator[list[int] | ImageChunk]:
+def _split(library: Library, chunks: Chunks) -> Iterator[list[int] | ImageChunk]:
     """Walk mtmd's chunks; a picture may give several (tiles), with text of the template between them."""
     seen: Counter[bytes] = Counter()
-    for index in range(M.mtmd_input_chunks_size(chunks.pointer)):
-        pointer = M.mtmd_input_chunks_get(chunks.pointer, index)
-        if M.mtmd_input_chunk_get_type(pointer) == M.MTMD_INPUT_CHUNK_TYPE_TEXT:
+    for index in range(library.mtmd_input_chunks_size(chunks.pointer)):
+        pointer = library.mtmd_input_chunks_get(chunks.pointer, index)
+        if library.mtmd_input_chunk_get_type(pointer) == pinned.CHUNK_TEXT:
             size = ctypes.c_size_t()
-            tokens = M.mtmd_input_chunk_get_tokens_text(pointer, ctypes.byref(size))
-            yield [int(tokens[i]) for i in range(size.value)]
+            tokens = library.mtmd_input_chunk_get_tokens_text(pointer, ctypes.addressof(size))
+            yield integers(tokens, size.value).tolist() if size.value else []
             continue
-        n_tokens = M.mtmd_input_chunk_get_n_tokens(pointer)
+        n_tokens = library.mtmd_input_chunk_get_n_tokens(pointer)
         if n_tokens == 0:
             raise TvError("llama.cpp made no tokens of an image; the mmproj does not work with this model")
-        digest = M.mtmd_input_chunk_get_id(pointer)
+        digest = library.mtmd_input_chunk_get_id(pointer)
         yield ImageChunk(pointer, chunks, (digest, seen[digest], n_tokens), n_tokens)
         seen[digest] += 1

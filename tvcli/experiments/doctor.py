@@ -6,13 +6,24 @@ What is bit-equal here is computed in batches of the same shape: llama.cpp picks
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tvcli.catalog import FAKE, wanted_model
+from tvcli.engine.native import faults, places
 from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Token
 from tvcli.errors import TvError
-from tvcli.experiments.machine import Machine, Software, anonymous, software, this_machine
+from tvcli.experiments.isolated import DiedError, Send, isolated
+from tvcli.experiments.machine import (
+    Machine,
+    Software,
+    anonymous,
+    missing_instructions,
+    processor,
+    software,
+    this_machine,
+)
 from tvcli.experiments.timing import interleaved
 from tvcli.images import Image
 from tvcli.loading import Loaded, ModelChoice
@@ -23,6 +34,7 @@ ROUNDS = 5
 NEW_TOKENS = 32
 FUSION_TOLERANCE = 1e-5  # of the largest logit; float32 sums in another order, 7e-7 seen
 LEAST_MOVE = 1e-3  # of the largest logit; far above what fusing does, far below what noise does
+LOADS = "llama.cpp and the model load and run"
 ADAPTER_TOLERANCE = 0.01  # of how far the patch moves the logits; the two add in another order
 
 
@@ -66,17 +78,72 @@ Finding = Software | Machine | Subject | Check | Speed
 
 
 def diagnose(choice: ModelChoice, step: Callable[[int], None]) -> Iterator[Finding]:
-    """All that can be found out, in order, up to what cannot be loaded; `step` hears of each forward pass."""
+    """All that can be found out, in order, up to what cannot be loaded; `step` hears of each forward pass.
+
+    What may crash runs in a process of its own, so that there is a verdict in any case.
+    """
     yield software()
+    features = ""
     try:
-        yield this_machine(choice.settings.rpc)
+        for finding in isolated(_machine, choice.settings.rpc):
+            features = finding.features if isinstance(finding, Machine) else features
+            yield finding
+            if isinstance(finding, Check):
+                return
+        yield from _model(choice, step) if wanted_model(choice.name) == FAKE else _model_in_a_child(choice, step)
+    except DiedError as died:
+        yield Check(LOADS, False, anonymous(_crash(died, features)))
+
+
+def _machine(send: Send, endpoints: Sequence[str]) -> None:
+    try:
+        send(this_machine(endpoints))
+    except TvError as error:
+        send(_unavailable(error))
+
+
+def _model(choice: ModelChoice, step: Callable[[int], None]) -> Iterator[Finding]:
+    try:
         with choice.open() as loaded:
             asked = queries(loaded.engine)
             yield _subject(loaded, asked)
             yield from examine(loaded.engine, asked, step)
             yield measure(loaded.engine, asked["text"])
     except TvError as error:
-        yield Check("llama.cpp and the model load and run", False, anonymous(str(error)), error.exit_code)
+        yield _unavailable(error)
+
+
+def _model_in_a_child(choice: ModelChoice, step: Callable[[int], None]) -> Iterator[Finding]:
+    """The child sends how much of the model is loaded, a number for forward passes, and findings."""
+    progress = choice.settings.progress
+    silent = replace(choice, settings=replace(choice.settings, progress=None, opened=None))  # functions stay here
+    for item in isolated(_send_model, silent):
+        if isinstance(item, int):
+            step(item)
+        elif not isinstance(item, float):
+            yield item
+        elif progress is not None:
+            progress(item)
+
+
+def _send_model(send: Send, choice: ModelChoice) -> None:
+    for finding in _model(replace(choice, settings=replace(choice.settings, progress=send)), send):
+        send(finding)
+
+
+def _unavailable(error: TvError) -> Check:
+    return Check(LOADS, False, anonymous(str(error)), error.exit_code)
+
+
+def _crash(died: DiedError, features: str) -> str:
+    """What killed the child, on which processor, and what is known of why."""
+    place = places.find()
+    if died.signal is None:
+        return f"the process that ran {place} ended: {died}"
+    said = f"{faults.fault(died.signal, str(place), place.remedy)}; the processor is {processor()}"
+    missing = missing_instructions(features)
+    built = f", and the library was built for {', '.join(missing)}, which it does not have" if missing else ""
+    return f"{said}{built}; the last words were: {died}"
 
 
 def verdict(checks: Sequence[Check]) -> str:

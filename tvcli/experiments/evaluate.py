@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tvcli.engine.native.pinned import MAX_SEQUENCES
 from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
 from tvcli.experiments.asking import Ask, after, alone
 from tvcli.experiments.metrics import EXACT, EXACT_TOKENS, judge
@@ -18,7 +19,6 @@ from tvcli.experiments.store import Cell, Record, Store
 from tvcli.experiments.vectors import Shelf
 from tvcli.tasks import TEST, VALIDATION, Sample, Task
 
-ROWS = 256  # of a batch: llama.cpp's limit of sequences
 PROMPTS = 32  # of a batch
 
 
@@ -47,7 +47,7 @@ class Work:
 
     def batches(self) -> Iterator[range]:
         """Sample numbers, cut the same way in every run: an answer can depend on the shape of its batch."""
-        size = max(1, min(PROMPTS, ROWS // len(self.columns)))
+        size = max(1, min(PROMPTS, MAX_SEQUENCES // len(self.columns)))
         for start in range(0, len(self.samples), size):
             yield range(start, min(start + size, len(self.samples)))
 

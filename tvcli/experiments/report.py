@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment
-from markupsafe import Markup
 
 from tvcli import plots
 from tvcli.experiments import paper_figures as figures
@@ -36,7 +35,7 @@ class Section:
 
     title: str
     report: Report
-    svg: Markup
+    svg: str
     thumbnails: tuple[str, ...]
 
 
@@ -63,14 +62,14 @@ def render(study: Study, made: Iterator[Section]) -> str:
     return template.render(name=model.name, about=about, sections=list(made), install=plots.INSTALL)
 
 
-def _svg(report: Report) -> Markup:
+def _svg(report: Report) -> str:
     if report.draw is None or not plots.available():
-        return Markup()
+        return ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.svg"
         report.draw(path)
         text = path.read_text("utf-8")
-    return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib's own output
+    return text[text.index("<svg") :]
 
 
 def _data_url(path: Path) -> str:

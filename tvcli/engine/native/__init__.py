@@ -1,0 +1,1 @@
+"""llama.cpp's shared libraries: found, checked and declared. Nothing else in tv knows ctypes."""

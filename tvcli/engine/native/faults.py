@@ -1,0 +1,62 @@
+"""Crashes and aborts in native code as one sentence, in a process that belongs to tv."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+from typing import Any
+
+from tvcli.engine.native.process import Owner
+from tvcli.errors import TvError, UnavailableError
+
+_kept: list[Any] = []  # callbacks, as long as the process lives
+
+
+def catch_faults(owner: Owner, library: str, remedy: str) -> None:
+    """Before the libraries are loaded: their first instruction may be one that this processor does not run.
+
+    Python's own signal handlers run too late: after the instruction that failed, which then fails again.
+    """
+    if os.name != "posix" or faulthandler.is_enabled():
+        return
+
+    # typedef void (*sighandler_t)(int);
+    @ctypes.CFUNCTYPE(None, ctypes.c_int)  # type: ignore[untyped-decorator]
+    def on_fault(number: int) -> None:
+        owner.error(fault(number, library, remedy))
+        os._exit(UnavailableError.exit_code)
+
+    _kept.append(on_fault)
+    # sighandler_t signal(int signum, sighandler_t handler);
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
+        set_handler(number, ctypes.cast(on_fault, ctypes.c_void_p))
+
+
+def fault(number: int, library: str, remedy: str) -> str:
+    """What a fatal signal in native code means, and what to do."""
+    name = signal.Signals(number).name
+    if number == signal.SIGILL:
+        return f"llama.cpp crashed (SIGILL): {library} holds instructions that this processor does not run; {remedy}"
+    return (
+        f"llama.cpp crashed ({name}): either the model or mmproj file is not what it claims to be, or {library} "
+        f"is broken: try `tv doctor` with the demo model, or {remedy}"
+    )
+
+
+def catch_aborts(owner: Owner, callback: Any) -> Any:
+    """A `callback` type's function for ``ggml_set_abort_callback``: called in any of llama.cpp's threads."""
+
+    def on_abort(message: bytes) -> None:
+        words = message.decode("utf-8", "replace").split(": ", 1)[-1]  # without the place in its source
+        if "RPC" in words:
+            owner.error(f"an RPC server is gone, and with it its part of the model ({words})")
+            os._exit(UnavailableError.exit_code)
+        owner.error(f"llama.cpp cannot go on: {words}")
+        os._exit(TvError.exit_code)
+
+    _kept.append(callback(on_abort))
+    return _kept[-1]

@@ -1,0 +1,40 @@
+"""What llama.cpp logs: kept for the message of an error, and passed on where the owner of the process listens."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from tvcli.engine.native import pinned
+from tvcli.engine.native.process import owner
+
+_recent: collections.deque[str] = collections.deque(maxlen=20)
+_kept: list[Any] = []  # callbacks, as long as the process lives
+
+
+def take_over(library: Any) -> None:
+    """Give llama.cpp and mtmd tv's own log function; by default they write to standard error."""
+    listener = owner()
+    pass_on = listener.log if listener is not None else None
+
+    def log(level: int, text: bytes, user_data: object) -> None:
+        line = text.decode("utf-8", "replace")
+        if pass_on is not None:
+            pass_on(line)
+        if level in (pinned.LOG_WARN, pinned.LOG_ERROR) and line.strip():
+            _recent.append(line.strip())
+
+    _kept.append(library.ggml_log_callback(log))
+    for set_log in (library.llama_log_set, library.mtmd_log_set, library.mtmd_helper_log_set):
+        set_log(_kept[-1], None)
+
+
+def forget_errors() -> None:
+    """Before a call that may fail: what was logged earlier does not explain it."""
+    _recent.clear()
+
+
+def last_error() -> str:
+    """llama.cpp's first complaint since `forget_errors`, without its source location, to put into a message."""
+    words = [line.split("\n")[0].split(": ", 1)[-1] for line in _recent]
+    return words[0] if words else "llama.cpp gave no reason"

@@ -70,6 +70,7 @@ def sweep(engine: LlamaEngine, seeds: int) -> tuple[float, float, int]:
         for batch in batches:
             rows = len(batch) * len(patches)
             decoder.clear(data=False)
+            decoder.reserve(rows)
             decoder.decode(np.full(rows, 100), np.zeros(rows), np.arange(rows), logits=True)
 
     def patched() -> None:

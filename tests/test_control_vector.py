@@ -226,6 +226,7 @@ def test_direction_l_is_added_to_the_output_of_layer_l_at_every_position(
     n = len(tokens)
 
     def run(writes: dict[int, list[tuple[int, np.ndarray]]]) -> tuple[np.ndarray, np.ndarray]:
+        decoder.reserve(n)
         decoder.clear(data=False)
         with decoder.hook.armed(rows=n, writes=writes, read=True) as captured:
             decoder.decode(tokens, np.arange(n), np.zeros(n), logits=True)

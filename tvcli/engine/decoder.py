@@ -210,6 +210,8 @@ class Decoder:
     def decode(self, tokens: np.ndarray, positions: np.ndarray, sequences: np.ndarray, *, logits: bool) -> None:
         """One ``llama_decode`` of n rows: int (n,) each; with `logits`, `row_logits` has all of them after."""
         n = len(tokens)
+        if logits and n > self._params.n_outputs_max:  # llama.cpp would abort the process
+            raise ValueError(f"room was reserved for the logits of {self._params.n_outputs_max} rows, not of {n}")
         token, position, sequence = (np.ascontiguousarray(a, np.int32) for a in (tokens, positions, sequences))
         counts, wanted = np.ones(n, np.int32), np.full(n, logits, np.int8)
         pointers = (address(sequence) + sequence.itemsize * np.arange(n)).astype(np.uintp)

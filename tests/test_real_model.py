@@ -17,8 +17,8 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 from PIL import Image as Pillow
 
-from tvcli.engine import vision
 from tvcli.engine.llama import LlamaEngine
+from tvcli.engine.native.library import load
 from tvcli.engine.protocol import Decoding, Patch
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.experiments.extract import from_examples
@@ -162,8 +162,8 @@ def test_a_forgotten_picture_is_encoded_again_and_answers_the_same(
     engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
-    encode = vision.M.mtmd_encode_chunk
-    monkeypatch.setattr(vision.M, "mtmd_encode_chunk", lambda *given: encoded.append(1) or encode(*given))
+    encode = load().mtmd_encode_chunk
+    monkeypatch.setattr(load(), "mtmd_encode_chunk", lambda *given: encoded.append(1) or encode(*given))
     answers = []
     for _ in range(2):
         engine.forget(flag("fr"))

@@ -6,6 +6,7 @@ import ctypes
 import faulthandler
 import os
 import signal
+import threading
 from typing import Any
 
 from tvcli.engine.native.process import Owner
@@ -22,9 +23,12 @@ def catch_faults(owner: Owner, library: str, remedy: str) -> None:
     if os.name != "posix" or faulthandler.is_enabled():
         return
 
+    first = threading.Lock()
+
     # typedef void (*sighandler_t)(int);
     @ctypes.CFUNCTYPE(None, ctypes.c_int)  # type: ignore[untyped-decorator]
     def on_fault(number: int) -> None:
+        first.acquire()  # threads crash together; the others wait here for the end
         owner.error(fault(number, library, remedy))
         os._exit(UnavailableError.exit_code)
 

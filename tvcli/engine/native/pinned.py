@@ -129,7 +129,11 @@ ROPE_SCALINGS = frozenset({"none", "linear", "yarn", "longrope"})  # src/llama-m
 NO_PRODUCT = ("Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64")
 
 # tools/mtmd/mtmd.cpp: img_beg, img_end; a vocabulary may have such a marker as a user-defined token
-MARKER = re.compile(r"[<\[][^\s<>\[\]]*(?:image|img|vision|video|audio|turn|media)[^\s<>\[\]]*[>\]]", re.IGNORECASE)
+MARKER = re.compile(
+    r"[<\[][^\s<>\[\]]*(?:image|img|im_|vision|video|audio|turn|media|hy_place)[^\s<>\[\]]*[>\]]"
+    r"|\]<\](?:start|end) of image\[>\[",
+    re.IGNORECASE,
+)
 
 # -- keys of an mmproj file, by the type that clip.cpp reads them with -----------------------------------------
 # tools/mtmd/clip.cpp: clip_model_loader::load_hparams; a key of another type aborts the process

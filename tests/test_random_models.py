@@ -192,6 +192,7 @@ def test_other_kinds_of_models_are_refused_by_name(name: str, tmp_path: Path, tv
     make, words = REFUSED[name]
     ran = tv("prompt", "-t", "x", "-m", make().write(tmp_path / "model.gguf"), "--threads", 1)
     assert (ran.code, ran.out) == (3, "")
+    assert ran.err.count("\n") == 1, ran.err
     [sentence] = ran.err.splitlines()
     assert words in sentence
     assert name in sentence

@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 
 from tvcli.cli import main
 from tvcli.engine.fake import FakeEngine
+from tvcli.engine.native import process
 from tvcli.output import out
 from tvcli.vector import Provenance, TaskVector
 
@@ -106,6 +107,12 @@ def vector() -> TaskVector:
     rows = np.arange(6 * 16, dtype=np.float32).reshape(6, 16) / 50
     origin = Provenance(model=FakeEngine().model, source="text examples", delimiter=":", prompts=5, shots=5, seed=1)
     return TaskVector(rows, origin)
+
+
+@pytest.fixture(autouse=True)
+def _a_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process belongs to pytest, also after a test that called `main` as the command does."""
+    monkeypatch.setattr(process, "_owners", [])
 
 
 @pytest.fixture(autouse=True)

@@ -296,11 +296,13 @@ FAILING = """if True:
     fails(lambda: tvcli.open_model(broken).__enter__())
     fails(lambda: tvcli.open_model("no-such-model").__enter__())
     fails(lambda: tvcli.open_model(model, broken).__enter__())
+    before = dict(os.environ)
     os.environ["TV_LLAMA_LIB"] = nowhere
     fails(lambda: tvcli.open_model(model).__enter__())
     os.environ["TV_LLAMA_LIB"] = os.path.dirname(broken)
     fails(lambda: tvcli.open_model(model).__enter__())
-    del os.environ["TV_LLAMA_LIB"]
+    os.environ.clear()
+    os.environ.update(before)
     with tvcli.open_model(model) as loaded:
         fails(lambda: loaded.engine.answer([tvcli.query("word " * 9000)]))
         fails(lambda: loaded.engine.answer([tvcli.query(tvcli.load_image(sys.argv[2]))]))

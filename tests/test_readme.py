@@ -10,6 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tvcli.engine.native import pinned
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -35,11 +42,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.model
-def test_the_set_up_command_ends_with_the_flag_answered(folder: Path) -> None:
-    [block] = blocks("sh setup")
-    install, *steps = block.split(" && ")
-    assert install.startswith("pip install")
+@pytest.mark.parametrize("kind", ["sh setup", "sh prebuilt"])
+def test_the_set_up_commands_end_with_the_flag_answered(kind: str, folder: Path) -> None:
+    [block] = blocks(kind)
+    steps = [step for step in block.split(" && ") if not step.startswith("pip install")]
+    assert len(steps) == 2
     assert run(["bash", "-euc", " && ".join(steps)], folder).strip() == "Paris"
+
+
+def test_without_a_compiler_the_same_is_installed_but_for_llama_cpp() -> None:
+    listed = (ROOT / "requirements-prebuilt.txt").read_text("utf-8").splitlines()
+    listed = [line for line in listed if line and not line.startswith("#")]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    compiled = [f"{pinned.PINNED.package}=={pinned.PINNED.package_version}"]
+    prebuilt = [f"{pinned.PREBUILT.package}=={pinned.PREBUILT.package_version}"]
+    wanted = set(project["dependencies"]) | set(project["optional-dependencies"]["demo"])
+    assert wanted - set(listed) == set(compiled)
+    assert set(listed) - wanted == set(prebuilt)
 
 
 @pytest.mark.model

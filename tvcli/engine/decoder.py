@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from tvcli.engine.native import pinned
 from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import Library, load
 from tvcli.engine.native.log import forget_errors, last_error
-from tvcli.engine.native.memory import address, floats
+from tvcli.engine.native.memory import address, buffer, floats, location
 from tvcli.engine.plan import Limits
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError, UnavailableError
@@ -60,7 +59,7 @@ class Decoder:
         params.n_gpu_layers = -1 if settings.gpu_layers is None else settings.gpu_layers
         if settings.rpc:
             self._devices = devices.model_devices(settings.rpc)
-            params.devices = ctypes.addressof(self._devices)
+            params.devices = location(self._devices)
         forget_errors()
         with deferred_interrupt() as interrupted:
             if settings.progress is not None:
@@ -134,9 +133,9 @@ class Decoder:
             self._new_context(min(1 << (rows - 1).bit_length(), self.limits.rows))
 
     def _metadata(self, key: str) -> str:
-        buffer = ctypes.create_string_buffer(256)
-        size = self.library.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
+        text = buffer(256)
+        size = self.library.llama_model_meta_val_str(self.handle, key.encode(), text, len(text))
+        return text.value.decode("utf-8", "replace") if size >= 0 else ""
 
     # -- tokens -------------------------------------------------------------------------------------------
 
@@ -185,12 +184,12 @@ class Decoder:
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """A token's bytes (``llama_token_to_piece``); empty for control tokens unless `special`."""
-        buffer = ctypes.create_string_buffer(64)
-        size = self.library.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        data = buffer(64)
+        size = self.library.llama_token_to_piece(self._vocab, token, data, len(data), 0, special)
         if size < 0:
-            buffer = ctypes.create_string_buffer(-size)
-            size = self.library.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
-        return buffer.raw[:size]
+            data = buffer(-size)
+            size = self.library.llama_token_to_piece(self._vocab, token, data, len(data), 0, special)
+        return bytes(data.raw[:size])
 
     def is_end(self, token: int) -> bool:
         return bool(self.library.llama_vocab_is_eog(self._vocab, token))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from tvcli.engine import rpc
 from tvcli.engine.native import pinned
 from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import load
+from tvcli.engine.native.memory import location, pointers, size
 from tvcli.errors import UnavailableError, UsageError
 
 KINDS = {
@@ -55,7 +55,7 @@ def model_devices(endpoints: Sequence[str]) -> Any:
     handles = [*_remote(endpoints), *_local_gpus()]
     if len(handles) + len(_local()) > pinned.MAX_BACKENDS:
         raise UsageError(f"llama.cpp spreads a model over {pinned.MAX_BACKENDS} devices at most; give fewer --rpc")
-    return (ctypes.c_void_p * (len(handles) + 1))(*handles, None)
+    return pointers([*handles, None])
 
 
 def _local() -> list[int]:
@@ -100,9 +100,9 @@ def _add_server() -> Any:
 
 
 def _describe(handle: int, description: str | None = None) -> Device:
-    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    free, total = size(), size()
     library = load()
-    library.ggml_backend_dev_memory(handle, ctypes.addressof(free), ctypes.addressof(total))
+    library.ggml_backend_dev_memory(handle, location(free), location(total))
     return Device(
         backend=library.ggml_backend_reg_name(library.ggml_backend_dev_backend_reg(handle)).decode(),
         name=library.ggml_backend_dev_name(handle).decode(),

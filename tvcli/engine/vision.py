@@ -6,7 +6,6 @@ as parts, so that nothing a user writes is ever read as an image marker.
 
 from __future__ import annotations
 
-import ctypes
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from tvcli.engine.native import pinned
 from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import Library
 from tvcli.engine.native.log import forget_errors, last_error
-from tvcli.engine.native.memory import address, floats, integers
+from tvcli.engine.native.memory import address, floats, integers, location, number, pointers, size
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image
@@ -87,7 +86,7 @@ class Vision:
         with ExitStack() as stack:
             texts = [self._decoder.safe_texts(p) if isinstance(p, str) else [p] for p in prompt.parts]
             parts = [self._part(part, stack) for text in texts for part in text]
-            array = (ctypes.c_void_p * len(parts))(*map(ctypes.addressof, parts))
+            array = pointers(map(location, parts))
             code = self._library.mtmd_tokenize_from_parts(self._context, chunks.pointer, array, len(parts), True)
         if code != 0:
             names = ", ".join(image.name for image in prompt.images)
@@ -99,7 +98,7 @@ class Vision:
             data = part.encode("utf-8", "replace")
             text = self._library.mtmd_input_text(data, len(data), False, isinstance(part, Control))
             stack.callback(lambda: text)  # keeps it until the block ends: the part has its address only
-            return self._library.mtmd_input_part(ctypes.addressof(text), None)
+            return self._library.mtmd_input_part(location(text), None)
         height, width, _ = part.pixels.shape
         if max(height, width) > MAX_ASPECT * min(height, width):
             raise UnavailableError(f"image {part.name} is too narrow to be seen: {width} × {height} pixels")
@@ -116,7 +115,7 @@ class Vision:
             # llama.cpp would abort the process: a non-causal image must fit one micro-batch
             raise TvError(f"an image of {chunk.n_tokens} tokens does not fit the batch of {n_batch}; scale it down")
         embeddings = self.encode(chunk)
-        after = ctypes.c_int32(position)  # llama_pos
+        after = number(position)
         with deferred_interrupt():
             code = self._library.mtmd_helper_decode_image_chunk(
                 self._context,
@@ -126,7 +125,7 @@ class Vision:
                 position,
                 sequence,
                 n_batch,
-                ctypes.addressof(after),
+                location(after),
                 self._library.mtmd_helper_post_decode_callback(0),
                 None,
             )
@@ -171,9 +170,9 @@ def _split(library: Library, chunks: Chunks) -> Iterator[list[int] | ImageChunk]
     for index in range(library.mtmd_input_chunks_size(chunks.pointer)):
         pointer = library.mtmd_input_chunks_get(chunks.pointer, index)
         if library.mtmd_input_chunk_get_type(pointer) == pinned.CHUNK_TEXT:
-            size = ctypes.c_size_t()
-            tokens = library.mtmd_input_chunk_get_tokens_text(pointer, ctypes.addressof(size))
-            yield integers(tokens, size.value).tolist() if size.value else []
+            count = size()
+            tokens = library.mtmd_input_chunk_get_tokens_text(pointer, location(count))
+            yield integers(tokens, count.value).tolist() if count.value else []
             continue
         n_tokens = library.mtmd_input_chunk_get_n_tokens(pointer)
         if n_tokens == 0:

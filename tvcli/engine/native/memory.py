@@ -1,8 +1,9 @@
-"""NumPy arrays over C memory, and the other way round."""
+"""C memory: arrays over it, addresses in it, and small pieces that a function writes its result into."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,32 @@ def floats(pointer: int, count: int) -> np.ndarray:
 def integers(pointer: int, count: int) -> np.ndarray:
     """A view of C memory, int32 (count,); valid as long as that memory is."""
     return _view(ctypes.c_int32, pointer, count)
+
+
+def buffer(size: int) -> Any:
+    """Room for text, with `value` up to its NUL and `raw` as bytes."""
+    return ctypes.create_string_buffer(size)
+
+
+def pointers(addresses: Iterable[int | None]) -> Any:
+    """A C array of addresses; NULL for `None`."""
+    listed = list(addresses)
+    return (ctypes.c_void_p * len(listed))(*listed)
+
+
+def number(value: int = 0) -> Any:
+    """An int32 that a function may write to; read it by `value`."""
+    return ctypes.c_int32(value)
+
+
+def size() -> Any:
+    """A size_t that a function writes to; read it by `value`."""
+    return ctypes.c_size_t()
+
+
+def location(thing: Any) -> int:
+    """Where a structure or one of the above lies; it must outlive every use of that."""
+    return ctypes.addressof(thing)
 
 
 def _view(kind: Any, pointer: int, count: int) -> np.ndarray:

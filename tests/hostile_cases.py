@@ -29,6 +29,7 @@ from PIL import Image as Pillow
 from tiny_gguf import ARRAY, BOOL, F32, I32, STRING, U16, U32, U64
 
 from tvcli.engine.fake import FakeEngine
+from tvcli.experiments.extract import tv_version
 from tvcli.experiments.setup import Setup
 from tvcli.experiments.store import FORMAT
 from tvcli.tasks import find_task
@@ -531,7 +532,7 @@ def results() -> Iterator[Case]:
         ("binary", bytes(range(256)) * 9 + b"\n", "line 1: not a results file"),
         ("nested 100,000 deep", DEEP + b"\n", "line 1: not a results file"),
         ("a list", b"[]\n", "line 1: not a results file"),
-        ("of a later format", b'{"format": 99}\n', "was made with"),
+        ("of a later format", b'{"format": 99}\n', "results format 99"),
         ("a record of nothing", head + b"{}\n", "line 2: not a record"),
         ("a record nested deep", head + DEEP + b"\n", "line 2: not a record"),
         *(
@@ -548,7 +549,7 @@ def results() -> Iterator[Case]:
 def results_head() -> dict[str, Any]:
     """The first line of the results file that `results` resume, as tv writes it (`experiments.run.run`)."""
     setup = Setup((find_task("country-capital"),), pairs=(("text", "text"),), seeds=(1,), limit=6)
-    return {"format": FORMAT, "model": FakeEngine().model.name, "source_model": None, **setup.to_json()}
+    return {"format": FORMAT, **FakeEngine().identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
 
 
 def zipped(members: Mapping[str, bytes | str], **options: Any) -> bytes:

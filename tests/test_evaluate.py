@@ -16,8 +16,8 @@ from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.errors import UsageError, VectorError
 from tvcli.experiments.asking import after, alone
 from tvcli.experiments.evaluate import Evaluation
-from tvcli.experiments.metrics import correct, exact
-from tvcli.experiments.results import best_layer, score, summary, table
+from tvcli.experiments.metrics import Judge
+from tvcli.experiments.results import PairResult, Score, best_layer, pair_result
 from tvcli.experiments.run import run
 from tvcli.experiments.setup import ALL_PAIRS, METHODS, NO_CONTEXT, PATCH, Setup
 from tvcli.experiments.store import Store, open_store
@@ -61,27 +61,35 @@ class Oracle(FakeEngine):
         return Answer(f" y{number}" if right else " no", (1,), 1.0)
 
 
-def evaluated(engine: FakeEngine, setup: Setup, store: Store) -> dict[tuple[str, str], int]:
+def evaluated(engine: FakeEngine, setup: Setup, store: Store) -> dict[tuple[str, str], int | None]:
     return Evaluation(engine, setup, store, Shelf(engine, setup)).run()
+
+
+def result(store: Store, setup: Setup, layer: int | None = 2) -> PairResult:
+    return pair_result(store, setup, PAIR, layer)
+
+
+def scores(store: Store, setup: Setup, layer: int | None = 2) -> dict[str, Score]:
+    return dict(result(store, setup, layer).rows["t"].scores)
 
 
 def test_planted_answers_give_the_table_that_they_must() -> None:
     setup, store = Setup((TASK,), pairs=(PAIR,)), Store()
     layers = evaluated(Oracle(), setup, store)
     assert layers == {PAIR: 2}  # 2 and 4 tie: the lowest
-    row = table(store, setup, PAIR, 2)["t"]
-    assert [row[method].mean for method in METHODS] == [0.0, 0.5, 1.0]
-    assert [row[method].samples for method in METHODS] == [40, 40, 40]
-    assert row[PATCH].std == 0.0
-    [record] = summary(store, setup, layers)
-    assert record["validation"] == [0, 0, 1, 0, 1, 0]
+    found = result(store, setup)
+    row = found.rows["t"]
+    assert [row.scores[method].mean for method in METHODS] == [0.0, 0.5, 1.0]
+    assert row.n == 40
+    assert row.scores[PATCH].std == 0.0
+    assert found.validation == (0, 0, 1, 0, 1, 0)
 
 
 def test_a_given_layer_skips_validation_and_may_be_zero() -> None:
     setup, store = Setup((TASK,), pairs=(PAIR,), layer=0), Store()
     assert evaluated(Oracle(), setup, store) == {PAIR: 0}
     assert {cell.split for cell in store.cells()} == {"test"}
-    assert score(store, setup, TASK, PAIR, PATCH, 0).mean == 0.0
+    assert scores(store, setup, 0)[PATCH].mean == 0.0
 
 
 def test_the_query_alone_is_asked_once_for_all_seeds_and_sources() -> None:
@@ -144,7 +152,7 @@ def test_to_override_the_prompt_asks_the_other_task() -> None:
     setup, store = Setup((TASK,), pairs=(PAIR,), layer=2, against={"t": other}), Store()
     assert alone(setup, TASK, "text")(0, TASK.test[0]).parts[0] == f"Say z:\n\nQ:{TASK.test[0].input}\nA:"
     evaluated(Oracle(), setup, store)
-    patched = score(store, setup, TASK, PAIR, PATCH, 2)
+    patched = scores(store, setup)[PATCH]
     assert (patched.mean, patched.against) == (1.0, 0.0)
 
 
@@ -176,8 +184,8 @@ def test_fewer_samples_than_shots_are_refused() -> None:
     ],
 )
 def test_the_papers_metric_and_the_strict_one(prediction: str, labels: list[str], paper: bool, strict: bool) -> None:
-    assert correct(prediction, labels) is paper
-    assert exact(prediction, labels) is strict
+    assert Judge("paper").correct(prediction, labels) is paper
+    assert Judge("exact").correct(prediction, labels) is strict
 
 
 # -- results files ----------------------------------------------------------------------------------------
@@ -190,7 +198,7 @@ class StoppedError(Exception):
 def test_an_interrupted_run_resumes_without_redoing_or_losing_a_sample(tmp_path: Path) -> None:
     setup, whole = Setup((TASK,), pairs=(PAIR,)), Store()
     evaluated(Oracle(), setup, whole)
-    expected = table(whole, setup, PAIR, 2)
+    expected = result(whole, setup).to_json()
 
     path = tmp_path / "answers.jsonl"
     calls = 0
@@ -208,7 +216,7 @@ def test_an_interrupted_run_resumes_without_redoing_or_losing_a_sample(tmp_path:
             break
         except StoppedError:
             calls += engine.calls
-    assert table(store, setup, PAIR, best_layer(store, setup, PAIR)) == expected
+    assert result(store, setup, best_layer(store, setup, PAIR)).to_json() == expected
     undisturbed = Oracle()
     evaluated(undisturbed, setup, Store())
     assert calls == undisturbed.calls
@@ -239,7 +247,8 @@ def test_a_results_file_is_not_overwritten_mixed_or_shared(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "content", ["hello\n", "[]\n", "{}\n", '{"format": 1}\nnonsense\n', '{"format": 1}\n{"task": "t"}\n']
+    "content",
+    ["hello\n", "[]\n", "{}\n", '{"format": 2}\nnonsense\n', '{"format": 2}\n{"task": "t"}\n', '{"format": 1}\n'],
 )
 def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.txt"
@@ -255,9 +264,14 @@ def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path, content: s
 def test_eval_prints_a_table_csv_or_json(tv: Runner, tmp_path: Path) -> None:
     common = ["eval", "-T", "country-capital", "--limit", 6, "--seeds", "1,2", "--query", "text"]
     ran = tv(*common, "--samples", tmp_path / "a.jsonl", "--vectors", tmp_path / "vectors")
-    assert ran.out.splitlines()[0].split("\t") == ["task", *METHODS]
+    header = ["task", "n", "majority", *METHODS, "patch - prompt", "patch - majority"]
+    assert ran.out.splitlines()[0].split("\t") == header
     assert len(ran.out.splitlines()) == 3
-    assert tv(*common, "--csv").out.splitlines()[0] == "source,query,layer,task,no context,prompt,patch"
+    head, row, _ = tv(*common, "--csv").out.splitlines()
+    assert head.startswith("data,source,query,layer,task,n,majority,majority low,majority high,no context,")
+    assert head.endswith("patch - majority,patch - majority low,patch - majority high")
+    assert row.startswith("tv's own data,text,text,")
+    assert row.count(",") == head.count(",")
     record = json.loads(tv(*common, "--json").out)
     assert list(record["pairs"][0]["tasks"]) == ["country-capital", "average"]
     assert sorted(p.name for p in (tmp_path / "vectors").iterdir()) == [
@@ -265,7 +279,7 @@ def test_eval_prints_a_table_csv_or_json(tv: Runner, tmp_path: Path) -> None:
         "country-capital.text.2.npy",
     ]
     head, first, *_ = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())
-    assert head["format"] == 1
+    assert (head["format"], head["model"]) == (2, "fake 6 × 16")
     assert {"task", "method", "seed", "sample", "answer", "labels", "correct", "margin", "layer"} <= set(first)
     assert not (tmp_path / "a.jsonl.lock").exists()
 
@@ -308,7 +322,7 @@ def test_samples_without_an_image_are_skipped_and_counted(tv: Runner, tmp_path: 
     (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, records)))
     ran = tv("eval", "-T", folder, "--query", "image", "--seeds", 1, "--json")
     assert "task mine: 3 samples have no image and are skipped" in ran.err
-    assert json.loads(ran.out)["pairs"][0]["tasks"]["mine"]["patch"]["samples"] == 3
+    assert json.loads(ran.out)["pairs"][0]["tasks"]["mine"]["n"] == 3
 
 
 def test_models_of_different_sizes_do_not_transfer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,12 @@ label), ``image`` (a path relative to the folder) and ``split`` ("validation" or
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 
 from tvcli.data import data_folder
@@ -19,6 +22,7 @@ from tvcli.prompts import Example, Input
 
 TEXT, IMAGE = "text", "image"
 VALIDATION, TEST = "validation", "test"
+PAPERS_DATA, OWN_DATA, OTHER_DATA = "the paper's data", "tv's own data", "other data"
 PAPER_ORDER = ("country-capital", "country-currency", "animal-latin", "animal-young", "food-color", "food-flavor")
 
 
@@ -56,12 +60,29 @@ class Task:
     against: str = ""  # the task that the prompt asks, when this one is to override it (paper, table 5)
     kind: str = ""
     pattern: str = ""  # what an answer looks like, where there is no label
+    paper: str = ""  # the task's `digest` when ``tv tasks pull`` made it of the paper's own data
     validation: tuple[Sample, ...] = ()
     test: tuple[Sample, ...] = ()
 
     def samples(self, split: str, modality: str) -> list[Sample]:
         """Those of a split that have the modality, in the file's order."""
         return [s for s in (self.validation if split == VALIDATION else self.test) if s.has(modality)]
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies all that answers depend on: wordings, labels, splits, pictures (SHA-256, 16 hex digits)."""
+        samples = [
+            [split, sample.input, sample.outputs, _picture_digest(sample.image)]
+            for split, samples in ((VALIDATION, self.validation), (TEST, self.test))
+            for sample in samples
+        ]
+        told = [self.instruction, {kind: list(texts) for kind, texts in self.wordings.items()}, self.pattern]
+        return hashlib.sha256(json.dumps([told, samples], sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether these are the paper's own samples and pictures, unchanged."""
+        return bool(self.paper) and self.paper == self.digest
 
     def says(self, wording: str) -> list[str]:
         """The instruction, or its other wordings of one kind.
@@ -75,6 +96,22 @@ class Task:
             known = ", ".join(sorted(self.wordings)) or "none"
             raise UsageError(f"task {self.name} has no wordings {wording!r}; it has: {known}")
         return list(self.wordings[wording])
+
+
+def _picture_digest(path: Path | None) -> str:
+    """Of the file's bytes; nothing where there is none, which shows when the picture is asked about."""
+    try:
+        return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError):
+        return ""
+
+
+def whose_data(tasks: Sequence[Task]) -> str:
+    """Whose samples and pictures these are, in words for the title of a table."""
+    shipped = data_folder("tasks").resolve()
+    if tasks and all(task.is_papers for task in tasks):
+        return PAPERS_DATA
+    return OWN_DATA if all(shipped in task.folder.resolve().parents for task in tasks) else OTHER_DATA
 
 
 def task_folders(group: str | None = None) -> list[Path]:

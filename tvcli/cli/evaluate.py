@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
@@ -12,7 +12,8 @@ from tvcli.errors import UsageError
 from tvcli.output import out
 
 if TYPE_CHECKING:
-    from tvcli.experiments.run import Files
+    from tvcli.experiments.results import Difference, Score
+    from tvcli.experiments.run import Files, Result
     from tvcli.experiments.setup import Setup
     from tvcli.loading import ModelChoice
 
@@ -49,18 +50,19 @@ def evaluate(
     """
     from tvcli.cli import pictures
     from tvcli.experiments.run import run
+    from tvcli.experiments.setup import PATCH
     from tvcli.loading import ModelChoice
 
     pictures.check(plot)
     other = None if source_model is None else ModelChoice(source_model, None, choice.settings)
     with choice.open() as loaded:
         setup = plan(loaded.engine)
-        if plot is not None and setup.layer is not None:
-            raise UsageError("--plot draws the accuracy over layers, which --layer skips")
+        if plot is not None and (setup.layer is not None or PATCH not in setup.methods):
+            raise UsageError("--plot draws the accuracy over layers, which needs the method patch and no --layer")
         note_skipped(setup)
         result = run(loaded.engine, setup, source_model=other, files=files, meter=out.meter)
     show_result(result, json=json, csv=csv)
-    series = {f"{pair['source']} → {pair['query']}": pair["validation"] for pair in result["pairs"]}
+    series = {f"{pair.source} → {pair.query}": pair.validation for pair in result.pairs}
     pictures.curves(plot, series, x="layer", y="validation accuracy", title="patched at one layer at a time")
 
 
@@ -73,29 +75,37 @@ def note_skipped(setup: Setup) -> None:
                 out.warn(f"task {task.name}: {missing} samples have no image and are skipped")
 
 
-def show_result(result: dict[str, Any], *, json: bool, csv: bool) -> None:
-    """A table a pair, or one JSON object, or comma-separated values."""
+def show_result(result: Result, *, json: bool, csv: bool) -> None:
+    """A table for each pair, or one JSON object, or comma-separated values."""
+    from tvcli.experiments.cells import LEGEND, method_cells, method_header, short_matches
+    from tvcli.experiments.setup import METHODS
+
     if json:
-        out.record(result)
+        out.record(result.to_json())
         return
-    for number, pair in enumerate(result["pairs"]):
-        header, rows = table_of(pair)
-        title = f"{pair['source']} → {pair['query']}, patched at layer {pair['layer']}"
-        if csv:
-            known = [["source", "query", "layer"], [pair["source"], pair["query"], str(pair["layer"])]]
-            out.comma_separated([*known[0], *header] if number == 0 else None, [[*known[1], *row] for row in rows])
-        else:
-            out.table(title, header, rows)
+    if csv:
+        out.comma_separated(*values(result))
+        return
+    for pair in result.pairs:
+        methods = [method for method in METHODS if method in pair.average.scores]
+        patched = f", patched at layer {pair.layer}" if pair.layer is not None else ""
+        rows = [[name, *method_cells(row, methods)] for name, row in pair.rows.items()]
+        out.table(f"{result.data}; {pair.source} → {pair.query}{patched}", ["task", *method_header(methods)], rows)
+        short = short_matches(pair, methods)
+        out.note(f"{LEGEND}. {short}" if short else LEGEND)
 
 
-def table_of(pair: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: accuracy with its spread over seeds; when overriding, how often the prompt won instead."""
-
-    def cell(score: dict[str, Any]) -> str:
-        spread = f" ±{score['std']:.2f}" if score["std"] else ""
-        against = f" ({score['against']:.2f})" if "against" in score else ""
-        return f"{score['mean']:.2f}{spread}{against}"
-
-    methods = list(pair["tasks"]["average"])
-    rows = [[name, *(cell(row[method]) for method in methods)] for name, row in pair["tasks"].items()]
-    return ["task", *methods], rows
+def values(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of plain numbers: an accuracy and its interval in columns of their own."""
+    header = ["data", "source", "query", "layer", "task", "n"]
+    rows: list[list[str]] = []
+    for pair in result.pairs:
+        for name, row in pair.rows.items():
+            known = [result.data, pair.source, pair.query, "" if pair.layer is None else str(pair.layer), name]
+            differences = {f"{a} - {b}": difference for (a, b), difference in row.differences.items()}
+            numbers: dict[str, Score | Difference] = {**row.scores, **differences}
+            if not rows:
+                header += [f"{one}{part}" for one in numbers for part in ("", " low", " high")]
+            cells = [(one.mean, one.interval.low, one.interval.high) for one in numbers.values()]
+            rows.append([*known, str(row.n), *(f"{number:.4f}" for cell in cells for number in cell)])
+    return header, rows

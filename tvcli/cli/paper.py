@@ -32,7 +32,10 @@ def paper(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Reproduce the paper's tables and figures, beside the paper's own numbers.
+    """Make the paper's tables and figures for a model.
+
+    Without --task the data are tv's own, and the paper's numbers beside them
+    were measured on other data; the folders of `tv tasks pull` are the paper's.
 
     Examples:
         tv paper
@@ -40,7 +43,7 @@ def paper(
     """
     from tvcli import plots
     from tvcli.experiments.paper import ITEMS, find_items
-    from tvcli.experiments.study import Study
+    from tvcli.experiments.study import NotApplicableError, Study
     from tvcli.files import make_folder
 
     if not items:
@@ -52,7 +55,13 @@ def paper(
     with choice.open() as loaded:
         study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)
         for name in wanted:
-            made = ITEMS[name].make(study)
+            try:
+                made = ITEMS[name].make(study)
+            except NotApplicableError as error:
+                if items != ["all"]:
+                    raise
+                out.warn(f"{name} is left out: {error}")
+                continue
             show_report(name, ITEMS[name].title, made, json=json)
             if folder is not None and made.draw is not None and plots.available():
                 made.draw(folder / f"{name}.png")
@@ -63,6 +72,8 @@ def show_report(name: str, title: str, report: Report, *, json: bool) -> None:
     """A table, or one JSON object."""
     if json:
         rows = [dict(zip(report.header, row, strict=True)) for row in report.rows]
-        out.record({"name": name, "title": title, "note": report.note, "rows": rows})
+        out.record({"name": name, "title": title, "note": report.note, "legend": report.legend, "rows": rows})
     else:
         out.table(f"{name}: {title}; {report.note}", report.header, report.rows)
+        if report.legend:
+            out.note(report.legend)

@@ -23,8 +23,9 @@ Planned = Callable[["Engine"], "Setup"]
 def planned(
     task: options.Tasks = None,
     source: Annotated[
-        Literal["text", "image", "instruction", "ensemble"], typer.Option(help="What the vectors are read from.")
-    ] = "text",
+        Literal["text", "image", "instruction", "ensemble"] | None,
+        typer.Option(help="What the vectors are read from; by default text."),
+    ] = None,
     query: Annotated[
         Literal["text", "image"] | None, typer.Option(help="Queries; by default image where the model sees.")
     ] = None,
@@ -41,6 +42,9 @@ def planned(
         typer.Option(min=1, max=100_000, help="Prompts in a vector; by default one a validation sample."),
     ] = None,
     metric: Annotated[Literal["paper", "exact"], typer.Option(help="One new token, or the whole label.")] = "paper",
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", help="Compare without regard to letter case, as in the paper's figure 6.")
+    ] = False,
     layer: Annotated[int | None, options.one_layer(min=0, help="Skip validation and patch here.")] = None,
     wording: Annotated[
         str, typer.Option(help="Another wording of the instruction: question, typo, paraphrase ...")
@@ -52,8 +56,11 @@ def planned(
     limit: options.Limit = None,
 ) -> Planned:
     """What to evaluate, apart from what depends on the model: the queries it can see, and its chat template."""
+    from tvcli.experiments.metrics import Judge
     from tvcli.experiments.setup import ALL_PAIRS, Setup
 
+    if pairs == "all" and (source or query):
+        raise UsageError("--pairs all is every pair of text and image; leave out --source and --query")
     tasks = find_tasks(task)
     fixed = Setup(
         tuple(tasks),
@@ -61,7 +68,7 @@ def planned(
         seeds=parse_seeds(seeds),
         shots=shots,
         prompts=prompts,
-        metric=metric,
+        judge=Judge(metric, ignore_case),
         layer=layer,
         limit=limit,
         wording=wording,
@@ -69,7 +76,7 @@ def planned(
     )
 
     def plan(engine: Engine) -> Setup:
-        one = (source, query or ("image" if engine.has_vision else "text"))
+        one = (source or "text", query or ("image" if engine.has_vision else "text"))
         return replace(fixed, pairs=ALL_PAIRS if pairs == "all" else (one,), form=_chat(engine) if chat else fixed.form)
 
     return plan

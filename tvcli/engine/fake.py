@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,6 +36,10 @@ class FakeEngine:
         self.chat_template = ""
         self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(np.float32(n_embd))
         self._unembedding = _noise(2, n_embd, len(WORDS))
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        return {"model": f"fake {self.model.n_layer} × {self.model.n_embd}"}
 
     def close(self) -> None:
         pass

@@ -7,7 +7,7 @@ each ``l_out-l`` has exactly the rows of that batch, whatever images, micro-batc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +57,9 @@ class LlamaEngine:
                 or an architecture whose residual stream llama.cpp does not name.
         """
         facts = checked(model, MODEL)
+        self._mmproj_digest = ""
         if mmproj is not None:
-            checked(mmproj, MMPROJ)
+            self._mmproj_digest = checked(mmproj, MMPROJ).digest
         self._vision: Vision | None = None
         self._dirty = False  # cells may hold NaN
         self._decoder = Decoder(model, facts, settings)
@@ -94,6 +95,12 @@ class LlamaEngine:
         except TvError as error:
             name = self._decoder.info.architecture
             raise UnavailableError(f"the architecture {name} is not supported: {error}") from error
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        build = self._decoder.library.build
+        library = f"llama.cpp {build.version} (ggml {build.ggml}), {build.kernels}"
+        return {"model": self.model.digest, "mmproj": self._mmproj_digest, "library": library}
 
     @property
     def has_vision(self) -> bool:

@@ -8,7 +8,7 @@ is the last token of a prompt. A *patch* overwrites the residual at the delimite
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -102,6 +102,10 @@ class Engine(Protocol):
 
     @property
     def model(self) -> ModelInfo: ...
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What answers depend on besides the query: digests of the model's files, and the library that computes."""
 
     @property
     def has_vision(self) -> bool: ...

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tvcli.engine.native.pinned import MAX_SEQUENCES
 from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
 from tvcli.experiments.asking import Ask, after, alone
-from tvcli.experiments.metrics import EXACT, EXACT_TOKENS, judge
+from tvcli.experiments.metrics import Judge
 from tvcli.experiments.results import best_layer
 from tvcli.experiments.setup import NO_CONTEXT, PATCH, PROMPT, Pair, Setup
 from tvcli.experiments.store import Cell, Record, Store
@@ -61,17 +61,21 @@ class Evaluation:
     store: Store
     shelf: Shelf
 
-    def run(self, advance: Callable[[int], None] = lambda rows: None) -> dict[Pair, int]:
-        """Answer everything, telling `advance` of every batch in rows; returns each pair's layer."""
-        layers = {}
+    def run(self, advance: Callable[[int], None] = lambda rows: None) -> dict[Pair, int | None]:
+        """Answer everything, telling `advance` of every batch in rows; returns each pair's layer, if one is patched."""
+        layers: dict[Pair, int | None] = {}
         for pair in self.setup.pairs:
             for work in self.validation(pair):
                 self._answer(work, advance)
-            chosen = self.setup.layer
-            layers[pair] = best_layer(self.store, self.setup, pair) if chosen is None else chosen
+            layers[pair] = self._layer(pair)
             for work in self.test(pair, layers[pair]):
                 self._answer(work, advance)
         return layers
+
+    def _layer(self, pair: Pair) -> int | None:
+        if PATCH not in self.setup.methods:
+            return None
+        return best_layer(self.store, self.setup, pair) if self.setup.layer is None else self.setup.layer
 
     def total_rows(self) -> int:
         """How many rows `run` will tell `advance` of."""
@@ -87,7 +91,7 @@ class Evaluation:
             columns = [Column(cell, layer) for cell in cells for layer in layers]
             yield self._work(task, pair[1], VALIDATION, alone(self.setup, task, pair[1]), columns)
 
-    def test(self, pair: Pair, layer: int) -> Iterator[Work]:
+    def test(self, pair: Pair, layer: int | None) -> Iterator[Work]:
         """The methods on the test split: the queries alone together, those after examples seed by seed."""
         source, modality = pair
         methods = self.setup.methods
@@ -132,12 +136,12 @@ class Evaluation:
         return Patch.of(self.shelf.get(task, column.cell.source, column.cell.seed), column.layer)
 
     def _decoding(self, task: Task) -> Decoding:
-        return Decoding(EXACT_TOKENS if self.setup.metric == EXACT or task.pattern else 1)
+        return Decoding(self.setup.judge.max_tokens(task))
 
     def _record(self, work: Work, column: Column, number: int, answer: Answer) -> Record:
         sample, other = work.samples[number], self.setup.against.get(work.task.name)
-        against = None if other is None else _answers_other(other, sample, answer.text, self.setup.metric)
-        follows = judge(work.task, sample.outputs, answer.text, self.setup.metric)
+        against = None if other is None else _answers_other(other, sample, answer.text, self.setup.judge)
+        follows = self.setup.judge.follows(work.task, sample.outputs, answer.text)
         return Record(
             cell=column.cell,
             sample=number,
@@ -151,6 +155,6 @@ class Evaluation:
         )
 
 
-def _answers_other(other: Task, sample: Sample, answer: str, metric: str) -> bool:
+def _answers_other(other: Task, sample: Sample, answer: str, judge: Judge) -> bool:
     same = [s for s in (*other.validation, *other.test) if s.input == sample.input]
-    return any(judge(other, s.outputs, answer, metric) for s in same)
+    return any(judge.follows(other, s.outputs, answer) for s in same)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tvcli.engine.protocol import Engine, Patch
 from tvcli.errors import UsageError
-from tvcli.experiments.metrics import correct
+from tvcli.experiments.metrics import Judge
 from tvcli.prompts import Example, query
 from tvcli.vector import TaskVector
 
@@ -55,8 +55,8 @@ def layer_accuracy(
 ) -> np.ndarray:
     """How often each layer's patch answers the examples' own queries, float64 (L,): the paper's validation."""
     patches = [Patch.of(vector, layer) for layer in range(vector.n_layer)]
-    hits = np.zeros(vector.n_layer)
+    judge, hits = Judge(), np.zeros(vector.n_layer)
     for example in progress(examples):
         answers = engine.answer([query(example.input)], patches)[0]
-        hits += [correct(answer.text, [example.output]) for answer in answers]
+        hits += [judge.correct(answer.text, [example.output]) for answer in answers]
     return hits / len(examples)

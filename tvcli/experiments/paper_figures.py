@@ -57,7 +57,7 @@ def figure4(study: Study) -> Report:
             rows.append((task.name, sample.input, *answers, sample.outputs[0]))
             pictures.append(sample.image)
     header = ("task", "query", "no context", "prompt", "patch", "label")
-    return Report(header, tuple(rows), f"text vectors, patched at layer {layer}", images=tuple(pictures))
+    return Report(header, tuple(rows), f"{study.data}; text vectors, patched at layer {layer}", images=tuple(pictures))
 
 
 def _say(engine: Engine, prompt: object, patch: Patch | None) -> str:
@@ -134,9 +134,9 @@ def table6(study: Study) -> Report:
 
 
 def layers(study: Study) -> Report:
-    """Validation accuracy over layers, text and image queries."""
-    pairs = [study.evaluate("table2")[0]]
-    series = {f"{pair['source']} → {pair['query']}": np.array(pair["validation"]) for pair in pairs}
+    """Validation accuracy over layers."""
+    [pair] = study.evaluate("table2")
+    series = {f"{pair.source} → {pair.query}": np.array(pair.validation)}
     rows = [(name, *(f"{value:.2f}" for value in values)) for name, values in series.items()]
     names = tuple(str(layer) for layer in range(study.engine.model.n_layer))
 

@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from tvcli.chat import CHATML, Chat
-from tvcli.errors import UsageError
+from tvcli.experiments.cells import LEGEND, accuracy, constant, difference, method_cells, method_header, short_matches
 from tvcli.experiments.cost import measure_cost
-from tvcli.experiments.metrics import EXACT
-from tvcli.experiments.setup import ALL_PAIRS, ENSEMBLE, INSTRUCTION, METHODS, PATCH
-from tvcli.experiments.study import Report, Study
+from tvcli.experiments.metrics import EXACT, Judge
+from tvcli.experiments.numbers import averages, paper_numbers
+from tvcli.experiments.results import MAJORITY, PairResult
+from tvcli.experiments.setup import ALL_PAIRS, ENSEMBLE, INSTRUCTION, METHODS, NO_CONTEXT, PATCH, PROMPT
+from tvcli.experiments.study import NotApplicableError, Report, Study
 from tvcli.loading import ModelChoice
-from tvcli.tasks import IMAGE, TEXT, find_task, load_task, task_folders
+from tvcli.tasks import TEXT, find_task, load_task, task_folders
 
 SHOTS = 5
+WORDINGS = ("", "question", "typo", "paraphrase", "distractor")
 
 
 def table2(study: Study) -> Report:
     [pair] = study.evaluate("table2")
-    rows = [(name, *(_mean(row[method]) for method in METHODS)) for name, row in pair["tasks"].items()]
-    papers = [
-        ("paper: LLaVA-1.5-7B", "0.00", "0.18", "0.32"),
-        ("paper: Mantis-Fuyu-8B", "0.00", "0.09", "0.31"),
-        ("paper: Idefics2-8B", "0.01", "0.18", "0.51"),
-    ]
-    return Report(("task", *METHODS), (*rows, *papers), f"text → {study.queries}, patched at layer {pair['layer']}")
+    rows = [*_rows(pair, METHODS), *_paper_rows(study, "table2", ("", MAJORITY, *METHODS, "", ""))]
+    return Report(("task", *method_header(METHODS)), tuple(rows), _note(study, pair), legend=_legend(pair))
 
 
 def table3(study: Study) -> Report:
     if study.llm is None:
-        raise UsageError("table 3 needs the model's own language model; name it with --llm")
+        raise NotApplicableError("table 3 needs the model's own language model; name it with --llm")
     [own] = study.evaluate("table2")
     [other] = study.evaluate("table3", source_model=ModelChoice(study.llm), methods=(PATCH,))
-    rows = [(name, _mean(row[PATCH]), _mean(own["tasks"][name][PATCH])) for name, row in other["tasks"].items()]
-    papers = [("paper: Vicuna → LLaVA-1.5", "0.37", "0.32"), ("paper: Mistral → Idefics2", "0.52", "0.51")]
-    note = f"vectors read in {study.llm}, patched at layer {other['layer']}, beside those read in the model itself"
-    return Report(("task", "from the LLM", "from the VLM"), (*rows, *papers), note)
+    rows = [
+        (
+            name,
+            str(row.n),
+            constant(row),
+            accuracy(row.scores[PATCH]),
+            accuracy(own.rows[name].scores[PATCH]),
+            difference(row.minus(PATCH, own.rows[name], PATCH)),
+        )
+        for name, row in other.rows.items()
+    ]
+    papers = _paper_rows(study, "table3", ("", "", "llm", "vlm", ""))
+    note = f"{study.data}; vectors read in {study.llm}, patched at layer {other.layer}, beside the model's own"
+    header = ("task", "n", MAJORITY, "from the LLM", "from the VLM", "LLM - VLM")
+    return Report(header, (*rows, *papers), note, legend=_legend(other))
 
 
 def table4(study: Study) -> Report:
     tasks = tuple(load_task(folder) for folder in task_folders("vqa"))
     [pair] = study.evaluate("table4", tasks=tasks, pairs=(study.pair(INSTRUCTION),))
     by_name = {task.name: task.instruction for task in tasks}
-    rows = [(by_name.get(n, n), *(_mean(row[m]) for m in METHODS)) for n, row in pair["tasks"].items()]
-    return Report(("question", *METHODS), tuple(rows), f"instruction vectors, patched at layer {pair['layer']}")
+    rows = [(by_name.get(name, name), *cells) for name, *cells in _rows(pair, METHODS)]
+    note = f"instruction vectors, patched at layer {pair.layer}"
+    return Report(("question", *method_header(METHODS)), tuple(rows), note, legend=_legend(pair))
 
 
 def table5(study: Study) -> Report:
@@ -51,35 +61,45 @@ def table5(study: Study) -> Report:
     tasks = tuple(load_task(folder) for folder in task_folders("override"))
     against = {task.name: find_task(task.against) for task in tasks}
     pairs = (study.pair(INSTRUCTION),)
-    [pair] = study.evaluate("table5", tasks=tasks, against=against, pairs=pairs, metric=EXACT, layer=study.layer())
+    [pair] = study.evaluate(
+        "table5", tasks=tasks, against=against, pairs=pairs, judge=Judge(EXACT), layer=study.layer()
+    )
     kinds = {task.name: f"{task.kind}: {task.name} against {task.against}" for task in tasks}
-    rows = [
-        (kinds.get(name, name), *(f"{_mean(row[m])} ({row[m]['against']:.2f})" for m in METHODS))
-        for name, row in pair["tasks"].items()
-    ]
-    note = "follows the vector (follows the prompt); 'prompt' gives the same request as a system prompt"
-    return Report(("kind", "prompt alone", "system prompt", "patch"), tuple(rows), note)
+    rows = [(kinds.get(name, name), *cells) for name, *cells in _rows(pair, METHODS)]
+    names = {NO_CONTEXT: "prompt alone", PROMPT: "system prompt"}
+    header = [names.get(name, name) for name in method_header(METHODS)]
+    note = "follows the vector (follows the prompt); 'system prompt' gives the same request as a system prompt"
+    return Report(("kind", *header), tuple(rows), note, legend=_legend(pair))
 
 
 def table7(study: Study) -> Report:
     cost = measure_cost(study.engine, study.choice, study.tasks[0])
     rows = [(one.name, str(one.tokens), f"{one.seconds:.3f}", f"{one.megabytes:.0f}") for one in cost]
     rows.append(("ratio", f"{cost[0].tokens / cost[1].tokens:.0f} ×", f"{cost[0].seconds / cost[1].seconds:.0f} ×", ""))
-    papers = [("paper: prompt, 30 long examples", "", "2.20", "20020"), ("paper: patch", "", "0.20", "8210")]
-    note = "medians of one forward pass; peak memory of a process that does nothing else"
+    papers = [
+        (f"paper: {name}, Idefics2-8B on a GPU", "", f"{one['seconds']:.2f}", str(one["megabytes"]))
+        for name, one in paper_numbers()["table7"].items()
+    ]
+    note = "a query in words; medians of one forward pass; peak memory of a process that does nothing else"
     return Report(("one query", "tokens", "seconds", "MB"), (*rows, *papers), note)
 
 
 def table9(study: Study) -> Report:
-    columns = {}
-    for wording in ("", "question", "typo", "paraphrase", "distractor"):
-        name = f"table9-{wording or 'plain'}"
-        [columns[wording or "plain"]] = study.evaluate(
-            name, pairs=(study.pair(INSTRUCTION),), wording=wording, methods=(PATCH,)
-        )
-    tasks = columns["plain"]["tasks"]
-    rows = [(task, *(_mean(column["tasks"][task][PATCH]) for column in columns.values())) for task in tasks]
-    return Report(("task", *columns), tuple(rows), "accuracy of instruction vectors, by wording of the instruction")
+    for task in study.tasks:
+        missing = [wording for wording in WORDINGS if wording and wording not in task.wordings]
+        if missing:
+            raise NotApplicableError(f"table 9 needs wordings of each kind; {task.name} has none of {missing[0]}")
+    columns: dict[str, PairResult] = {}
+    for wording in WORDINGS:
+        pairs, name = (study.pair(INSTRUCTION),), wording or "plain"
+        [columns[name]] = study.evaluate(f"table9-{name}", pairs=pairs, wording=wording, methods=(PATCH,))
+    rows = [
+        (task, str(row.n), constant(row), *(accuracy(column.rows[task].scores[PATCH]) for column in columns.values()))
+        for task, row in columns["plain"].rows.items()
+    ]
+    note = f"{study.data}; accuracy of instruction vectors, by wording of the instruction"
+    legend = _legend(columns["plain"]).replace("over seeds", "over the wordings of a kind")
+    return Report(("task", "n", MAJORITY, *columns), tuple(rows), note, legend=legend)
 
 
 def table10(study: Study) -> Report:
@@ -87,33 +107,41 @@ def table10(study: Study) -> Report:
     [plain] = study.evaluate("table2")
     [chat] = study.evaluate("table10", form=Chat(template or CHATML))
     rows = [
-        (name, *(_mean(row[m]) for m in METHODS), _mean(plain["tasks"][name][PATCH]))
-        for name, row in chat["tasks"].items()
+        (
+            name,
+            *method_cells(row, METHODS),
+            accuracy(plain.rows[name].scores[PATCH]),
+            difference(row.minus(PATCH, plain.rows[name], PATCH)),
+        )
+        for name, row in chat.rows.items()
     ]
     own = "the model's own template" if template else "ChatML, since the model brings no template"
-    return Report(("task", *METHODS, "patch, Q and A"), tuple(rows), f"{own}, patched at layer {chat['layer']}")
+    header = ("task", *method_header(METHODS), "patch, Q and A", "patch - patch, Q and A")
+    papers = _paper_rows(study, "table10", ("", "", *METHODS, "", "", "", ""))
+    note = f"{study.data}; {own}, patched at layer {chat.layer}"
+    return Report(header, (*rows, *papers), note, legend=_legend(chat))
 
 
 def table12(study: Study) -> Report:
     if not study.engine.has_vision:
-        raise UsageError(f"table 12 needs a model that sees; {study.engine.model.name} has no image encoder")
-    pairs = study.evaluate("table12", pairs=ALL_PAIRS)
-    paper = {(IMAGE, IMAGE): "0.31", (TEXT, IMAGE): "0.51", (TEXT, TEXT): "0.65", (IMAGE, TEXT): "0.42"}
+        raise NotApplicableError(f"table 12 needs a model that sees; {study.engine.model.name} has no image encoder")
+    paper = averages("table12")
     rows = []
-    for pair in pairs:
-        average = pair["tasks"]["average"]
-        scores = (_mean(average[method]) for method in METHODS)
-        rows.append(
-            (f"{pair['source']} → {pair['query']}", *scores, str(pair["layer"]), paper[pair["source"], pair["query"]])
-        )
-    return Report(("pair", *METHODS, "layer", "paper: Idefics2, patch"), tuple(rows), "average over tasks")
+    for pair in study.evaluate("table12", pairs=ALL_PAIRS):
+        name = f"{pair.source} → {pair.query}"
+        papers = [f"{numbers[name]:.2f}" if name in numbers else "" for numbers in paper.values()]
+        rows.append((name, *method_cells(pair.average, METHODS), str(pair.layer), *papers))
+    header = ("pair", *method_header(METHODS), "layer", *(_paper_name(study, f"{model}, patch") for model in paper))
+    return Report(header, tuple(rows), f"{study.data}; average over tasks", legend=_legend(pair))
 
 
 def figure6(study: Study) -> Report:
+    """Letter case is ignored here, as in the reference: nothing shows an instruction vector the case."""
     layer = study.layer()
+    judge = Judge(ignore_case=True)
+    [alone] = study.evaluate("figure6-0", pairs=(study.pair(INSTRUCTION),), layer=layer, methods=(PATCH,), judge=judge)
     rows: list[tuple[str, ...]] = []
-    [alone] = study.evaluate("figure6-0", pairs=(study.pair(INSTRUCTION),), layer=layer, methods=(PATCH,))
-    rows.append(("0", "", _spread(alone["tasks"]["average"][PATCH])))
+    rows.append(("0", str(alone.average.n), constant(alone.average), "", accuracy(alone.average.scores[PATCH])))
     for prompts in range(1, 7):
         pairs = study.evaluate(
             f"figure6-{prompts * SHOTS}",
@@ -121,15 +149,38 @@ def figure6(study: Study) -> Report:
             layer=layer,
             prompts=prompts,
             methods=(PATCH,),
+            judge=judge,
         )
-        rows.append((str(prompts * SHOTS), *(_spread(pair["tasks"]["average"][PATCH]) for pair in pairs)))
-    note = f"average over tasks, mean ± spread over seeds, patched at layer {layer}"
-    return Report(("examples", "examples alone", "with the instruction vector"), tuple(rows), note)
+        average = pairs[0].average
+        cells = (accuracy(pair.average.scores[PATCH]) for pair in pairs)
+        rows.append((str(prompts * SHOTS), str(average.n), constant(average), *cells))
+    note = f"{study.data}; average over tasks, letter case ignored, patched at layer {layer}"
+    header = ("examples", "n", MAJORITY, "examples alone", "with the instruction vector")
+    return Report(header, tuple(rows), note, legend=_legend(alone))
 
 
-def _mean(score: dict[str, Any]) -> str:
-    return f"{score['mean']:.2f}"
+def _rows(pair: PairResult, methods: Sequence[str]) -> list[tuple[str, ...]]:
+    return [(name, *method_cells(row, methods)) for name, row in pair.rows.items()]
 
 
-def _spread(score: dict[str, Any]) -> str:
-    return f"{score['mean']:.3f} ± {score['std']:.3f}"
+def _note(study: Study, pair: PairResult) -> str:
+    return f"{study.data}; {pair.source} → {pair.query}, patched at layer {pair.layer}"
+
+
+def _legend(pair: PairResult) -> str:
+    short = short_matches(pair, METHODS)
+    return f"{LEGEND}. {short}" if short else LEGEND
+
+
+def _paper_rows(study: Study, table: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """The paper's averages, one line per model; `columns` names what stands in each cell, nothing for an empty one."""
+    return [(_paper_name(study, model), *_numbers(numbers, columns)) for model, numbers in averages(table).items()]
+
+
+def _numbers(numbers: Mapping[str, float], columns: Sequence[str]) -> list[str]:
+    return [f"{numbers[column]:.2f}" if column in numbers else "" for column in columns]
+
+
+def _paper_name(study: Study, model: str) -> str:
+    """The paper's numbers are comparable on the paper's data alone."""
+    return f"paper: {model}" if study.is_papers else f"paper: {model} (other data)"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError, VectorError
 from tvcli.experiments.evaluate import Evaluation
+from tvcli.experiments.extract import tv_version
 from tvcli.experiments.layers import check_layer
-from tvcli.experiments.results import summary
+from tvcli.experiments.results import AVERAGE, PairResult, pair_result
 from tvcli.experiments.setup import Setup
 from tvcli.experiments.store import open_store
 from tvcli.experiments.vectors import Shelf
 from tvcli.files import make_folder
 from tvcli.loading import ModelChoice
-from tvcli.tasks import IMAGE
+from tvcli.tasks import IMAGE, whose_data
 from tvcli.vector import ModelInfo, save
 
 Meter = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
@@ -38,6 +38,21 @@ class Files:
     vectors: Path | None = None
 
 
+@dataclass(frozen=True)
+class Result:
+    """An evaluation: the model, the one that vectors were read in if it was another, whose data, and the numbers."""
+
+    model: ModelInfo
+    source_model: ModelInfo | None
+    data: str
+    pairs: tuple[PairResult, ...]
+
+    def to_json(self) -> dict[str, object]:
+        origin = None if self.source_model is None else str(self.source_model)
+        pairs = [pair.to_json() for pair in self.pairs]
+        return {"model": str(self.model), "source_model": origin, "data": self.data, "pairs": pairs}
+
+
 def run(
     engine: Engine,
     setup: Setup,
@@ -45,7 +60,7 @@ def run(
     source_model: ModelChoice | None = None,
     files: Files = Files(),
     meter: Meter = _silent,
-) -> dict[str, Any]:
+) -> Result:
     """Evaluate; with `source_model`, vectors are read there and patched into `engine` (paper, table 3).
 
     Raises:
@@ -53,21 +68,21 @@ def run(
         UsageError: pictures are asked for and the model has no image encoder; see also `open_store`.
     """
     _check(engine, setup)
-    settings = {"model": engine.model.digest or engine.model.name, "source_model": None, **setup.to_json()}
+    settings = {**engine.identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
     shelf, origin = Shelf(engine, setup), None
     if source_model is not None:
         shelf = _transferred(source_model, setup, engine.model)
         origin = shelf.engine.model
-        settings["source_model"] = origin.digest or origin.name
+        settings["source_model"] = shelf.engine.identity
     with open_store(files.samples, settings, resume=files.resume) as store:
         evaluation = Evaluation(engine, setup, store, shelf)
         with meter(evaluation.total_rows(), "answered") as advance:
             layers = evaluation.run(advance)
-        pairs = summary(store, setup, layers)
+        pairs = tuple(pair_result(store, setup, pair, layer) for pair, layer in layers.items())
     if files.vectors is not None:
         shelf.fill()
         _keep(shelf, files.vectors, pairs)
-    return {"model": str(engine.model), "source_model": None if origin is None else str(origin), "pairs": pairs}
+    return Result(engine.model, origin, whose_data(setup.tasks), pairs)
 
 
 def _transferred(choice: ModelChoice, setup: Setup, target: ModelInfo) -> Shelf:
@@ -82,17 +97,23 @@ def _transferred(choice: ModelChoice, setup: Setup, target: ModelInfo) -> Shelf:
 
 
 def _check(engine: Engine, setup: Setup) -> None:
+    names = [task.name for task in setup.tasks]
+    for name in names:
+        if names.count(name) > 1 or name == AVERAGE:
+            used = "the name of a row of the table" if name == AVERAGE else "the name of two tasks"
+            raise UsageError(f"{name} is {used}; rename a task's folder")
     if any(IMAGE in pair for pair in setup.pairs) and not engine.has_vision:
         raise UsageError(f"the model {engine.model.name} has no image encoder; add --mmproj FILE or --query text")
     if setup.layer is not None:
         check_layer(setup.layer, engine.model.n_layer)
 
 
-def _keep(shelf: Shelf, folder: Path, pairs: list[dict[str, Any]]) -> None:
+def _keep(shelf: Shelf, folder: Path, pairs: Sequence[PairResult]) -> None:
     """Save every vector with the layer that validation chose for it."""
-    chosen = {pair["source"]: (pair["layer"], max(pair["validation"], default=None)) for pair in pairs}
+    chosen = {pair.source: (pair.layer, max(pair.validation, default=None)) for pair in pairs}
     make_folder(folder)
     for (task, source, seed), vector in shelf.held.items():
         layer, accuracy = chosen[source]
-        kept = vector.with_layer(layer, "best on validation over the tasks", accuracy)
-        save(kept, folder / f"{task}.{source}.{seed}.npy")
+        if layer is not None:
+            vector = vector.with_layer(layer, "best on validation over the tasks", accuracy)
+        save(vector, folder / f"{task}.{source}.{seed}.npy")

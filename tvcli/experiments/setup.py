@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tvcli.experiments.metrics import Judge
 from tvcli.prompts import PAPER, Format
 from tvcli.tasks import IMAGE, TEXT, Sample, Task
 
 NO_CONTEXT, PROMPT, PATCH = "no context", "prompt", "patch"
 METHODS = (NO_CONTEXT, PROMPT, PATCH)
 INSTRUCTION, ENSEMBLE = "instruction", "ensemble"
-SOURCES = (TEXT, IMAGE, INSTRUCTION, ENSEMBLE)
+PAPERS_METRIC = Judge()
 Pair = tuple[str, str]  # the source of the vector, the modality of the queries
 ALL_PAIRS: tuple[Pair, ...] = ((IMAGE, IMAGE), (TEXT, IMAGE), (TEXT, TEXT), (IMAGE, TEXT))  # paper, table 12
 
@@ -26,7 +27,7 @@ class Setup:
     seeds: tuple[int, ...] = (1, 2, 3)
     shots: int = 5
     prompts: int | None = None  # averaged in a vector; by default one a validation sample
-    metric: str = "paper"
+    judge: Judge = PAPERS_METRIC
     layer: int | None = None  # by default the best on validation
     limit: int | None = None  # samples of a split
     form: Format = PAPER
@@ -45,10 +46,12 @@ class Setup:
         return {
             "shots": self.shots,
             "prompts": self.prompts,
-            "metric": self.metric,
+            "metric": self.judge.metric,
+            "ignore_case": self.judge.ignore_case,
             "layer": self.layer,
             "limit": self.limit,
             "template": self.form.name,
             "wording": self.wording,
             "overridden": bool(self.against),
+            "tasks": {task.name: task.digest for task in (*self.tasks, *self.against.values())},
         }

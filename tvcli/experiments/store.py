@@ -1,7 +1,8 @@
 """Every answer of an evaluation, in memory and in a JSON Lines file that an interrupted run resumes from.
 
-The first line holds what the answers depend on; a file made with other settings is refused. Answers are
-appended a batch at a time, in one write, so that a batch is there whole or can be told to be torn.
+The first line holds what the answers depend on: settings, model files, versions, and a digest of every task. A file
+that does not agree is refused; tasks may be added later. Answers are appended a batch at a time, in one write, so that
+a batch is there whole or can be told to be torn.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import IO, Any
 import filelock
 
 from tvcli.errors import UnavailableError, UsageError, reason
-from tvcli.files import parse_json
+from tvcli.files import parse_json, replacing
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -138,34 +139,53 @@ def open_store(path: Path | None, settings: dict[str, Any], *, resume: bool) -> 
 
 
 def _load(path: Path, settings: dict[str, Any], *, resume: bool) -> list[Record]:
-    """Read what is there, cut off a torn last line, and write the first line of a new file."""
+    """Read what is there, cut off a torn last line, and see to it that the first line names all tasks."""
     head = {"format": FORMAT, **parse_json(json.dumps(settings))}
     if path.exists() and not path.is_file():
         raise UnavailableError(f"{path} cannot hold results: it is not a regular file")
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
-        path.write_text(json.dumps(head, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(_line(head), encoding="utf-8")
         return []
     if not resume:
         raise UsageError(f"{path} is there already; add --resume to go on with it, or name another file")
     first, *lines = whole.decode("utf-8", "replace").removesuffix("\n").split("\n")  # answers may hold U+2028
-    _same_settings(path, first, head)
+    found = _head(path, first)
+    _check_same(path, found, head)
     records = [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 2)]
-    if len(whole) < len(data):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
+    tasks = {**found.get("tasks", {}), **head.get("tasks", {})}
+    if tasks != found.get("tasks", {}):
+        whole = (_line({**found, "tasks": tasks}) + "".join(f"{line}\n" for line in lines)).encode()
+    if whole != data:
+        with replacing(path) as temporary:
+            temporary.write_bytes(whole)
     return records
 
 
-def _same_settings(path: Path, first: str, head: dict[str, Any]) -> None:
+def _line(head: dict[str, Any]) -> str:
+    return json.dumps(head, ensure_ascii=False) + "\n"
+
+
+def _head(path: Path, first: str) -> dict[str, Any]:
     try:
         found = parse_json(first)
     except ValueError as error:
         raise UsageError(f"{path}, line 1: not a results file of tv ({error})") from error
-    if not isinstance(found, dict) or "format" not in found:
+    if not isinstance(found, dict) or "format" not in found or not isinstance(found.get("tasks", {}), dict):
         raise UsageError(f"{path}, line 1: not a results file of tv")
-    for key in sorted(found.keys() | head.keys()):
+    if found["format"] != FORMAT:
+        said = f"has the results format {found['format']!r}, this tv reads {FORMAT}"
+        raise UsageError(f"{path} {said}; name another file")
+    return found
+
+
+def _check_same(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None:
+    """Raises UsageError that says in what the file differs."""
+    for task, digest in head.get("tasks", {}).items():
+        if found.get("tasks", {}).get(task, digest) != digest:
+            raise UsageError(f"{path} has answers to other samples of the task {task}; name another file")
+    for key in sorted((found.keys() | head.keys()) - {"tasks"}):
         if found.get(key) != head.get(key):
             raise UsageError(f"{path} was made with {key} {found.get(key)!r}, not {head.get(key)!r}; name another file")
 

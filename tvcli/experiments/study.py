@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from tvcli.engine.protocol import Engine
+from tvcli.errors import UsageError
+from tvcli.experiments.results import PairResult
 from tvcli.experiments.run import Files, Meter, run
 from tvcli.experiments.setup import Pair, Setup
 from tvcli.experiments.vectors import Shelf, read_vector
 from tvcli.loading import ModelChoice
-from tvcli.tasks import IMAGE, TEXT, Task
+from tvcli.tasks import IMAGE, PAPERS_DATA, TEXT, Task, whose_data
 from tvcli.vector import TaskVector
+
+
+class NotApplicableError(UsageError):
+    """One of the paper's results that cannot be made of this model or these tasks."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Report:
     note: str = ""
     draw: Callable[[Path], None] | None = None  # writes it as a picture
     images: tuple[Path | None, ...] = ()  # a picture a row, to show beside it
+    legend: str = ""  # under the table: what its numbers mean
 
 
 @dataclass
@@ -40,7 +47,7 @@ class Study:
     limit: int | None = None
     folder: Path | None = None
     meter: Meter | None = None
-    done: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    done: dict[str, tuple[Setup, ModelChoice | None, tuple[PairResult, ...]]] = field(default_factory=dict)
 
     @cached_property
     def shelf(self) -> Shelf:
@@ -50,14 +57,24 @@ class Study:
     def queries(self) -> str:
         return IMAGE if self.engine.has_vision else TEXT
 
-    def evaluate(self, name: str, *, source_model: ModelChoice | None = None, **setup: Any) -> list[dict[str, Any]]:
-        """The records of `results.summary`, resumed from ``NAME.jsonl`` in the study's folder."""
-        if name not in self.done:
+    def evaluate(self, name: str, *, source_model: ModelChoice | None = None, **setup: Any) -> tuple[PairResult, ...]:
+        """The numbers of an evaluation, resumed from ``NAME.jsonl`` in the study's folder; done once for a setup."""
+        whole = self.setup(**setup)
+        if name not in self.done or self.done[name][:2] != (whole, source_model):
             files = Files(self.folder / f"{name}.jsonl", resume=True) if self.folder else Files()
-            whole = self.setup(**setup)
             meter = {} if self.meter is None else {"meter": self.meter}
-            self.done[name] = run(self.engine, whole, source_model=source_model, files=files, **meter)["pairs"]
-        return self.done[name]
+            result = run(self.engine, whole, source_model=source_model, files=files, **meter)
+            self.done[name] = whole, source_model, result.pairs
+        return self.done[name][2]
+
+    @property
+    def data(self) -> str:
+        """Whose data the tasks are."""
+        return whose_data(self.tasks)
+
+    @property
+    def is_papers(self) -> bool:
+        return self.data == PAPERS_DATA
 
     @property
     def modalities(self) -> list[str]:
@@ -84,4 +101,6 @@ class Study:
 
     def layer(self) -> int:
         """The layer that validation chose in table 2: later experiments keep to it."""
-        return int(self.evaluate("table2")[0]["layer"])
+        layer = self.evaluate("table2")[0].layer
+        assert layer is not None  # noqa: S101 - table 2 patches
+        return layer

@@ -1,0 +1,174 @@
+"""An engine whose answers encode what was asked of it, and tasks for it: what golden tables are made with.
+
+A residual says in which layer, from what and in which model it was read; an answer is right or wrong by a hash of
+that, of the layer that is patched and of the query. So whatever is mixed up on the way to a table (layers, sources,
+seeds, wordings, numbers of prompts, columns) changes a number in it.
+
+    python tests/planted.py > tests/data/golden_tables.json      # after a change that is meant
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from PIL import Image as Pillow
+
+import tvcli.loading
+import tvcli.tasks
+from tvcli.engine.fake import FakeEngine
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
+from tvcli.images import Image, load_image
+from tvcli.prompts import Input, Prompt
+
+GOLDEN = Path(__file__).parent / "data" / "golden_tables.json"
+VALIDATION, TEST = 6, 8
+GOOD = {2: 0.4, 3: 0.8}  # share of right answers by the patched layer; elsewhere a tenth
+TASKS = {  # name: (group, more keys of task.toml)
+    "alpha": ("paper", ""),
+    "beta": ("paper", ""),
+    "gamma": ("vqa", ""),
+    "delta": ("override", 'against = "alpha"\nkind = "semantic"\n'),
+}
+WORDINGS = ("question", "typo", "paraphrase", "distractor")
+
+
+def write_tasks(folder: Path) -> None:
+    """Four small tasks with a picture for each sample; delta gives alpha's queries other answers."""
+    for number, (name, (group, more)) in enumerate(TASKS.items()):
+        target = folder / name
+        target.mkdir(parents=True)
+        said = "".join(f'{kind} = ["{name} {kind} one:", "{name} {kind} two:"]\n' for kind in WORDINGS)
+        target.joinpath("task.toml").write_text(
+            f'description = "d"\ninstruction = "Say {name}:"\ngroup = "{group}"\n{more}\n[wordings]\n{said}'
+        )
+        lines = []
+        for i in range(VALIDATION + TEST):
+            x = f"{'alpha' if name == 'delta' else name}{i}"
+            color = (17 * i, 60 * (0 if name == "delta" else number), 9)
+            Pillow.new("RGB", (2, 2), color).save(target / f"{i}.png")
+            split = "validation" if i < VALIDATION else "test"
+            lines.append({"input": x, "output": [label(name, x)], "image": f"{i}.png", "split": split})
+        target.joinpath("examples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def label(task: str, x: str) -> str:
+    """Long enough for a strict metric to need more than one token; for some, one that a constant reaches."""
+    number = int(re.sub(r"\D", "", x))
+    return f"{task.capitalize()} same thing" if number % 4 == 1 else f"{task.capitalize()}{number} Thing"
+
+
+class Planted(FakeEngine):
+    """Knows what the pictures in `folder` show. `llm`: its residuals say that they come from the other model."""
+
+    def __init__(self, folder: Path, *, llm: bool = False) -> None:
+        super().__init__()
+        self.llm = llm
+        self.chat_template = "{% for m in messages %}<{{ m.content }}>{% endfor %}A:"
+        self.shown = {
+            load_image(path).digest: f"{'alpha' if path.parent.name == 'delta' else path.parent.name}{path.stem}"
+            for path in sorted(folder.glob("*/*.png"))
+        }
+
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
+        """Row l: l, whether pictures were shown, a hash of the prompt, which model, whether instructed; then noise."""
+        return np.array([self._residual(prompt) for prompt in prompts], np.float32)
+
+    def _residual(self, prompt: Prompt) -> np.ndarray:
+        layers, width = self.model.n_layer, self.model.n_embd
+        rows = np.random.default_rng(zlib.crc32(self._text(prompt).encode())).standard_normal((layers, width))
+        rows[:, 0] = np.arange(layers)
+        text = self._text(prompt)
+        rows[:, 1:5] = bool(prompt.images), hash01(text), self.llm, text.startswith("Say") and "Q:" not in text
+        return rows
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        patches: Sequence[Patch | None] = (None,),
+        decoding: Decoding = FIRST_TOKEN,
+    ) -> list[list[Answer]]:
+        return [[self._say(prompt, patch, decoding) for patch in patches] for prompt in prompts]
+
+    def _say(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
+        text = self._text(prompt)
+        x = re.findall(r"(?:alpha|beta|gamma)\d+", text)[-1]
+        told = text.count("Q:") > 1 or text.count("<") > 1 or text.startswith("Say")
+        if patch is None:
+            right = hash01(text) < (0.5 if told else 0.1)
+        else:
+            code = [round(float(value), 3) for value in patch.row[:5]]
+            own = round(code[0]) == patch.layer
+            seen = "seen" if prompt.images else "read"
+            right = own and hash01(f"{x} {seen} {patch.layer} {code}") < GOOD.get(patch.layer, 0.1)
+        task = re.sub(r"\d", "", x)
+        said = label("delta" if task == "alpha" and patch is not None and "Say alpha" in text else task, x)
+        said = said if right else f"No{x}"
+        if patch is not None and patch.row[4] == 1:
+            said = said.lower()  # nothing shows an instruction vector the case
+        words = said.split(" ")
+        return Answer(" " + " ".join(words[: decoding.max_tokens])[: 4 + 9 * decoding.max_tokens], (1,), 1.0)
+
+    def _text(self, prompt: Prompt) -> str:
+        return "".join(self._name(part) for part in prompt.parts)
+
+    def _name(self, part: Input) -> str:
+        return f"[{self.shown[part.digest]}]" if isinstance(part, Image) else part
+
+
+def hash01(text: str) -> float:
+    """The same number from 0 to 1 for the same text."""
+    return zlib.crc32(zlib.adler32(text.encode()).to_bytes(4, "little") + text.encode()) / 2**32
+
+
+@contextlib.contextmanager
+def planted() -> Iterator[Path]:
+    """In here ``--model fake`` is the planted engine, a second one opened meanwhile is the LLM, and tasks are made."""
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        folder = Path(temporary)
+        write_tasks(folder)
+        opened = []
+
+        def open_planted() -> Planted:
+            opened.append(1)
+            return Planted(folder, llm=len(opened) > 1)
+
+        real = tvcli.tasks.data_folder
+        stack.enter_context(mock.patch.object(tvcli.loading, "FakeEngine", open_planted))
+        stack.enter_context(
+            mock.patch.object(tvcli.tasks, "data_folder", lambda name: folder if name == "tasks" else real(name))
+        )
+        yield folder
+
+
+def table(name: str) -> list[dict[str, str]]:
+    """The rows that ``tv paper NAME --json`` prints; of the cost only what is no measurement."""
+    from tvcli.cli import main
+
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    with planted(), mock.patch("sys.stdout", printed), mock.patch("sys.stderr", io.StringIO()) as complaint:
+        code = main(["paper", name, "-m", "fake", "--json", "--seeds", "1,2"])
+    assert code == 0, complaint.getvalue()
+    rows: list[dict[str, str]] = json.loads(printed.buffer.getvalue())["rows"]  # type: ignore[attr-defined]
+    measured = ("seconds", "MB") if name == "table7" else ()
+    return [{column: value for column, value in row.items() if column not in measured} for row in rows]
+
+
+def golden() -> dict[str, Any]:
+    """Of every item that the program has."""
+    from tvcli.experiments.paper import ITEMS
+
+    return {name: table(name) for name in ITEMS}
+
+
+if __name__ == "__main__":
+    print(json.dumps(golden(), indent=1, ensure_ascii=False))

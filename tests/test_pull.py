@@ -9,14 +9,15 @@ import pytest
 from conftest import Runner
 from PIL import Image as Pillow
 
-from tvcli.tasks import load_task, problems
+from tvcli.experiments.checks import errors
+from tvcli.tasks import load_task
 
 SAMPLES = [{"input": f"x{i}", "image": f"images/country/{i}.png", "output": f"y{i}"} for i in range(3)]
 
 
-def png() -> bytes:
+def png(grey: int = 0) -> bytes:
     buffer = io.BytesIO()
-    Pillow.new("RGB", (4, 4)).save(buffer, "PNG")
+    Pillow.new("RGB", (4, 4), (grey, grey, grey)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -31,7 +32,7 @@ def archives(tmp_path: Path, annotations: dict[str, object], pictures: dict[str,
     return ["--annotations", paths[0], "--images", paths[1], "-o", tmp_path / "tasks"]
 
 
-PICTURES = {f"images/country/{i}.png": png() for i in range(3)}
+PICTURES = {f"images/country/{i}.png": png(i) for i in range(3)}
 
 
 def test_the_papers_archives_become_task_folders(tv: Runner, tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_the_papers_archives_become_task_folders(tv: Runner, tmp_path: Path) -> 
     assert ran.code == 0
     assert "country-capital, my-task" in ran.err
     task = load_task(tmp_path / "tasks" / "country-capital")
-    assert problems(task) == []
+    assert errors(task) == []
     assert task.instruction == "The capital city of the country:"
     assert [s.input for s in task.validation] == ["x0"]
     assert [s.outputs for s in task.test] == [("y1",), ("y2",)]

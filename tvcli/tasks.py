@@ -23,6 +23,7 @@ from tvcli.prompts import Example, Input
 TEXT, IMAGE = "text", "image"
 VALIDATION, TEST = "validation", "test"
 PAPERS_DATA, OWN_DATA, OTHER_DATA = "the paper's data", "tv's own data", "other data"
+SAMPLES = "examples.jsonl"
 PAPER_ORDER = ("country-capital", "country-currency", "animal-latin", "animal-young", "food-color", "food-flavor")
 
 
@@ -33,6 +34,7 @@ class Sample:
     input: str
     outputs: tuple[str, ...]
     image: Path | None = None
+    line: int = field(default=0, compare=False)  # of the samples file; the first is 1
 
     def has(self, modality: str) -> bool:
         return bool(self.input) if modality == TEXT else self.image is not None
@@ -154,7 +156,7 @@ def load_task(folder: Path) -> Task:
         re.compile(settings.get("pattern", ""))
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"{path}: the pattern is no regular expression: {error}") from error
-    splits = _read_samples(folder / "examples.jsonl", needs_output=not settings.get("pattern"))
+    splits = _read_samples(folder / SAMPLES, needs_output=not settings.get("pattern"))
     validation, test = splits[VALIDATION], splits[TEST]
     return Task(folder.resolve().name, folder, **settings, validation=validation, test=test)
 
@@ -170,14 +172,15 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, 
     splits: dict[str, list[Sample]] = {VALIDATION: [], TEST: []}
     for number, line in enumerate(read_bytes(path, "file").decode("utf-8", "replace").split("\n"), 1):
         if line.strip():
-            split, sample = _sample(line, f"{path}, line {number}", path.parent, needs_output=needs_output)
+            split, sample = _sample(line, path, number, needs_output=needs_output)
             splits[split].append(sample)
     if not splits[TEST]:
         raise UsageError(f"{path} holds no test samples")
     return {split: tuple(samples) for split, samples in splits.items()}
 
 
-def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple[str, Sample]:
+def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[str, Sample]:
+    where = f"{path}, line {number}"
     record = parse_record(line, where)
     for key in record:
         if key not in {"input", "output", "image", "split"}:
@@ -194,24 +197,5 @@ def _sample(line: str, where: str, folder: Path, *, needs_output: bool) -> tuple
     split = record.get("split", TEST)
     if split not in (VALIDATION, TEST):
         raise UsageError(f"{where}: split must be validation or test, not {split!r}")
-    picture = folder / image if image else None
-    return split, Sample(text.strip(), tuple(outputs), picture)
-
-
-def problems(task: Task) -> list[str]:
-    """What is wrong with a task's pictures and samples, a sentence each: what ``tv tasks check`` prints."""
-    found = []
-    for split, samples in ((VALIDATION, task.validation), (TEST, task.test)):
-        inputs = [s.input for s in samples]
-        found += [
-            f"{split}: the input {x!r} is there twice" for x in sorted({x for x in inputs if inputs.count(x) > 1})
-        ]
-        for sample in samples:
-            try:
-                if sample.image is not None:
-                    load_image(sample.image)
-            except UnavailableError as error:
-                found.append(f"{split}: {error}")
-    overlap = {s.input for s in task.validation} & {s.input for s in task.test} - {""}
-    found += [f"the input {x!r} is in both splits" for x in sorted(overlap)]
-    return found
+    picture = path.parent / image if image else None
+    return split, Sample(text.strip(), tuple(outputs), picture, number)

@@ -60,15 +60,22 @@ def show(
 
 @app.command()
 def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> None:
-    """Check a task folder of your own: its files, keys, splits and pictures.
+    """Check a task folder of your own: its files, keys, splits, pictures and answers.
+
+    Errors: an input or a picture that is there twice, or cannot be read.
+    Warnings: too few validation samples for a prompt, answers that echo
+    their input, one letter that would be right for a quarter of the test.
 
     Examples:
         tv tasks check my-task
     """
-    from tvcli.tasks import load_task, problems
+    from tvcli.experiments.checks import errors, warnings
+    from tvcli.tasks import load_task
 
     task = load_task(folder)
-    found = problems(task)
+    for warning in warnings(task):
+        out.warn(warning)
+    found = errors(task)
     for problem in found:
         out.line(problem)
     if found:

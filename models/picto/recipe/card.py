@@ -9,6 +9,8 @@ import jinja2
 from classes import HERE, read_classes
 from fetch import read_packages
 
+from tvcli.experiments.cells import LEGEND
+
 
 def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], parameters: int) -> None:
     environment = jinja2.Environment(  # Markdown, not HTML
@@ -21,6 +23,7 @@ def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], par
         groups={group: groups.count(group) for group in dict.fromkeys(groups)},
         total=len(groups),
         former=FORMER,
+        legend=LEGEND,
         times=times,
         parameters=parameters,
         **{name.replace(" ", "_"): value for name, value in figures.items()},

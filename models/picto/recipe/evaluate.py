@@ -14,8 +14,9 @@ from words import Words
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Decoding
+from tvcli.experiments.cells import accuracy, method_cells, method_header, short_matches
 from tvcli.experiments.run import run
-from tvcli.experiments.setup import Setup
+from tvcli.experiments.setup import METHODS, PATCH, Setup
 from tvcli.images import Image, load_image
 from tvcli.prompts import Example, Prompt, few_shot, query
 from tvcli.tasks import PAPER_ORDER, find_task
@@ -107,10 +108,17 @@ def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: in
     return [round(float(value), 4) for value in (unit(seen) * unit(named)).sum(-1).mean(0)]
 
 
-def tasks(engine) -> list[dict[str, Any]]:
-    """The six tasks, text vectors on image queries, three seeds; the layer from validation."""
+def tasks(engine) -> dict[str, Any]:
+    """The six tasks, text vectors on image queries, three seeds; the layer from validation. As `tv eval` shows it."""
     setup = Setup(tasks=tuple(find_task(name) for name in PAPER_ORDER))
-    return run(engine, setup)["pairs"]
+    [pair] = run(engine, setup).pairs
+    return {
+        "layer": pair.layer,
+        "header": method_header(METHODS),
+        "rows": {name: method_cells(row, METHODS) for name, row in pair.rows.items()},
+        "patch": {name: accuracy(row.scores[PATCH]) for name, row in pair.rows.items()},
+        "short": short_matches(pair, METHODS),
+    }
 
 
 def depicted() -> dict[bytes, str]:

@@ -119,7 +119,7 @@ def test_help_loads_neither_numpy_nor_llama_cpp(arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & {"numpy", "llama_cpp", "PIL", "huggingface_hub", "gguf"}
 
 
-def subclasses(kind: type) -> set[type]:
+def subclasses(kind: type[TvError]) -> set[type[TvError]]:
     return {kind} | {deeper for child in kind.__subclasses__() for deeper in subclasses(child)}
 
 

@@ -169,7 +169,8 @@ class Page(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.headings, self.fetched, self.images = 0, [], 0
+        self.headings = self.images = 0
+        self.fetched: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -207,7 +208,7 @@ def test_a_thumbnail_stands_beside_its_own_query(tmp_path: Path) -> None:
         {"input": "damaged", "image": "damaged.png"},
         {"input": "blue", "image": colour(tmp_path / "blue.tif", (0, 0, 255))},
     ]
-    records = [{"input": f"x{i}", "output": "y", "split": "validation"} for i in range(6)]
+    records: list[dict[str, object]] = [{"input": f"x{i}", "output": "y", "split": "validation"} for i in range(6)]
     records += [{**sample, "output": "y", "split": "test"} for sample in tests]
     (tmp_path / "examples.jsonl").write_text("\n".join(map(json.dumps, records)))
     study = Study(FakeEngine(vision=False), ModelChoice("fake"), None, (find_task(str(tmp_path)),), (1,))

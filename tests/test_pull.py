@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
-def archives(tmp_path: Path, annotations: dict[str, object], pictures: dict[str, bytes]) -> list[object]:
+def archives(tmp_path: Path, annotations: Mapping[str, object], pictures: dict[str, bytes]) -> list[object]:
     paths = tmp_path / "annotations.zip", tmp_path / "images.zip"
     with zipfile.ZipFile(paths[0], "w") as archive:
         for name, data in annotations.items():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,10 +42,10 @@ def differences(file: File, converted: Converted) -> list[str]:
     return found
 
 
-def same_value(one: object, other: object) -> bool:
+def same_value(one: Any, other: Any) -> bool:
     if other is None or isinstance(one, str):
-        return one == other
-    return np.shape(one) == np.shape(other) and bool(np.allclose(one, other))  # type: ignore[arg-type]
+        return bool(one == other)
+    return np.shape(one) == np.shape(other) and bool(np.allclose(one, other))
 
 
 def prompts_of(family: Family) -> dict[str, Prompt]:

@@ -63,7 +63,7 @@ def see(engine: Engine, modality: str, patching: TaskVector | None) -> Seen:
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = a.astype(np.float64), b.astype(np.float64)
-    return (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+    return np.asarray((a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1))
 
 
 def compare(here: Seen, there: Seen) -> Iterator[str]:
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--same-kernels", action="store_true")
     options = parser.parse_args()
     if options.same_kernels:
-        load().llama_model_default_params = without_repacking
+        vars(load())["llama_model_default_params"] = without_repacking
     here: dict[str, tuple[TaskVector, Seen]] = {}
     with open_model(options.model, options.mmproj, Settings(threads=options.threads, gpu_layers=0)) as loaded:
         for modality in SHOWN if loaded.engine.has_vision else ["text"]:

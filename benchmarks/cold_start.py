@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from tvcli.experiments.timing import timed
@@ -38,7 +39,8 @@ def main() -> None:
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(options.rounds + 1):
             for name, command in commands.items():
-                seconds[name].append(timed(lambda c=command: subprocess.run(c, check=True, stdout=subprocess.DEVNULL)))
+                started = partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
+                seconds[name].append(timed(started))
     bare = statistics.median(seconds["bare"][1:])
     for name, times in seconds.items():
         median = statistics.median(times[1:])  # the first fills the disk cache

@@ -8,6 +8,7 @@ plain llama.cpp has on this machine.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import numpy as np
 from hf import Reference
@@ -16,13 +17,13 @@ from tvcli.engine.decoder import Decoder
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.experiments.asking import after
-from tvcli.experiments.evaluate import Evaluation, read_vector
+from tvcli.experiments.evaluate import Evaluation
 from tvcli.experiments.setup import METHODS, PATCH, Setup
 from tvcli.experiments.store import Store
 from tvcli.experiments.timing import interleaved, timed
 from tvcli.experiments.vectors import Shelf
 from tvcli.models import resolve
-from tvcli.prompts import query, sample_in_context
+from tvcli.prompts import Prompt, query, sample_in_context
 from tvcli.tasks import find_task
 
 THREADS = 2
@@ -34,27 +35,26 @@ PAIR = ("text", "text")
 def by_tv(engine: LlamaEngine, methods: tuple[str, ...]) -> float:
     """Seconds of one task, one seed: vector, validation over all layers, test."""
     setup = Setup((TASK,), pairs=(PAIR,), seeds=(1,), methods=methods)
-    shelf = Shelf(lambda task, source, seed: read_vector(engine, setup, task, source, seed))
-    return timed(Evaluation(engine, setup, Store(), shelf).run)
+    return timed(Evaluation(engine, setup, Store(), Shelf(engine, setup)).run)
 
 
 def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, float]:
     """The same, one full forward pass for every prompt, and for every layer and query: patch, and the baselines."""
     setup, row = Setup((TASK,), pairs=(PAIR,)), np.zeros(engine.model.n_embd, np.float32)
 
-    def ids(prompt: object) -> list[int]:
-        return [token.id for token in engine.tail(prompt, 10_000)]  # type: ignore[arg-type]
+    def ids(prompt: Prompt) -> list[int]:
+        return [token.id for token in engine.tail(prompt, 10_000)]
 
     examples = [sample.example("text") for sample in TASK.validation]
     contexts = [ids(p) for p in sample_in_context(examples, shots=5, prompts=None, seed=1)]
     validation, test = ([ids(query(s.input)) for s in split] for split in (TASK.validation, TASK.test))
-    total = sum(timed(lambda t=t: reference.residuals(t)) for t in contexts)
+    total = sum(timed(partial(reference.residuals, tokens)) for tokens in contexts)
     for tokens in validation:
-        total += sum(timed(lambda t=tokens, k=k: reference.logits(t, k, row)) for k in range(engine.model.n_layer))
-    total += sum(timed(lambda t=t: reference.logits(t, 0, row)) for t in test)
+        total += sum(timed(partial(reference.logits, tokens, k, row)) for k in range(engine.model.n_layer))
+    total += sum(timed(partial(reference.logits, tokens, 0, row)) for tokens in test)
     ask = after(setup, TASK, "text", "text", 1)
     shown = [ids(ask(n, sample)) for n, sample in enumerate(TASK.test)]
-    return total, sum(timed(lambda t=t: reference.logits(t)) for t in (*test, *shown))
+    return total, sum(timed(partial(reference.logits, tokens)) for tokens in (*test, *shown))
 
 
 def sweep(engine: LlamaEngine, seeds: int) -> tuple[float, float, int]:

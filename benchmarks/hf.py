@@ -7,6 +7,7 @@ differs is the arithmetic (llama.cpp multiplies quantized blocks by 8-bit activa
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,14 +51,15 @@ class Reference:
 
         hook = self.layers[layer].register_forward_hook(overwrite) if layer is not None else None
         try:
-            return self.model(torch.tensor([tokens]), use_cache=False, logits_to_keep=1).logits[0, -1].float().numpy()
+            made = self.model(torch.tensor([tokens]), use_cache=False, logits_to_keep=1)
+            return np.asarray(made.logits[0, -1].float())
         finally:
             if hook is not None:
                 hook.remove()
 
 
-def _hidden(output: object) -> torch.Tensor:
-    return output[0] if isinstance(output, tuple) else output  # type: ignore[return-value]
+def _hidden(output: Any) -> torch.Tensor:
+    return output[0] if isinstance(output, tuple) else output
 
 
 def both(name: str) -> tuple[LlamaEngine, Reference]:

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 CAPITALS = Path(__file__).parent.parent / "tests" / "data" / "capitals.txt"
@@ -31,7 +32,7 @@ def measure() -> dict[str, float]:
         tokens = sum(len(engine.layout(prompt)) for prompt in prompts)
         [own] = engine.read([query("Greece")])
         patches = [Patch(layer, row) for layer, row in enumerate(own)]
-        works = {
+        works: dict[str, tuple[int, Callable[[], object]]] = {
             "prompts, tokens/s": (tokens, lambda: engine.read(prompts)),
             "sweep, rows/s": (18 * 8, lambda: [engine.logits([query("Greece")], patches) for _ in range(8)]),
             "answer, tokens/s": (

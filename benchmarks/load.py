@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -82,11 +83,15 @@ def pictures(folder: Path, count: int, broken: int) -> list[str]:
 
 def watch(arguments: list[str], lines: list[str]) -> None:
     command = [sys.executable, "-m", "tvcli", *arguments]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        stderr = process.stderr
         threading.Thread(target=feed, args=(process.stdin, lines), daemon=True).start()
         complaints: list[str] = []
-        threading.Thread(target=lambda: complaints.extend(process.stderr), daemon=True).start()
+        threading.Thread(target=lambda: complaints.extend(stderr), daemon=True).start()
         times, sizes = [], []
         for line in process.stdout:
             json.loads(line)
@@ -105,7 +110,7 @@ def report(times: list[float], sizes: list[int]) -> None:
     print(f"answers a second: first tenth {first:.1f}, last tenth {last:.1f}")
 
 
-def feed(pipe, lines: list[str]) -> None:
+def feed(pipe: IO[str], lines: list[str]) -> None:
     for line in lines:
         pipe.write(line + "\n")
     pipe.close()

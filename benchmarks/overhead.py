@@ -12,7 +12,7 @@ from tvcli.engine.protocol import Decoding, Patch, Settings
 from tvcli.experiments.timing import interleaved
 from tvcli.images import load_image
 from tvcli.models import resolve
-from tvcli.prompts import query
+from tvcli.prompts import Prompt, query
 
 THREADS = 2
 
@@ -45,7 +45,7 @@ def image_answer(rounds: int, picture: str) -> None:
         base = load_image(picture)
         count = iter(range(10**6))
 
-        def fresh() -> object:  # another digest each time, so that the picture is encoded each time
+        def fresh() -> Prompt:  # another digest each time, so that the picture is encoded each time
             pixels = base.pixels.copy()
             pixels[0, 0] = np.frombuffer(next(count).to_bytes(3, "little"), np.uint8)
             return query(type(base)(pixels, "x"))

@@ -29,7 +29,7 @@ def compare(engine: LlamaEngine, reference: Reference, prompt: Prompt) -> np.nda
     """Cosine of every layer, float64 (L,)."""
     ours = engine.read([prompt])[0].astype(np.float64)
     theirs = reference.residuals([token.id for token in engine.tail(prompt, 10_000)]).astype(np.float64)
-    return (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+    return np.asarray((ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1))
 
 
 def main() -> None:

@@ -76,8 +76,8 @@ def tv(monkeypatch: pytest.MonkeyPatch) -> Runner:
                 code = main([str(argument) for argument in arguments])
             finally:
                 out.quiet = out.verbose = False
-        raw = stdout.buffer.getvalue()  # type: ignore[attr-defined]
-        return Ran(code, raw.decode("utf-8", "replace"), stderr.buffer.getvalue().decode(), raw)  # type: ignore[attr-defined]
+        raw = stdout.buffer.getvalue()
+        return Ran(code, raw.decode("utf-8", "replace"), stderr.buffer.getvalue().decode(), raw)
 
     return run
 

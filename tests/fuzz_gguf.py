@@ -268,10 +268,10 @@ def outcome(model: Path, mmproj: Path, seconds: int = 20) -> str:
     _, status = os.waitpid(child, 0)
     if not ready:
         return "KILLED: too slow"
-    noise = model.with_name("noise").read_text("utf-8", "replace")
+    said = model.with_name("noise").read_text("utf-8", "replace")
     if os.WIFSIGNALED(status):
-        return f"KILLED: {signal.Signals(os.WTERMSIG(status)).name} {noise}"
-    return words or f"stopped: {noise}"
+        return f"KILLED: {signal.Signals(os.WTERMSIG(status)).name} {said}"
+    return words or f"stopped: {said}"
 
 
 def run_case(case: int, folder: Path) -> str:

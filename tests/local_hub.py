@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         elif part == "resolve":
             self.redirect(path)
         else:
-            self.bytes(asked, body=body)
+            self.content(asked, body=body)
 
     def listing(self, path: str) -> None:
         kind, owner, name, *_ = path.removeprefix("api/").split("/")
@@ -109,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": f'"{sha256(data)}"', "X-Linked-Size": str(len(data))}
         self.answer(302, b"", {**headers, "Location": f"{self.hub.bytes_url}/bytes/{repository}/{file}"})
 
-    def bytes(self, asked: Asked, *, body: bool) -> None:
+    def content(self, asked: Asked, *, body: bool) -> None:
         _, owner, name, *rest = asked.path.split("/")
         if owner == "datasets":
             owner, name, *rest = f"{owner}/{name}", *rest

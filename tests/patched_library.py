@@ -58,7 +58,7 @@ def replaced(name: str, old: bytes, new: bytes) -> bytes:
 def crashing(name: str, function: str) -> bytes:
     """A library's bytes with an illegal instruction at the start of a function."""
     data = bytearray(library(name).read_bytes())
-    start = _offset(data, _address(library(name), function))
+    start = _offset(bytes(data), _address(library(name), function))
     code = ILLEGAL[platform.machine()]
     data[start : start + len(code)] = code
     return bytes(data)

@@ -25,6 +25,7 @@ from PIL import Image as Pillow
 
 import tvcli.loading
 import tvcli.tasks
+from tvcli.data import data_folder
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
 from tvcli.images import Image, load_image
@@ -142,7 +143,7 @@ def planted() -> Iterator[Path]:
             opened.append(1)
             return Planted(folder, llm=len(opened) > 1)
 
-        real = tvcli.tasks.data_folder
+        real = data_folder
         stack.enter_context(mock.patch.object(tvcli.loading, "FakeEngine", open_planted))
         stack.enter_context(
             mock.patch.object(tvcli.tasks, "data_folder", lambda name: folder if name == "tasks" else real(name))
@@ -158,7 +159,7 @@ def table(name: str) -> list[dict[str, str]]:
     with planted(), mock.patch("sys.stdout", printed), mock.patch("sys.stderr", io.StringIO()) as complaint:
         code = main(["paper", name, "-m", "fake", "--json", "--seeds", "1,2"])
     assert code == 0, complaint.getvalue()
-    rows: list[dict[str, str]] = json.loads(printed.buffer.getvalue())["rows"]  # type: ignore[attr-defined]
+    rows: list[dict[str, str]] = json.loads(printed.buffer.getvalue())["rows"]
     measured = ("seconds", "MB") if name == "table7" else ()
     return [{column: value for column, value in row.items() if column not in measured} for row in rows]
 

@@ -119,7 +119,7 @@ def test_help_loads_neither_numpy_nor_llama_cpp(arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & {"numpy", "llama_cpp", "PIL", "huggingface_hub", "gguf"}
 
 
-def subclasses(kind: type) -> set[type]:
+def subclasses(kind: type[TvError]) -> set[type[TvError]]:
     return {kind} | {deeper for child in kind.__subclasses__() for deeper in subclasses(child)}
 
 
@@ -137,3 +137,9 @@ def test_the_public_names_exist_and_are_all() -> None:
     assert dir(tvcli) == tvcli.__all__
     with pytest.raises(AttributeError):
         _ = tvcli.no_such_name
+
+
+def test_no_test_waits_for_ever_and_warnings_are_errors(pytestconfig: pytest.Config) -> None:
+    assert 0 < float(pytestconfig.getini("timeout")) < float(pytestconfig.getini("faulthandler_timeout"))
+    assert pytestconfig.getini("faulthandler_exit_on_timeout")
+    assert pytestconfig.getini("filterwarnings") == ["error"]

@@ -105,7 +105,7 @@ class Fuses(FakeEngine):
 
 class FusesAndNeverPatches(NeverPatches):
     def logits(self, prompts: Sequence[Prompt], patches: Patches = (None,)) -> np.ndarray:
-        return super().logits(prompts, patches) * np.float32(1 + 5e-7 * (patches[0] is None))
+        return np.asarray(super().logits(prompts, patches) * np.float32(1 + 5e-7 * (patches[0] is None)))
 
 
 class WritesTooEarly(FakeEngine):

@@ -168,7 +168,7 @@ def test_what_goes_wrong_in_the_callback_is_raised_after_the_decode_and_once(gra
             raise KeyboardInterrupt
         real(*given)
 
-    graph.ggml_backend_tensor_get = interrupted  # type: ignore[method-assign]
+    graph.ggml_backend_tensor_get = interrupted  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt), hook.armed(rows=ROWS, writes={}, read=True):
         graph.decode(hook, nodes)
     hook.raise_pending()

@@ -3,12 +3,9 @@
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,20 +18,8 @@ from tvcli.chat import Chat
 from tvcli.errors import TvError
 from tvcli.vector import Provenance, TaskVector, save
 
-SECONDS = 60  # after which an input counts as endless
+pytestmark = pytest.mark.timeout(60)  # seconds, after which an input counts as endless
 SHOWN = 2000  # characters of a sentence
-
-
-@pytest.fixture(autouse=True)
-def _bounded() -> Iterator[None]:
-    def give_up(number: int, frame: FrameType | None) -> None:
-        raise AssertionError(f"not done after {SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(SECONDS)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_pull_never_shows_a_torn_file_and_gets_there(tmp_path: Path) -> None:
     content = {"model-Q4_K_M.gguf": b"GGUF" + os.urandom(6 << 20), "mmproj-f16.gguf": b"GGUF" + os.urandom(1 << 20)}
     with serve(LocalHub({REPOSITORY: content})) as hub:
         here = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
-        pull = lambda: started("models", "pull", REPOSITORY, env=here, **QUIET)  # noqa: E731
+        pull = partial(started, "models", "pull", REPOSITORY, env=here, **QUIET)
         for moment in rounds(1.5):
             kill(pull(), moment)
             for path in tmp_path.glob("hub/*/snapshots/*/*.gguf"):

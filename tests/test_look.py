@@ -1,5 +1,6 @@
 """Lens, comparison, map, pictures and report: planted structure is found, and every command ends well."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -8,12 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Runner
+from jinja2 import UndefinedError
+from PIL import Image as Pillow
 
 from tvcli.engine.fake import WORDS, FakeEngine
 from tvcli.errors import UnavailableError, UsageError, VectorError
 from tvcli.experiments.compare import similarity
 from tvcli.experiments.lens import decode, first_tokens, task_words, top_tokens
 from tvcli.experiments.mapping import before_question, project, silhouette
+from tvcli.experiments.report import Section, render, sections
+from tvcli.experiments.study import Report, Study
+from tvcli.images import load_image
+from tvcli.loading import ModelChoice
 from tvcli.plots import check_picture
 from tvcli.prompts import Example, in_context
 from tvcli.tasks import find_task
@@ -162,7 +169,8 @@ class Page(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.headings, self.fetched, self.images = 0, [], 0
+        self.headings = self.images = 0
+        self.fetched: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -185,6 +193,45 @@ def test_the_report_is_one_page_that_fetches_nothing(tv: Runner, tmp_path: Path)
     assert (tmp_path / "results" / "table2.jsonl").is_file()
 
 
+def colour(path: Path, rgb: tuple[int, int, int]) -> str:
+    Pillow.new("RGB", (200, 100), rgb).save(path)
+    return path.name
+
+
+def test_a_thumbnail_stands_beside_its_own_query(tmp_path: Path) -> None:
+    """Also where some samples have no picture, and whatever the picture's format."""
+    (tmp_path / "task.toml").write_text('description = "d"\ninstruction = "i:"\n')
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    tests: list[dict[str, object]] = [
+        {"input": "none"},
+        {"input": "red", "image": colour(tmp_path / "red.jpg", (255, 0, 0))},
+        {"input": "damaged", "image": "damaged.png"},
+        {"input": "blue", "image": colour(tmp_path / "blue.tif", (0, 0, 255))},
+    ]
+    records: list[dict[str, object]] = [{"input": f"x{i}", "output": "y", "split": "validation"} for i in range(6)]
+    records += [{**sample, "output": "y", "split": "test"} for sample in tests]
+    (tmp_path / "examples.jsonl").write_text("\n".join(map(json.dumps, records)))
+    study = Study(FakeEngine(vision=False), ModelChoice("fake"), None, (find_task(str(tmp_path)),), (1,))
+    examples = [section for section in sections(study) if section.title == "Examples"]
+    found = re.findall(r'alt="(\w+)" src="data:image/png;base64,(.+?)"', page := render(study, iter(examples)))
+    pictures = {name: load_image(base64.b64decode(data)) for name, data in found}
+    assert set(pictures) == {"red", "blue"}
+    assert page.count("<img") == 2
+    assert [row[1] for row in examples[0].report.rows] == ["none", "red", "damaged", "blue"]
+    assert pictures["red"].pixels.shape == pictures["blue"].pixels.shape == (48, 96, 3)
+    assert pictures["red"].pixels[..., 0].min() > 250
+    assert pictures["red"].pixels[..., 1:].max() < 5
+    assert np.array_equal(pictures["blue"].pixels[0, 0], [0, 0, 255])
+
+
+def test_a_report_without_pictures_has_no_column_for_them(tmp_path: Path) -> None:
+    study = Study(FakeEngine(), ModelChoice("fake"), None, (), (1,))
+    plain = Report(("task", "query"), (("a", "b"),), images=(None,))
+    assert "<th></th>" not in render(study, iter([Section("t", plain, "", ())]))
+    with pytest.raises(UndefinedError):  # fewer pictures than rows would stand beside other rows
+        render(study, iter([Section("t", Report(("q",), (("a",), ("b",))), "", (None,))]))
+
+
 def test_what_a_model_says_cannot_become_html(tv: Runner, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -193,10 +240,6 @@ def test_what_a_model_says_cannot_become_html(tv: Runner, tmp_path: Path) -> Non
     (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, records)))
     ran = tv("eval", "-T", folder, "--query", "text", "--seeds", 1)
     assert ran.code == 0
-    from tvcli.experiments.report import render, sections
-    from tvcli.experiments.study import Study
-    from tvcli.loading import ModelChoice
-
     study = Study(FakeEngine(vision=False), ModelChoice("fake"), None, (find_task(str(folder)),), (1,))
     page = render(study, sections(study))
     assert "<script>" not in page

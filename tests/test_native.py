@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,9 @@ class AMX:
         self.ggml_backend_dev_get = lambda index: 100 + index
         self.ggml_backend_dev_type = lambda device: pinned.DEVICE_GPU if device == 100 else pinned.DEVICE_CPU
         self.ggml_backend_dev_backend_reg = lambda device: 200
-        self.ggml_backend_reg_get_proc_address = lambda registry, name: lambda device: ctypes.addressof(self.buffers)
+        self.ggml_backend_reg_get_proc_address: Callable[[int, bytes], Callable[[int], int] | None] = (
+            lambda registry, name: lambda device: ctypes.addressof(self.buffers)
+        )
         self.ggml_backend_buft_name = {11: b"AMX", 12: b"CPU_REPACK"}.__getitem__
 
 
@@ -345,7 +347,12 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
 
     seen: list[Path] = []
     real = gguf_file.check_model
-    monkeypatch.setattr(gguf_file, "check_model", lambda path: (seen.append(path), real(path))[1])
+
+    def check(path: Path) -> object:
+        seen.append(path)
+        return real(path)
+
+    monkeypatch.setattr(gguf_file, "check_model", check)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
     return seen
 

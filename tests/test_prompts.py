@@ -1,12 +1,14 @@
 """The paper's template, and which examples stand where."""
 
+from pathlib import Path
+
 import pytest
 
 from tvcli.errors import UsageError
 from tvcli.images import load_image
-from tvcli.prompts import Example, few_shot, in_context, instruction, prompt_of, query, sample_in_context
+from tvcli.prompts import Example, Prompt, few_shot, in_context, instruction, prompt_of, query, sample_in_context
 
-EXAMPLES = [Example(x, y) for x, y in ["aA", "bB", "cC", "dD"]]
+EXAMPLES = [Example(letter, letter.upper()) for letter in "abcd"]
 
 
 def test_a_query_is_the_papers_template() -> None:
@@ -21,7 +23,7 @@ def test_examples_come_answered_and_the_last_one_open() -> None:
     assert in_context(EXAMPLES[:3]).parts == ("Q:a\nA:A\n\nQ:b\nA:B\n\nQ:c\nA:",)
 
 
-def test_an_image_takes_the_inputs_place(picture) -> None:
+def test_an_image_takes_the_inputs_place(picture: Path) -> None:
     image = load_image(picture)
     assert query(image).parts == ("Q:", image, "\nA:")
     assert in_context([Example(image, "red"), EXAMPLES[0]]).parts == ("Q:", image, "\nA:red\n\nQ:a\nA:")
@@ -40,25 +42,25 @@ def test_an_empty_instruction_is_refused(text: str) -> None:
         instruction(text)
 
 
-def test_a_prompt_must_end_in_text(picture) -> None:
+def test_a_prompt_must_end_in_text(picture: Path) -> None:
     for parts in [(), ("Q:", load_image(picture)), ("",)]:
         with pytest.raises(UsageError, match="delimiter"):
             prompt_of(*parts)
 
 
-def last_inputs(prompts) -> list[str]:
-    return [prompt.parts[0].split("Q:")[-1][0] for prompt in prompts]
+def last_inputs(prompts: list[Prompt]) -> list[str]:
+    return [str(prompt.parts[0]).split("Q:")[-1][0] for prompt in prompts]
 
 
 def test_every_example_takes_one_turn_as_the_last() -> None:
     prompts = sample_in_context(EXAMPLES, shots=3, prompts=None, seed=1)
     assert last_inputs(prompts) == ["a", "b", "c", "d"]
-    assert all(prompt.parts[0].count("Q:") == 3 for prompt in prompts)
+    assert all(str(prompt.parts[0]).count("Q:") == 3 for prompt in prompts)
 
 
 def test_no_prompt_holds_an_example_twice() -> None:
     for prompt in sample_in_context(EXAMPLES, shots=4, prompts=20, seed=3):
-        inputs = [block[0] for block in prompt.parts[0].split("Q:")[1:]]
+        inputs = [block[0] for block in str(prompt.parts[0]).split("Q:")[1:]]
         assert sorted(inputs) == ["a", "b", "c", "d"]
 
 
@@ -71,7 +73,7 @@ def test_turns_go_round_when_more_prompts_than_examples_are_wanted() -> None:
 
 
 def test_the_seed_decides() -> None:
-    def sample(seed):
+    def sample(seed: int) -> list[Prompt]:
         return sample_in_context(EXAMPLES, shots=3, prompts=6, seed=seed)
 
     assert sample(1) == sample(1)

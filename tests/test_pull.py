@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def png(grey: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-def archives(tmp_path: Path, annotations: dict[str, object], pictures: dict[str, bytes]) -> list[object]:
+def archives(tmp_path: Path, annotations: Mapping[str, object], pictures: dict[str, bytes]) -> list[object]:
     paths = tmp_path / "annotations.zip", tmp_path / "images.zip"
     with zipfile.ZipFile(paths[0], "w") as archive:
         for name, data in annotations.items():
@@ -52,6 +53,29 @@ def test_the_papers_archives_become_task_folders(tv: Runner, tmp_path: Path) -> 
     assert task.test[0].image is not None
     assert task.test[0].image.is_file()
     assert load_task(tmp_path / "tasks" / "my-task").instruction == "my-task:"
+
+
+HIDDEN = [
+    "__MACOSX/annotations/._t_test.json",
+    "annotations/._t_test.json",
+    ".trash/t_test.json",
+    "__MACOSX/t_test.json",
+]
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+@pytest.mark.parametrize("content", ["\0\5\x16\7\0\2\0\0Mac OS X", [{"input": "a", "output": "another"}]])
+def test_what_a_mac_puts_into_an_archive_is_no_annotation(
+    tv: Runner, tmp_path: Path, name: str, content: object
+) -> None:
+    """Before the real file or after it; also a whole one in a folder that nobody sees."""
+    for annotations in ({"t_test.json": SAMPLES, name: content}, {name: content, "t_test.json": SAMPLES}):
+        ran = tv("tasks", "pull", *archives(tmp_path, annotations, PICTURES))
+        assert ran.code == 0, ran.err
+        assert [sample.input for sample in load_task(tmp_path / "tasks" / "t").test] == ["x0", "x1", "x2"]
+    ran = tv("tasks", "pull", *archives(tmp_path, {name: content}, PICTURES))
+    assert ran.code == 2
+    assert "holds no NAME_val.json" in ran.err
 
 
 def test_a_picture_that_is_missing_shows_in_the_check(tv: Runner, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 from PIL import Image as Pillow
 
+from tvcli.cli import main
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.native.library import load
 from tvcli.engine.protocol import Decoding, Patch
@@ -24,6 +27,7 @@ from tvcli.errors import UnavailableError, UsageError
 from tvcli.experiments.extract import from_examples
 from tvcli.experiments.lens import decode
 from tvcli.images import Image, load_image
+from tvcli.loading import ModelChoice
 from tvcli.models import resolve
 from tvcli.pairs import read_examples
 from tvcli.prompts import PAPER, in_context, instruction, prompt_of, query
@@ -163,7 +167,12 @@ def test_a_forgotten_picture_is_encoded_again_and_answers_the_same(
 ) -> None:
     encoded: list[int] = []
     encode = load().mtmd_encode_chunk
-    monkeypatch.setattr(load(), "mtmd_encode_chunk", lambda *given: encoded.append(1) or encode(*given))
+
+    def counted(*given: object) -> object:
+        encoded.append(1)
+        return encode(*given)
+
+    monkeypatch.setattr(load(), "mtmd_encode_chunk", counted)
     answers = []
     for _ in range(2):
         engine.forget(flag("fr"))
@@ -196,17 +205,21 @@ def test_twenty_mixed_runs_answer_as_twenty_fresh_processes_do(
     vector_file: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     """One engine for all runs in this process, a new process for each of the others: byte-identical answers."""
-    from contextlib import contextmanager
+    made: list[LlamaEngine] = []
+    make = LlamaEngine.__init__
 
-    import tvcli.loading
-    from tvcli.cli import main
+    def counted(engine: LlamaEngine, *given: Any) -> None:
+        made.append(engine)
+        make(engine, *given)
 
-    with tvcli.loading.open_model("picto") as loaded:
-        monkeypatch.setattr(tvcli.loading, "open_model", contextmanager(lambda *_: iter([loaded])))
-        together = []
+    monkeypatch.setattr(LlamaEngine, "__init__", counted)
+    together = []
+    with ModelChoice("picto").open() as loaded:
+        monkeypatch.setattr(ModelChoice, "open", lambda choice: nullcontext(loaded))
         for arguments in mixed_runs(vector_file):
             assert main([*map(str, arguments), "--json"]) == 0
             together.append(capsysbinary.readouterr().out)
+    assert made == [loaded.engine]
     for arguments, answer in zip(mixed_runs(vector_file), together, strict=True):
         assert run(*arguments, "--json").stdout == answer
 
@@ -218,7 +231,7 @@ def test_an_image_without_an_mmproj_is_refused() -> None:
 
 
 def test_a_closed_pipe_ends_quietly(vector_file: Path) -> None:
-    arguments = [sys.executable, "-m", "tvcli", "apply", vector_file, "-i", FLAGS, "-n", "3"]
+    arguments: list[str | Path] = [sys.executable, "-m", "tvcli", "apply", vector_file, "-i", FLAGS, "-n", "3"]
     with Process(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -231,9 +244,12 @@ def test_a_closed_pipe_ends_quietly(vector_file: Path) -> None:
 
 
 def test_ctrl_c_ends_at_once_with_130_and_keeps_what_was_answered(vector_file: Path) -> None:
-    arguments = [sys.executable, "-m", "tvcli", "apply", vector_file, "--queries", "-", "--json"]
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with Process(arguments, **pipes) as process:
+    arguments: list[str | Path] = [sys.executable, "-m", "tvcli", "apply", vector_file, "--queries", "-", "--json"]
+    pipe = subprocess.PIPE
+    with Process(arguments, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdin.write(b"France\nItaly\n")
         process.stdin.flush()
         first = json.loads(process.stdout.readline())  # answered while the pipe is still open
@@ -262,8 +278,9 @@ def test_ctrl_c_in_the_middle_of_a_decode_is_not_lost(engine: LlamaEngine) -> No
 @pytest.mark.parametrize(("name", "country"), [("fr", "France"), ("br", "Brazil"), ("eg", "Egypt")])
 def test_picto_is_a_normal_mmproj_to_others(name: str, country: str) -> None:
     files = resolve("picto")
+    assert files.vision is not None
     program = Path(__file__).with_name("other_program.py")
-    command = [sys.executable, program, files.text, files.vision, FLAGS / f"{name}.png"]
+    command: list[str | Path] = [sys.executable, program, files.text, files.vision, FLAGS / f"{name}.png"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode == -signal.SIGILL:
         pytest.skip("llama-cpp-python's own classes crash on this processor: they do not leave out AMX")

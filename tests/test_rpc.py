@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,12 +187,14 @@ def serving() -> Iterator[tuple[str, Process]]:
 
 def real(test: Callable[..., None]) -> Callable[..., None]:
     skipped = pytest.mark.skipif(not BUILT_WITH_RPC, reason="llama-cpp-python was built without RPC")
-    return pytest.mark.model(pytest.mark.rpc(skipped(test)))
+    for mark in (skipped, pytest.mark.rpc, pytest.mark.model):
+        test = mark(test)
+    return test
 
 
-def everything(engine: Engine, rows: np.ndarray) -> dict[str, object]:
+def everything(engine: Engine, rows: np.ndarray) -> dict[str, Any]:
     """What a model reads and answers, in words and pictures, every layer patched alone and all in one batch."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for x in ("Egypt", load_image(DATA / "flags" / "eg.png")):
         prompt, patches = query(x), [Patch(layer, row) for layer, row in enumerate(rows)]
         found |= {

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -214,7 +215,7 @@ def test_check_finds_broken_pictures_and_doubled_inputs(tmp_path: Path, tv: Runn
     assert "2 problems" in ran.err
 
 
-def checked(tv: Runner, tmp_path: Path, *records: dict[str, object], toml: str = TOML) -> Ran:
+def checked(tv: Runner, tmp_path: Path, *records: Mapping[str, object], toml: str = TOML) -> Ran:
     return tv("tasks", "check", folder_with(tmp_path, toml, "\n".join(json.dumps(record) for record in records)))
 
 

@@ -81,6 +81,23 @@ def check_readable(path: Path, what: str) -> None:
         raise UnavailableError(f"{what} {path} cannot be read: {reason(error)}") from error
 
 
+def check_target(path: Path) -> None:
+    """Before the work whose outcome goes there.
+
+    Raises:
+        UsageError: the folder does not exist.
+        UnavailableError: `path` is a folder itself, or may not be written.
+    """
+    if path.is_dir():
+        raise UnavailableError(f"{path} cannot be written: is a directory")
+    target = path.resolve()
+    if not target.parent.is_dir():
+        raise UsageError(f"the folder of {path} does not exist")
+    is_device = target.exists() and not target.is_file()
+    if not os.access(target if is_device else target.parent, os.W_OK):
+        raise UnavailableError(f"{path} cannot be written: permission denied")
+
+
 def parse_json(text: str | bytes) -> Any:
     """`json.loads`, with every way in which it refuses a text as a ValueError."""
     try:

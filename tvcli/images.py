@@ -55,6 +55,14 @@ def load_image(source: str | Path | bytes, name: str | None = None) -> Image:
     return Image(np.asarray(_decode(data, label)), label)
 
 
+def thumbnail(image: Image, size: int) -> bytes:
+    """A PNG of at most `size` × `size` pixels."""
+    picture, buffer = Pillow.fromarray(image.pixels), io.BytesIO()
+    picture.thumbnail((size, size))
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def _decode(data: bytes, label: str) -> Pillow.Image:
     try:
         with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from pathlib import Path
 from tvcli.catalog import FAKE, wanted_model
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import DEFAULTS, Engine, Settings
-from tvcli.models import resolve
+from tvcli.models import describe, resolve
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class ModelChoice:
     name: str | None = None
     mmproj: Path | None = None
     settings: Settings = DEFAULTS
+
+    def check(self) -> None:
+        """Before other work. Raises UnavailableError for a name that is no model; nothing is fetched or loaded."""
+        wanted = wanted_model(self.name)
+        if wanted != FAKE:
+            describe(wanted)
 
     @contextmanager
     def open(self) -> Iterator[Loaded]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import replacing
+from tvcli.files import check_target, replacing
 
 FORMATS = (".png", ".svg", ".pdf")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -32,17 +32,22 @@ def projection() -> str:
     return "tsne" if importlib.util.find_spec("sklearn") else "pca"
 
 
+def check_projection(method: str) -> None:
+    """Before the work. Raises UnavailableError for t-SNE without scikit-learn."""
+    if method == "tsne" and projection() != method:
+        raise UnavailableError(f"--method tsne needs scikit-learn; run: {INSTALL}; or use --method pca")
+
+
 def check_picture(path: Path) -> None:
-    """Before the work: a format that can be written, a folder that is there, and matplotlib.
+    """Before the work: a format and a place that can be written, and matplotlib.
 
     Raises:
-        UsageError: an unknown format or no such folder.
+        UsageError: an unknown format; see also `files.check_target`.
         UnavailableError: matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"{path} is no picture format that can be written; use one of {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"the folder of {path} does not exist")
+    check_target(path)
     if not available():
         raise UnavailableError(f"pictures need matplotlib; run: {INSTALL}")
 

@@ -70,7 +70,9 @@ def convert(annotations: Path, images: Path, target: Path) -> list[str]:
 def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]]]:
     tasks: dict[str, list[dict[str, Any]]] = {}
     found = {
-        m.group(1, 2): name for name in archive.namelist() if (m := re.search(r"([\w-]+)_(val|test)\.json$", name))
+        m.group(1, 2): name
+        for name in archive.namelist()
+        if (m := re.search(r"([\w-]+)_(val|test)\.json$", name)) and not _is_hidden(name)
     }
     for task, split in sorted(found, key=lambda key: (key[0], key[1] != "val")):
         name = found[task, split]
@@ -83,6 +85,11 @@ def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]
             raise UsageError(f"{name}: expected a JSON list of samples, also under a key data")
         tasks.setdefault(task, []).extend(_converted(samples, SPLITS[split], name))
     return tasks
+
+
+def _is_hidden(member: str) -> bool:
+    """What a Mac adds to an archive: ``__MACOSX/…/._NAME`` holds the attributes of ``…/NAME``."""
+    return any(part == "__MACOSX" or part.startswith(".") for part in PurePosixPath(member).parts)
 
 
 def _converted(samples: Iterable[Any], split: str, where: str) -> Iterator[dict[str, Any]]:

@@ -126,15 +126,17 @@ class VisionTransformer:
         return shapes
 
     def norm(self, name: str, *, bias: bool = True) -> Shapes:
-        return {f"{name}.weight": (self.width,)} | ({f"{name}.bias": (self.width,)} if bias else {})
+        kinds = ("weight", "bias") if bias else ("weight",)
+        return {f"{name}.{kind}": (self.width,) for kind in kinds}
 
     def embedding(self, *, bias: bool = True, classes: int = 0) -> Shapes:
         """Learned positions, and `classes` tokens in front."""
-        return (
-            {"v.position_embd.weight": (self.patches + classes, self.width)}
-            | ({"v.patch_embd.bias": (self.width,)} if bias else {})
-            | ({"v.class_embd": (self.width,)} if classes else {})
-        )
+        shapes: Shapes = {"v.position_embd.weight": (self.patches + classes, self.width)}
+        if bias:
+            shapes["v.patch_embd.bias"] = (self.width,)
+        if classes:
+            shapes["v.class_embd"] = (self.width,)
+        return shapes
 
 
 def linear(name: str, inputs: int, outputs: int, *, bias: bool = True) -> Shapes:

@@ -28,5 +28,5 @@ class Family:
     tiled: Size | None = None
 
     def write(self, folder: Path, weights: Weights | None = None, vision_weights: Weights | None = None) -> Files:
-        vision = self.vision and self.vision.write(folder / "mmproj.gguf", vision_weights)
+        vision = None if self.vision is None else self.vision.write(folder / "mmproj.gguf", vision_weights)
         return Files(self.text.write(folder / "text.gguf", weights), vision)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from random_models.blocks import Decoder, VisionTransformer, linear
 from random_models.family import Family
 from random_models.vocabulary import byte_bpe, sentencepiece, size
@@ -16,7 +18,7 @@ def llama() -> Family:
 
 def _text(vocabulary: dict[str, object]) -> File:
     keys = {f"attention__{x}_length": TEXT.head for x in ("key", "value")}
-    more = {"rope__dimension_count": TEXT.head, "vocab_size": size(vocabulary), **keys}
+    more: dict[str, Any] = {"rope__dimension_count": TEXT.head, "vocab_size": size(vocabulary), **keys}
     return TEXT.file(vocabulary, TEXT.blocks(), **more)
 
 

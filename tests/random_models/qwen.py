@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from random_models.blocks import Decoder, VisionTransformer, linear
@@ -13,12 +15,12 @@ EXPERTS = 4
 VISION_TOKENS = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]
 
 
-def _text(text: Decoder, tokens: list[str], shapes: Shapes | None = None, **more: object) -> File:
+def _text(text: Decoder, tokens: list[str], shapes: Shapes | None = None, **more: Any) -> File:
     blocks = text.blocks(bias=True) if shapes is None else shapes
     return text.file(byte_bpe("qwen2", tokens), blocks, attention__layer_norm_rms_epsilon=1e-6, **more)
 
 
-def _qwen3(architecture: str, tokens: list[str], shapes: Shapes | None = None, **more: object) -> File:
+def _qwen3(architecture: str, tokens: list[str], shapes: Shapes | None = None, **more: Any) -> File:
     text = Decoder(architecture)
     blocks = text.blocks(head_norms=True) if shapes is None else shapes
     return _text(text, tokens, blocks, attention__key_length=text.head, attention__value_length=text.head, **more)
@@ -100,7 +102,7 @@ def qwen3vl() -> Family:
         "vision__spatial_merge_size": 2,
         "vision__is_deepstack_layers": [layer in deep for layer in range(vision.layers)],
     }
-    more = {"rope__dimension_sections": [4, 2, 2, 0], "n_deepstack_layers": len(deep)}
+    more: dict[str, Any] = {"rope__dimension_sections": [4, 2, 2, 0], "n_deepstack_layers": len(deep)}
     return Family(
         _qwen3("qwen3vl", VISION_TOKENS, **more),
         vision.file("qwen3vl_merger", text.width, shapes, **keys),

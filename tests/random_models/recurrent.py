@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from random_models.blocks import Decoder
 from random_models.family import Family
 from random_models.vocabulary import byte_bpe
@@ -58,5 +60,5 @@ def jamba() -> Family:
             shapes |= {f"{at}ssm_b_norm.weight": (STATE,), f"{at}ssm_c_norm.weight": (STATE,)}
         shapes |= text.feed_forward(layer)
     heads = [text.kv_heads if layer == 1 else 0 for layer in range(text.layers)]
-    more = {"attention__head_count_kv": heads, "expert_count": 1, "expert_used_count": 1, **_keys(text)}
+    more: dict[str, Any] = {"attention__head_count_kv": heads, "expert_count": 1, "expert_used_count": 1, **_keys(text)}
     return Family(text.file(byte_bpe("default"), shapes, attention__layer_norm_rms_epsilon=1e-6, **more))

@@ -51,7 +51,7 @@ def random_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if "embd" in name or "query" in name:
         return noise
     fan_in = shape[-1] if len(shape) != 4 else int(np.prod(shape[1:]))
-    return noise / np.float32(np.sqrt(fan_in))
+    return np.asarray(noise / np.float32(np.sqrt(fan_in)))
 
 
 def _add(writer: GGUFWriter, key: str, value: Any) -> None:

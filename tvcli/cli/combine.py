@@ -28,10 +28,10 @@ def combine(
         tv combine capital.npy instruction.npy -o ensemble.npy
         tv combine capital.npy currency.npy -w 1,-1 -o difference.npy
     """
-    from tvcli.cli.inputs import check_folder, check_one_stdin, read_vector, write_vector
+    from tvcli.cli.inputs import check_one_stdin, check_output, read_vector, write_vector
     from tvcli.vector import combine as combined
 
-    check_folder(output)
+    check_output(output)
     check_one_stdin(*vectors)
     factors = parse_weights(weights, len(vectors))
     total = combined([read_vector(source) for source in vectors], factors)

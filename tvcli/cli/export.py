@@ -34,10 +34,10 @@ def export(
     """
     from pathlib import Path
 
-    from tvcli.cli.inputs import STDOUT, check_folder, read_vector
+    from tvcli.cli.inputs import STDOUT, check_output, read_vector
     from tvcli.control_vector import save, to_bytes
 
-    check_folder(control_vector)
+    check_output(control_vector)
     loaded = read_vector(vector)
     if control_vector == STDOUT:
         out.binary(to_bytes(loaded))

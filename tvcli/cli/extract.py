@@ -47,11 +47,13 @@ def extract(
         tv extract --instruction "The capital city:" -o instruction.npy
         tv extract --examples - -o - < pairs.txt | tv show -
     """
-    from tvcli.experiments.extract import from_instruction
+    from tvcli.experiments.extract import check_examples, from_instruction
     from tvcli.pairs import read_examples
 
     _check(output, examples, instruction, select_layer)
     pairs = read_examples(examples, modality) if examples is not None else []
+    if pairs:
+        check_examples(pairs, shots)
     both = examples is not None and instruction is not None
     with choice.open() as loaded:
         if pairs:
@@ -62,7 +64,8 @@ def extract(
 
 
 def _check(output: str, examples: str | None, instruction: str | None, select_layer: bool) -> None:
-    from tvcli.cli.inputs import STDOUT, check_folder
+    from tvcli import prompts
+    from tvcli.cli.inputs import STDOUT, check_output
 
     if examples is None and instruction is None:
         raise UsageError("nothing to read a task from: give --examples FILE or --instruction TEXT")
@@ -70,7 +73,9 @@ def _check(output: str, examples: str | None, instruction: str | None, select_la
         raise UsageError("--select-layer needs --examples to try the layers on")
     if examples is not None and instruction is not None and output == STDOUT:
         raise UsageError("examples and an instruction give two vectors, which cannot both go to stdout")
-    check_folder(output)
+    if instruction is not None:
+        prompts.instruction(instruction)  # refuses an empty one
+    check_output(output)
 
 
 def _from_pairs(engine: Engine, pairs: list[Example], *, shots: int, prompts: int | None, seed: int) -> TaskVector:

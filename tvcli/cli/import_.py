@@ -30,10 +30,10 @@ def import_(
         tv import capital.gguf -o capital.npy
         tv import capital.gguf -o - | tv show -
     """
-    from tvcli.cli.inputs import check_folder, write_vector
+    from tvcli.cli.inputs import check_output, write_vector
     from tvcli.control_vector import load
 
-    check_folder(output)
+    check_output(output)
     vector, missing = load(file, layers)
     if missing:
         out.note(f"{file} has no direction for {spans(missing)}: zero there, not fit to be patched")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tvcli.cli.options import Asking
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import read_standard_input, standard_input_is_file
+from tvcli.files import check_target, read_standard_input, standard_input_is_file
 from tvcli.images import SUFFIXES, load_image
 from tvcli.output import out
 from tvcli.pairs import STDIN, Query, read_image_names, read_queries
@@ -32,10 +32,10 @@ def read_vector(source: str) -> TaskVector:
     return vector
 
 
-def check_folder(output: str) -> None:
-    """Before the work starts. Raises UsageError if the folder to write into does not exist."""
-    if output != STDOUT and not Path(output).parent.is_dir():
-        raise UsageError(f"the folder of {output} does not exist")
+def check_output(output: str) -> None:
+    """Before the work starts. Raises what `files.check_target` does, unless it goes to standard output."""
+    if output != STDOUT:
+        check_target(Path(output))
 
 
 def write_vector(vector: TaskVector, output: str) -> str:

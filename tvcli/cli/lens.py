@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from tvcli.engine.protocol import Engine
     from tvcli.loading import ModelChoice
+    from tvcli.prompts import Prompt
+    from tvcli.tasks import Task
+    from tvcli.vector import TaskVector
 
 
 @bundle(choice=options.model_choice)
@@ -45,44 +48,53 @@ def lens(
         tv lens --task country-capital --source both
     """
     from tvcli.cli import pictures
+    from tvcli.tasks import find_task
 
-    pictures.check(plot)
     if sum(given is not None for given in (vector, text, image, task)) != 1:
         raise UsageError("give one of --vector, --text, --image and --task")
+    if plot is not None and task is None:
+        raise UsageError("--plot draws the curves of --task; tokens have no picture")
+    pictures.check(plot)
+    if task is None:
+        given = vector_or_prompt(vector, text, image)
+        with choice.open() as loaded:
+            show_tokens(loaded.engine, residuals(loaded.engine, given), top, json=json)
+        return
+    found = find_task(task)
     with choice.open() as loaded:
-        if task is not None:
-            series = task_phases(loaded.engine, task, ["text", "image"] if source == "both" else [source])
-            show_curves(series, json=json)
-            pictures.curves(plot, series, x="layer", y="probability at the delimiter", title=task)
-            return
-        rows = residuals(loaded.engine, vector, text, image)
-        show_tokens(loaded.engine, rows, top, json=json)
-        if plot is not None:
-            raise UsageError("--plot draws the curves of --task; tokens have no picture")
+        series = task_phases(loaded.engine, found, ["text", "image"] if source == "both" else [source])
+    show_curves(series, json=json)
+    pictures.curves(plot, series, x="layer", y="probability at the delimiter", title=task)
 
 
-def residuals(engine: Engine, vector: str | None, text: str | None, image: str | None) -> np.ndarray:
-    """Rows to decode, float32 (L, D)."""
-    import numpy as np
-
+def vector_or_prompt(vector: str | None, text: str | None, image: str | None) -> TaskVector | Prompt:
+    """What is to be decoded; files are read before the model is loaded."""
     from tvcli.cli.inputs import read_vector
     from tvcli.images import load_image
     from tvcli.prompts import query
 
     if vector is not None:
-        loaded = read_vector(vector)
-        loaded.check_fits(engine.model)
-        return loaded.rows
-    [rows] = engine.read([query(text if text is not None else load_image(str(image)))])
-    return np.asarray(rows)
+        return read_vector(vector)
+    return query(text if text is not None else load_image(str(image)))
 
 
-def task_phases(engine: Engine, name: str, sources: list[str]) -> dict[str, np.ndarray]:
+def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
+    """Rows to decode, float32 (L, D)."""
+    import numpy as np
+
+    from tvcli.prompts import Prompt
+
+    if isinstance(given, Prompt):
+        [rows] = engine.read([given])
+        return np.asarray(rows)
+    given.check_fits(engine.model)
+    return given.rows
+
+
+def task_phases(engine: Engine, found: Task, sources: list[str]) -> dict[str, np.ndarray]:
     """Curves by what is looked for and, if there are several, by the source that was shown."""
     from tvcli.experiments.lens import phases
-    from tvcli.tasks import find_task
 
-    found = find_task(name)
     series: dict[str, np.ndarray] = {}
     for source in sources:
         if source == "image" and not engine.has_vision:

@@ -44,11 +44,12 @@ def map_(
     """
     from tvcli.cli import pictures
     from tvcli.experiments.mapping import collect, project
-    from tvcli.plots import projection
+    from tvcli.plots import check_projection, projection
 
     pictures.check(plot)
-    tasks = find_tasks(task)
     how = method or projection()
+    check_projection(how)
+    tasks = find_tasks(task)
     with choice.open() as loaded:
         seen = source or ("both" if loaded.engine.has_vision else "text")
         modalities = ["text", "image"] if seen == "both" else [seen]

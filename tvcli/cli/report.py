@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
 from tvcli.cli.planning import find_tasks, parse_seeds
-from tvcli.errors import UsageError
 from tvcli.output import out
 
 if TYPE_CHECKING:
@@ -33,14 +32,16 @@ def report(
     from tvcli import plots
     from tvcli.experiments.report import render, sections
     from tvcli.experiments.study import Study
-    from tvcli.files import make_folder, replacing
+    from tvcli.files import check_target, make_folder, replacing
+    from tvcli.loading import ModelChoice
 
-    if not output.parent.is_dir():
-        raise UsageError(f"the folder of {output} does not exist")
-    tasks = tuple(find_tasks(task))
+    check_target(output)
+    tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
+    if llm is not None:
+        ModelChoice(llm).check()
     folder = None if results is None else make_folder(results)
     with choice.open() as loaded:
-        study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)
+        study = Study(loaded.engine, choice, llm or loaded.llm, tasks, counted, limit, folder, out.meter)
         page = render(study, sections(study))
     with replacing(output) as temporary:
         temporary.write_text(page, encoding="utf-8")

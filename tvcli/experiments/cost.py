@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tvcli.engine.protocol import Engine, Patch
 from tvcli.experiments.extract import from_examples
+from tvcli.experiments.peak import peak_megabytes
 from tvcli.experiments.timing import interleaved
 from tvcli.loading import ModelChoice
 from tvcli.prompts import Example, Prompt, few_shot, query
@@ -28,7 +28,7 @@ LONG = (
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one forward pass: tokens, median seconds, and peak memory of a process that runs it."""
+    """Of one forward pass: tokens, median seconds, and peak memory of a process that runs it, in MB (1e6 bytes)."""
 
     name: str
     tokens: int
@@ -37,18 +37,23 @@ class Cost:
 
 
 def measure_cost(engine: Engine, choice: ModelChoice, task: Task) -> list[Cost]:
-    """A prompt with 30 long examples, then a patch of the same task."""
+    """A prompt with 30 long examples, then a patch of the same task.
+
+    Raises:
+        TvError: a process whose memory is measured failed.
+    """
     examples = [Example(LONG.format(x=e.input), e.output) for e in _examples(task)]
     x = task.samples("test", TEXT)[0].input
     prompt, bare = few_shot(x, examples, shots=EXAMPLES, seed=1), query(x)
     vector = from_examples(engine, examples[:10])
     patch = Patch.of(vector, vector.n_layer // 2)
     with tempfile.TemporaryDirectory() as folder:
-        pairs, file = Path(folder) / "pairs.txt", Path(folder) / "vector.npy"
-        pairs.write_text("".join(f"{e.input}\t{e.output}\n" for e in examples), encoding="utf-8")
+        pairs, file = Path(folder) / "pairs.jsonl", Path(folder) / "vector.npy"
+        lines = (json.dumps({"input": e.input, "output": e.output}) for e in examples)
+        pairs.write_text("\n".join(lines), encoding="utf-8")
         save(vector, file)
-        shown = _peak_megabytes(["prompt", "--examples", pairs, "--shots", EXAMPLES], x, choice)
-        patched = _peak_megabytes(["apply", file], x, choice)
+        shown = memory_of(["prompt", "--examples", pairs, "--shots", EXAMPLES], x, choice)
+        patched = memory_of(["apply", file], x, choice)
     [long] = interleaved(lambda: engine.logits([prompt]), rounds=ROUNDS)
     [short] = interleaved(lambda: engine.logits([bare], [patch]), rounds=ROUNDS)
     return [
@@ -65,17 +70,24 @@ def _length(engine: Engine, prompt: Prompt) -> int:
     return len(engine.tail(prompt, 1_000_000))
 
 
-def _peak_megabytes(command: Sequence[object], x: str, choice: ModelChoice) -> float:
-    """Peak resident memory of a `tv` process, in MB; NaN where the system does not tell.
+def memory_of(command: Sequence[object], x: str, choice: ModelChoice) -> float:
+    """Peak memory of a `tv` process that answers one query, in MB; see `peak_megabytes`.
 
-    Nor with RPC servers: they hold the model, and serve one client at a time, which is this process.
+    NaN with RPC servers: they hold the model, and serve one client at a time, which is this process.
     """
-    if not hasattr(os, "wait4") or choice.settings.rpc:
+    if choice.settings.rpc:
         return float("nan")
-    given = {"--model": choice.name, "--mmproj": choice.mmproj, "--threads": choice.settings.threads}
-    options = [str(part) for option, value in given.items() if value is not None for part in (option, value)]
-    line = [sys.executable, "-m", "tvcli", *map(str, command), "--text", x, "-n", "1", *options]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - tv itself
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1024)
+    asked = ["--text", x, "--max-tokens", 1, *model_options(choice)]
+    return peak_megabytes([sys.executable, "-m", "tvcli", *map(str, (*command, *asked))])
+
+
+def model_options(choice: ModelChoice) -> list[object]:
+    """The command line's words for a choice."""
+    given = {
+        "--model": choice.name,
+        "--mmproj": choice.mmproj,
+        "--context": choice.settings.context,
+        "--threads": choice.settings.threads,
+        "--gpu-layers": choice.settings.gpu_layers,
+    }
+    return [part for option, value in given.items() if value is not None for part in (option, value)]

@@ -39,16 +39,21 @@ def from_examples(
     """The vector of a task shown by examples; see `prompts.sample_in_context` for `shots` and `prompts`.
 
     Raises:
-        UsageError: fewer than two examples, or fewer than two shots.
+        UsageError: see `check_examples`.
     """
-    if len(examples) < 2:
-        raise UsageError("a task vector needs at least 2 examples: one before, one to read at")
-    if shots < 2:
-        raise UsageError("--shots must be at least 2: the last example is the one to read at")
+    check_examples(examples, shots)
     shots = min(shots, len(examples))
     sampled = sample_in_context(examples, shots=shots, prompts=prompts, seed=seed, form=form)
     provenance = _provenance(engine, sampled, source=_source(examples), template=form.name, shots=shots, seed=seed)
     return TaskVector(mean_residuals(engine, sampled, progress), provenance)
+
+
+def check_examples(examples: Sequence[Example], shots: int) -> None:
+    """Raises UsageError for fewer than two examples, or fewer than two shots."""
+    if len(examples) < 2:
+        raise UsageError("a task vector needs at least 2 examples: one before, one to read at")
+    if shots < 2:
+        raise UsageError("--shots must be at least 2: the last example is the one to read at")
 
 
 def from_instruction(engine: Engine, text: str) -> TaskVector:

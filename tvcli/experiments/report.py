@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined
 
 from tvcli import plots
+from tvcli.errors import UnavailableError
 from tvcli.experiments import paper_figures as figures
 from tvcli.experiments import paper_tables as tables
 from tvcli.experiments.extract import tv_version
 from tvcli.experiments.study import Report, Study
+from tvcli.images import load_image, thumbnail
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
+THUMBNAIL = 96  # pixels; shown at half of that, since many screens have two a CSS pixel
 CONTENTS = (
     ("The three methods", tables.table2),
     ("Which layer works", figures.layers),
@@ -31,24 +34,28 @@ CONTENTS = (
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a table, and a picture as SVG or nothing; `thumbnails` are data URLs, one a row or none."""
+    """A heading, a table, and a picture as SVG or nothing.
+
+    `thumbnails` are data URLs, one a row, `None` for a row without a picture; there are none if no row has one.
+    """
 
     title: str
     report: Report
     svg: str
-    thumbnails: tuple[str, ...]
+    thumbnails: tuple[str | None, ...]
 
 
 def sections(study: Study) -> Iterator[Section]:
     """Make one after the other; what needs matplotlib comes without its picture where there is none."""
     for title, make in CONTENTS:
         report = make(study)
-        yield Section(title, report, _svg(report), tuple(_data_url(path) for path in report.images if path))
+        urls = tuple(None if path is None else _data_url(path) for path in report.images)
+        yield Section(title, report, _svg(report), urls if any(urls) else ())
 
 
 def render(study: Study, made: Iterator[Section]) -> str:
     """The page. Everything but tv's own pictures is escaped."""
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     model = study.engine.model
     about = {
@@ -72,5 +79,13 @@ def _svg(report: Report) -> str:
     return text[text.index("<svg") :]
 
 
-def _data_url(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _data_url(path: Path) -> str | None:
+    """Small and as PNG: browsers show no TIFF, and a photo for each row makes a page that nobody can send.
+
+    `None` if it cannot be read: a text query is answered without its picture, and the page can do without it too.
+    """
+    try:
+        png = thumbnail(load_image(path), THUMBNAIL)
+    except UnavailableError:
+        return None
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -12,10 +12,12 @@ import argparse
 import json
 import shutil
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,7 +114,7 @@ class Recipe:
         tower.load_state_dict(torch.load(self.file(name), weights_only=True))
         return tower
 
-    def measure(self, mmproj: Path) -> dict:
+    def measure(self, mmproj: Path) -> dict[str, Any]:
         drawn, figures = held_out(self.file("pictures.npz")), {}
         with LlamaEngine(self.model, mmproj) as engine:
             taken = measures(engine, self.classes, self.words, drawn)
@@ -127,9 +129,10 @@ class Recipe:
         return read_words(self.model, [thing.name for thing in self.classes], self.shape.tokens)
 
     @cached_property
-    def pictures(self) -> np.lib.npyio.NpzFile:
+    def pictures(self) -> Mapping[str, np.ndarray]:
         """What `draw` made; an array is read when it is asked for."""
-        return np.load(self.file("pictures.npz"))
+        pictures: Mapping[str, np.ndarray] = np.load(self.file("pictures.npz"))
+        return pictures
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -168,8 +171,8 @@ class Recipe:
             file.write(json.dumps([epoch, *(round(loss, 4) for loss in losses)]) + "\n")
 
     @contextmanager
-    def stage(self, name: str, total: int):
-        """Progress of one stage; its time is kept."""
+    def stage(self, name: str, total: int) -> Iterator[Callable[..., None]]:
+        """Progress of one stage, by a function to call after each step or some; its time is kept."""
         start = time.monotonic()
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(name, total=total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from classes import Class
 from words import Words
 
 from tvcli.engine.llama import LlamaEngine
-from tvcli.engine.protocol import Decoding
+from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.experiments.cells import accuracy, method_cells, method_header, short_matches
 from tvcli.experiments.run import run
 from tvcli.experiments.setup import METHODS, PATCH, Setup
@@ -108,8 +108,8 @@ def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: in
     return [round(float(value), 4) for value in (unit(seen) * unit(named)).sum(-1).mean(0)]
 
 
-def tasks(engine) -> dict[str, Any]:
-    """The six tasks, text vectors on image queries, three seeds; the layer from validation. As `tv eval` shows it."""
+def tasks(engine: Any) -> dict[str, Any]:
+    """The six tasks as `tv eval` shows them: text vectors on pictures, three seeds. In an engine or `Named`."""
     setup = Setup(tasks=tuple(find_task(name) for name in PAPER_ORDER))
     [pair] = run(engine, setup).pairs
     return {
@@ -137,14 +137,14 @@ class Named:
     def __init__(self, engine: LlamaEngine, names: dict[bytes, str]) -> None:
         self.engine, self.names = engine, names
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
-    def read(self, prompts, patch=None):
+    def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
         return self.engine.read([self.named(p) for p in prompts], patch)
 
-    def answer(self, prompts, *args, **kwargs):
-        return self.engine.answer([self.named(p) for p in prompts], *args, **kwargs)
+    def answer(self, prompts: Sequence[Prompt], *given: Any) -> list[list[Answer]]:
+        return self.engine.answer([self.named(p) for p in prompts], *given)
 
     def named(self, prompt: Prompt) -> Prompt:
         return Prompt(tuple(self.names[part.digest] if isinstance(part, Image) else part for part in prompt.parts))
@@ -166,4 +166,4 @@ def mean(values: np.ndarray) -> float:
 
 
 def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+    return np.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True))

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import shutil
+import sys
 import tarfile
 import urllib.request
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from pathlib import Path
 
 from classes import HERE
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
+else:
     import tomli as tomllib
 
 REGISTRY = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")

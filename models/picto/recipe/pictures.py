@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import resvg_py
@@ -40,13 +41,13 @@ class IconSet:
     path: Path
 
     @cached_property
-    def content(self) -> dict:
-        return json.loads((self.path / "icons.json").read_text(encoding="utf-8"))
+    def content(self) -> dict[str, Any]:
+        return dict(json.loads((self.path / "icons.json").read_text(encoding="utf-8")))
 
     @cached_property
     def codes(self) -> dict[str, str]:
         file = self.path / "chars.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
 
     @cached_property
     def by_name(self) -> dict[str, str]:
@@ -144,7 +145,7 @@ def find(icons: IconSet, code: str, names: Names) -> str | None:
 def render(drawing: Drawing) -> np.ndarray | None:
     """uint8 (SIZE, SIZE, 4), RGBA; None when the drawing cannot be rendered."""
     try:
-        if drawing.svg is None:
+        if drawing.bitmap is not None:
             image = Image.open(drawing.bitmap).convert("RGBA")
         else:
             png = resvg_py.svg_to_bytes(svg_string=drawing.svg, width=SIZE)
@@ -159,7 +160,7 @@ def render(drawing: Drawing) -> np.ndarray | None:
     return np.asarray(canvas)
 
 
-def render_all(found: list[Drawing], path: Path, advance) -> None:
+def render_all(found: list[Drawing], path: Path, advance: Callable[[], None]) -> None:
     """Write `path`: images (N, SIZE, SIZE, 4), label (N,), family (N,), held_out (N,)."""
     kept, images = [], []
     with Pool() as pool:

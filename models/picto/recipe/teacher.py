@@ -7,6 +7,7 @@ for vision transformers, Touvron et al. 2021).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ class Teacher:
         return self.net.extract_features(x.to(memory_format=torch.channels_last)).mean((2, 3))
 
 
-def make_pool(images: Tensor, shown: Tensor, path: Path, advance) -> None:
+def make_pool(images: Tensor, shown: Tensor, path: Path, advance: Callable[[int], None]) -> None:
     """A crop of each of the pictures `shown` (M,), and what the teacher sees in it: `path`.crops.npy, uint8
     (M, 3, SIZE, SIZE), and `path`.seen.npy, float16 (M, 1280)."""
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ matching"). Of flags the teacher, who knows photographs, is not asked.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from words import Words
 EPOCHS = 20  # each shows every crop of the pool
 BATCH = 128
 RATE = 1.2e-3
+Advance = Callable[[int], None]  # hears of that many batches
+Log = Callable[[int, list[float]], None]  # hears of an epoch and its losses
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Student(nn.Module):
         return self.tower.project(patches), self.classify(whole), self.imitate(whole)
 
 
-def train(shape: Shape, pool: Pool, names: Names, path: Path, advance, log) -> Tower:
+def train(shape: Shape, pool: Pool, names: Names, path: Path, advance: Advance, log: Log) -> Tower:
     """The trained tower; `path` keeps a checkpoint after every epoch, from which a broken run goes on. `advance` hears
     of every batch, `log` of every epoch's losses."""
     torch.manual_seed(0)
@@ -128,7 +131,15 @@ def train(shape: Shape, pool: Pool, names: Names, path: Path, advance, log) -> T
     return student.tower
 
 
-def train_epoch(student, optimizer, pool, head, names, epoch: int, advance) -> list[float]:
+def train_epoch(
+    student: Student,
+    optimizer: torch.optim.Optimizer,
+    pool: Pool,
+    head: Head,
+    names: Names,
+    epoch: int,
+    advance: Advance,
+) -> list[float]:
     """One pass over the pool; the mean of each loss."""
     student.train()
     order = torch.randperm(len(pool.labels))
@@ -144,7 +155,7 @@ def train_epoch(student, optimizer, pool, head, names, epoch: int, advance) -> l
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
         sums += [part.item() for part in parts]
-        advance()
+        advance(1)
     return list(sums / pool.batches)
 
 
@@ -156,7 +167,7 @@ def anneal(optimizer: torch.optim.Optimizer, rate: float, step: int, steps: int,
     return done
 
 
-def losses_of(student, batch: Batch, head: Head, names: Names) -> list[Tensor]:
+def losses_of(student: Student, batch: Batch, head: Head, names: Names) -> list[Tensor]:
     tokens, scores, features = student(batch.pictures)
     named, sharp = batch.labels != UNNAMED, student.sharpness.exp().clamp(max=60)
     tokens, labels = tokens[named], batch.labels[named]
@@ -196,4 +207,4 @@ def resume(path: Path, student: Student, optimizer: torch.optim.Optimizer) -> in
     kept = torch.load(path, weights_only=True)
     student.load_state_dict(kept["student"])
     optimizer.load_state_dict(kept["optimizer"])
-    return kept["epochs"]
+    return int(kept["epochs"])

@@ -1,0 +1,45 @@
+"""How much memory another process takes."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from tvcli.errors import TvError
+
+# Linux counts into a process's peak what its parent held when it was started. This parent holds next to nothing.
+PARENT = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+UNIT = 1 if sys.platform == "darwin" else 1024  # bytes; see getrusage(2) of each system
+
+
+def peak_megabytes(command: Sequence[str]) -> float:
+    """Peak resident memory of a process, in MB (1e6 bytes); NaN where the system does not tell.
+
+    Raises:
+        TvError: the process failed; the sentence ends with its last line on standard error.
+    """
+    if importlib.util.find_spec("resource") is None:  # Windows
+        return float("nan")
+    started = [sys.executable, "-I", "-c", PARENT, *command]
+    ran = subprocess.run(started, capture_output=True, check=True, encoding="utf-8", errors="replace")  # noqa: S603
+    code, peak = map(int, ran.stdout.split())
+    if code:
+        raise TvError(f"the memory of another process cannot be measured: it {_end(code)}: {_last_line(ran.stderr)}")
+    return peak * UNIT / 1e6
+
+
+def _end(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
+
+
+def _last_line(text: str) -> str:
+    """Of what it said; without tv's own name, which `main` puts before the whole sentence."""
+    lines = text.strip().splitlines()
+    return lines[-1].removeprefix("tv: ") if lines else "it gave no reason"

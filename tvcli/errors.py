@@ -2,6 +2,7 @@
 
     TvError                1  the work failed
     ├── UsageError         2  the request or its text input makes no sense
+    │   └── NotApplicableError 2  one of the paper's results cannot be made of this model or these tasks
     ├── UnavailableError   3  a model, image or file cannot be used
     └── VectorError        4  a task vector is broken or does not fit the model
 
@@ -21,6 +22,10 @@ class UsageError(TvError):
     """Arguments, pairs or queries that cannot be understood."""
 
     exit_code = 2
+
+
+class NotApplicableError(UsageError):
+    """One of the paper's results that cannot be made of this model or these tasks."""
 
 
 class UnavailableError(TvError):

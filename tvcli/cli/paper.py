@@ -10,6 +10,7 @@ import typer
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
 from tvcli.cli.planning import find_tasks, parse_seeds
+from tvcli.errors import NotApplicableError
 from tvcli.output import out
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def paper(
     """
     from tvcli import plots
     from tvcli.experiments.paper import ITEMS, find_items
-    from tvcli.experiments.study import NotApplicableError, Study
+    from tvcli.experiments.study import Study
     from tvcli.files import make_folder
 
     if not items:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tvcli.chat import CHATML, Chat
+from tvcli.errors import NotApplicableError
 from tvcli.experiments.cells import LEGEND, accuracy, constant, difference, method_cells, method_header, short_matches
 from tvcli.experiments.cost import measure_cost
 from tvcli.experiments.metrics import EXACT, Judge
 from tvcli.experiments.numbers import averages, paper_numbers
 from tvcli.experiments.results import MAJORITY, PairResult
 from tvcli.experiments.setup import ALL_PAIRS, ENSEMBLE, INSTRUCTION, METHODS, NO_CONTEXT, PATCH, PROMPT
-from tvcli.experiments.study import NotApplicableError, Report, Study
+from tvcli.experiments.study import Report, Study
 from tvcli.loading import ModelChoice
 from tvcli.tasks import TEXT, find_task, load_task, task_folders
 

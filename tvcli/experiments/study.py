@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tvcli.engine.protocol import Engine
-from tvcli.errors import UsageError
 from tvcli.experiments.results import PairResult
 from tvcli.experiments.run import Files, Meter, run
 from tvcli.experiments.setup import Pair, Setup
@@ -17,10 +16,6 @@ from tvcli.experiments.vectors import Shelf, read_vector
 from tvcli.loading import ModelChoice
 from tvcli.tasks import IMAGE, PAPERS_DATA, TEXT, Task, whose_data
 from tvcli.vector import TaskVector
-
-
-class NotApplicableError(UsageError):
-    """One of the paper's results that cannot be made of this model or these tasks."""
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,8 @@ def share(right: np.ndarray) -> dict[str, float]:
     n, p, z = len(right), float(right.mean()), NORMAL
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5 / (1 + z**2 / n)
-    return {"n": n, "share": round(p, 4), "low": round(centre - half, 4), "high": round(centre + half, 4)}
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return {"n": n, "share": round(p, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def unit(x: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ import numpy as np
 import torch
 from card import write_card
 from classes import HERE, read_classes
-from evaluate import held_out, measures
+from evaluate import final, held_out, measures
 from export import export
-from fetch import fetch, read_packages
+from fetch import Package, fetch, read_packages
 from pictures import UNNAMED, drawings, render_all
 from rich.console import Console
 from rich.progress import Progress
@@ -46,8 +47,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make picto's vision tower again.")
     parser.add_argument("work", type=Path, help="folder for everything in between, about 4 GB")
     parser.add_argument("--evaluate", type=Path, metavar="MMPROJ", help="only measure this file, and print JSON")
+    parser.add_argument("--final", type=Path, metavar="MMPROJ", help="the same, on the style that decides nothing")
     args = parser.parse_args()
     recipe = Recipe(args.work)
+    if args.final is not None:
+        print(json.dumps(recipe.judge(args.final), indent=1))
+        return
     recipe.draw()
     if args.evaluate is not None:
         print(json.dumps(recipe.measure(args.evaluate), indent=1))
@@ -71,15 +76,17 @@ class Recipe:
 
     def draw(self) -> None:
         """npm packages to pictures.npz."""
-        packages = read_packages()
-        with self.stage("fetch", len(packages)) as advance:
+        self.render(read_packages(), self.file("pictures.npz"), "")
+
+    def render(self, packages: list[Package], file: Path, prefix: str) -> None:
+        with self.stage(f"{prefix}fetch", len(packages)) as advance:
             for package in packages:
                 fetch(package, self.work)
                 advance()
-        if not self.file("pictures.npz").exists():
+        if not file.exists():
             found = list(drawings(self.classes, packages, self.work))
-            with self.stage("render", len(found)) as advance:
-                render_all(found, self.file("pictures.npz"), advance)
+            with self.stage(f"{prefix}render", len(found)) as advance:
+                render_all(found, file, advance)
 
     def teach(self) -> None:
         """Crops of the pictures to train on, and what the teacher sees in them."""
@@ -99,14 +106,21 @@ class Recipe:
 
     def publish(self) -> None:
         """The GGUF file, its figures and its card."""
-        tower, made, kept = self.tower("tower.pt"), self.file(GGUF.name), self.file("figures.json")
-        if not kept.exists():
-            export(tower, made)
-            kept.write_text(json.dumps(self.measure(made), indent=1) + "\n", encoding="utf-8")
+        tower, made = self.tower("tower.pt"), self.file(GGUF.name)
+        export(tower, made)
+        figures = self.kept("figures.json", lambda: self.measure(made))
+        figures["final"] = self.kept("final.json", lambda: self.judge(made))
         shutil.copyfile(made, GGUF)
-        figures = json.loads(kept.read_text(encoding="utf-8"))
         parameters = sum(weights.numel() for weights in tower.parameters())
         write_card(HERE.parent / "README.md", figures, self.times, parameters)
+
+    def kept(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `measure` gives, measured once."""
+        file = self.file(name)
+        if not file.exists():
+            file.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
 
     def tower(self, name: str) -> Tower:
         """The tower as a stage left it."""
@@ -123,6 +137,15 @@ class Recipe:
                     figures[name] = measure()
                     advance()
         return figures
+
+    def judge(self, mmproj: Path) -> dict[str, Any]:
+        """The figures by which nothing is decided: of the final style, whose pictures lie apart from all others."""
+        file = self.file("final.npz")
+        self.render(read_packages(final=True), file, "final ")
+        with LlamaEngine(self.model, mmproj) as engine, self.stage("final evaluate", 1) as advance:
+            figures = final(engine, self.classes, self.words, held_out(file))
+            advance()
+        return {"date": date.today().isoformat(), **figures}
 
     @cached_property
     def words(self) -> Words:
@@ -160,7 +183,8 @@ class Recipe:
     def times(self) -> dict[str, float]:
         """Seconds of every stage so far."""
         file = self.file("times.json")
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found if file.exists() else {}
 
     def file(self, name: str) -> Path:
         return self.work / name

@@ -19,7 +19,7 @@ def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], par
     template = environment.from_string((HERE / "card.md.jinja").read_text(encoding="utf-8"))
     groups = [thing.group for thing in read_classes()]
     text = template.render(
-        packages=read_packages(),
+        packages=[*read_packages(), *read_packages(final=True)],
         groups={group: groups.count(group) for group in dict.fromkeys(groups)},
         total=len(groups),
         former=FORMER,

@@ -18,6 +18,14 @@ class Class:
 
 
 def read_classes() -> list[Class]:
-    lines = (HERE / "classes.tsv").read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return [Class(group, name, tuple(drawings.split())) for group, name, drawings in rows]
+    return [Class(group, name, tuple(drawings.split())) for group, name, drawings in rows("classes.tsv")]
+
+
+def read_icons(file: str) -> dict[str, list[str]]:
+    """By name of a class, the icons that show it."""
+    return {name: icons.split() for name, icons in rows(file)}
+
+
+def rows(file: str) -> list[list[str]]:
+    lines = (HERE / file).read_text(encoding="utf-8").splitlines()
+    return [line.split("\t") for line in lines if not line.startswith("#")]

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from classes import Class
-from words import Words
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
@@ -21,12 +20,17 @@ from tvcli.images import Image, load_image
 from tvcli.prompts import Example, Prompt, few_shot, query
 from tvcli.tasks import PAPER_ORDER, find_task
 
+if TYPE_CHECKING:
+    from words import Words
+
 SHOTS = 5
+NORMAL = 1.96  # standard deviations, for 95 %
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Held-out pictures: images, the label of each, and its style."""
+    """Pictures that were not trained on: images, the label of each, and its style."""
 
     images: list[Image]
     labels: np.ndarray
@@ -56,24 +60,51 @@ def measures(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Dra
     }
 
 
+def final(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
+    """Recognition and naming of the final style: how often right, of how many, and where that lies by chance."""
+    nearest, cosines = looked(engine, words, drawn)
+    first, full = said(engine, classes, words, drawn)
+    return {
+        "nearest name": by_group(nearest == drawn.labels, classes, drawn, share),
+        "centred cosine": by_group(cosines, classes, drawn, mean),
+        "first token": by_group(first, classes, drawn, share),
+        "full name": by_group(full, classes, drawn, share),
+    }
+
+
 def recognition(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
-    """The nearest name among all, and the centred cosine of each image token with its name's embedding."""
+    """How often the nearest name is right, and how near the right one is."""
+    nearest, cosines = looked(engine, words, drawn)
+    mistakes = Counter((classes[a].name, classes[b].name) for a, b in zip(drawn.labels, nearest, strict=True) if a != b)
+    return {
+        "nearest name": by_group(nearest == drawn.labels, classes, drawn, mean),
+        "centred cosine": by_group(cosines, classes, drawn, mean),
+        "confusions": [[*pair, count] for pair, count in mistakes.most_common(20)],
+    }
+
+
+def looked(engine: LlamaEngine, words: Words, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """Of each picture: the nearest name among all, and the centred cosine of its tokens with its name's embedding."""
     mean = words.embeddings.mean(0)
     directions = unit(words.embeddings - mean)
     tokens = np.stack([engine.image_tokens(image) for image in drawn.images])
     nearest = (unit(tokens.mean(1) - mean) @ directions.T).argmax(1)
     cosines = (unit(tokens - mean) * directions[drawn.labels][:, None]).sum(-1)
-    right = nearest == drawn.labels
-    mistakes = Counter((classes[a].name, classes[b].name) for a, b in zip(drawn.labels, nearest, strict=True) if a != b)
-    return {
-        "nearest name": by_group(right, classes, drawn),
-        "centred cosine": by_group(cosines.mean(1), classes, drawn),
-        "confusions": [[*pair, count] for pair, count in mistakes.most_common(20)],
-    }
+    return nearest, cosines.mean(1)
 
 
 def naming(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
-    """What the model itself answers when five words and their repetition stand before the picture."""
+    """How often the model itself says the name."""
+    first, full = said(engine, classes, words, drawn)
+    return {
+        "first token": by_group(first, classes, drawn, mean),
+        "full name": by_group(full, classes, drawn, mean),
+    }
+
+
+def said(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the model's answer, when five words and their repetition stand before the picture, begins with the name's
+    first token, and whether it is the name."""
     rng = np.random.default_rng(0)
     shown = [classes[i].name for i in rng.choice(len(classes), SHOTS, replace=False)]
     examples = [Example(name, name) for name in shown]
@@ -86,10 +117,7 @@ def naming(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn
             name = classes[label].name
             full.append(answer.split("\n")[0].strip().lower() == name.lower())
             first.append(answer.strip().lower().startswith(first_piece(engine, name)))
-    return {
-        "first token": by_group(np.array(first), classes, drawn),
-        "full name": by_group(np.array(full), classes, drawn),
-    }
+    return np.array(first), np.array(full)
 
 
 def answers(engine: LlamaEngine, prompts: list[Prompt], count: int) -> list[str]:
@@ -150,19 +178,30 @@ class Named:
         return Prompt(tuple(self.names[part.digest] if isinstance(part, Image) else part for part in prompt.parts))
 
 
-def by_group(values: np.ndarray, classes: list[Class], drawn: Drawn) -> dict[str, dict[str, float]]:
-    """Means by style and group of things."""
+def by_group(
+    values: np.ndarray, classes: list[Class], drawn: Drawn, summary: Callable[[np.ndarray], T]
+) -> dict[str, dict[str, T]]:
+    """A summary for each style and group of things."""
     groups = np.array([classes[label].group for label in drawn.labels])
-    table: dict[str, dict[str, float]] = {}
+    table: dict[str, dict[str, T]] = {}
     for family in sorted(set(drawn.families)):
         here = drawn.families == family
-        table[family] = {g: mean(values[here & (groups == g)]) for g in sorted(set(groups[here]))}
-        table[family]["all"] = mean(values[here])
+        table[family] = {g: summary(values[here & (groups == g)]) for g in sorted(set(groups[here]))}
+        table[family]["all"] = summary(values[here])
     return table
 
 
 def mean(values: np.ndarray) -> float:
     return round(float(values.mean()), 4)
+
+
+def share(right: np.ndarray) -> dict[str, float]:
+    """How many are right, and Wilson's interval at 95 %."""
+    n, p, z = len(right), float(right.mean()), NORMAL
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5 / (1 + z**2 / n)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return {"n": n, "share": round(p, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def unit(x: np.ndarray) -> np.ndarray:

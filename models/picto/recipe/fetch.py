@@ -32,7 +32,17 @@ class Package:
     author: str
     files: tuple[str, ...] = ()  # patterns of the drawings' paths; none for an Iconify icon set
     held_out: bool = False
+    final: bool = False  # for the one measurement at the end
     flags_alone: bool = False  # an icon set whose icons are named by country
+    icons: str = ""  # the file that says which icons show what
+
+    def __post_init__(self) -> None:
+        if self.held_out and self.final:
+            raise SystemExit(f"sources.toml: {self.name} is both held_out and final")
+
+    @property
+    def trained_on(self) -> bool:
+        return not (self.held_out or self.final)
 
     @property
     def family(self) -> str:
@@ -47,9 +57,11 @@ class Package:
         return f"{REGISTRY}/{self.name}/-/{self.family}-{self.version}.tgz"
 
 
-def read_packages() -> list[Package]:
+def read_packages(*, final: bool = False) -> list[Package]:
+    """What the tower is trained on and chosen by; or, when `final`, only what it is measured on at the end."""
     entries = tomllib.loads((HERE / "sources.toml").read_text(encoding="utf-8"))["package"]
-    return [Package(**{**entry, "files": tuple(entry.get("files", ()))}) for entry in entries]
+    packages = [Package(**{**entry, "files": tuple(entry.get("files", ()))}) for entry in entries]
+    return [package for package in packages if package.final == final]
 
 
 def fetch(package: Package, work: Path) -> None:

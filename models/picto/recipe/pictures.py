@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import resvg_py
-from classes import Class
+from classes import Class, read_icons
 from fetch import Package
 from PIL import Image
 
@@ -29,7 +29,7 @@ class Drawing:
 
     label: int  # index of its class, or UNNAMED
     family: str
-    held_out: bool
+    held_out: bool  # not to be trained on
     svg: str | None  # markup; None for a bitmap
     bitmap: Path | None
 
@@ -89,15 +89,15 @@ class Names:
 
 
 def drawings(classes: list[Class], packages: list[Package], work: Path) -> Iterator[Drawing]:
-    """Every drawing of `classes` in `packages`, then the other drawings of the emoji sets that are not held out."""
+    """Every drawing of `classes` in `packages`, then the other drawings of the emoji sets that are trained on."""
     sets = {p.family: IconSet(p.folder(work)) for p in packages if not p.files}
     names = Names(list(sets.values()))
     for label, thing in enumerate(classes):
         for package in packages:
             for svg, bitmap in drawn(thing, package, sets.get(package.family), names, work):
-                yield Drawing(label, package.family, package.held_out, svg, bitmap)
+                yield Drawing(label, package.family, not package.trained_on, svg, bitmap)
     for package in packages:
-        if not (package.held_out or package.files or package.flags_alone):
+        if package.trained_on and not (package.files or package.flags_alone):
             for svg in others(sets[package.family], classes, names):
                 yield Drawing(UNNAMED, package.family, False, svg, None)
 
@@ -118,7 +118,9 @@ def drawn(
     flag = thing.group == "flag"
     codes = [flag_code(thing.drawings[0])] if flag else list(thing.drawings)
     if icons is not None:
-        if package.flags_alone:
+        if package.icons:
+            found = read_icons(package.icons).get(thing.name, [])
+        elif package.flags_alone:
             found = [thing.drawings[0]] if flag and thing.drawings[0] in icons.content["icons"] else []
         else:
             found = [icon for code in codes if (icon := find(icons, code, names))]

@@ -1,0 +1,138 @@
+"""picto's recipe: the style that it is measured on at the end has no part in what comes before."""
+
+import base64
+import json
+import sys
+from itertools import chain
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+RECIPE = Path(__file__).parents[1] / "models" / "picto" / "recipe"
+
+
+@pytest.fixture(autouse=True)
+def recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe's modules can be imported; what renders is not needed."""
+    monkeypatch.syspath_prepend(str(RECIPE))
+    monkeypatch.setitem(sys.modules, "resvg_py", ModuleType("resvg_py"))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Every package of sources.toml, unpacked: a few drawings, which show nothing."""
+    from classes import read_icons
+    from fetch import read_packages
+
+    for package in [*read_packages(), *read_packages(final=True)]:
+        folder = package.folder(tmp_path)
+        folder.mkdir(parents=True)
+        for pattern in package.files:
+            file = folder / pattern.format(code="1f415", iso="fr", ISO="FR")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("<svg/>")
+        if not package.files:
+            icons = chain(*read_icons(package.icons).values()) if package.icons else ["dog", "fr", "hammer"]
+            (folder / "icons.json").write_text(json.dumps({"icons": {icon: {"body": ""} for icon in icons}}))
+            (folder / "chars.json").write_text(json.dumps({} if package.icons else {"1f415": "dog"}))
+    return tmp_path
+
+
+def test_the_final_style_is_neither_trained_on_nor_chosen_by(work: Path) -> None:
+    from classes import read_classes
+    from fetch import read_packages
+    from pictures import drawings
+
+    final = {package.family for package in read_packages(final=True)}
+    seen = {drawing.family for drawing in drawings(read_classes(), read_packages(), work)}
+    assert final
+    assert seen == {package.family for package in read_packages()}
+    assert not final & seen
+
+
+def test_a_drawing_of_the_final_style_cannot_be_trained_on(work: Path) -> None:
+    from classes import read_classes
+    from fetch import read_packages
+    from pictures import UNNAMED, drawings
+
+    packages = read_packages(final=True)
+    drawn = list(drawings(read_classes(), packages, work))
+    assert {drawing.family for drawing in drawn} == {package.family for package in packages}
+    assert all(drawing.held_out and drawing.label != UNNAMED for drawing in drawn)
+
+
+def test_what_chooses_does_not_measure_the_final_style() -> None:
+    from evaluate import measures
+
+    nothing: Any = None
+    assert set(measures(nothing, [], nothing, nothing)) == {"recognition", "naming", "residuals", "tasks", "ceiling"}
+
+
+def test_every_source_is_pinned_and_has_one_use() -> None:
+    from fetch import Package, read_packages
+
+    for package in [*read_packages(), *read_packages(final=True)]:
+        assert len(base64.b64decode(package.integrity.removeprefix("sha512-"))) == 64
+        assert package.license
+        assert package.author
+    with pytest.raises(SystemExit, match="both held_out and final"):
+        Package("x", "1", "", "MIT", "", held_out=True, final=True)
+
+
+def test_icons_show_things_that_picto_knows() -> None:
+    from classes import read_classes, read_icons
+    from fetch import read_packages
+
+    known = {thing.name for thing in read_classes() if thing.group != "flag"}
+    files = [package.icons for package in read_packages(final=True) if package.icons]
+    assert files
+    for shown in map(read_icons, files):
+        icons = list(chain(*shown.values()))
+        assert shown.keys() <= known
+        assert len(icons) == len(set(icons))
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (90, 100, 0.8256, 0.9448)]
+)
+def test_an_interval_is_wilsons(right: int, n: int, low: float, high: float) -> None:
+    from evaluate import share
+
+    found = share(np.arange(n) < right)
+    assert (found["n"], found["share"]) == (n, right / n)
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=2e-4)
+
+
+class Looking:
+    """Sees thing number `image`, and says "dog" of everything."""
+
+    def image_tokens(self, image: int) -> np.ndarray:
+        return np.eye(2, dtype=np.float32)[[image]]
+
+    def tokens(self, name: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(text=name)]
+
+    def answer(self, prompts: list[Any], decoding: object) -> list[Any]:
+        return [[SimpleNamespace(text="dog\n")] for _ in prompts]
+
+
+def test_final_figures_are_of_each_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two dogs, one of which is seen as bread, and a bread."""
+    import evaluate
+    from classes import Class
+
+    monkeypatch.setattr(evaluate, "few_shot", lambda *args, **options: None)
+    monkeypatch.setattr(evaluate, "SHOTS", 1)
+    classes = [Class("animal", "dog", ()), Class("food", "bread", ())]
+    words: Any = SimpleNamespace(embeddings=np.eye(2, dtype=np.float32), tokens=[[0], [1]])
+    pictures: list[Any] = [0, 1, 1]
+    engine: Any = Looking()
+    drawn = evaluate.Drawn(pictures, np.array([0, 0, 1]), np.array(["x"] * 3))
+    figures = evaluate.final(engine, classes, words, drawn)
+    shares = {
+        name: {g: (s["n"], s["share"]) for g, s in figures[name]["x"].items()} for name in ("nearest name", "full name")
+    }
+    assert shares["nearest name"] == {"animal": (2, 0.5), "food": (1, 1.0), "all": (3, 0.6667)}
+    assert shares["full name"] == {"animal": (2, 1.0), "food": (1, 0.0), "all": (3, 0.6667)}

@@ -6,6 +6,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest

@@ -10,6 +10,7 @@ import pytest
 from conftest import Runner
 from PIL import Image as Pillow
 
+import tvcli.pull
 from tvcli.experiments.checks import errors
 from tvcli.tasks import load_task
 
@@ -53,6 +54,28 @@ def test_the_papers_archives_become_task_folders(tv: Runner, tmp_path: Path) -> 
     assert task.test[0].image is not None
     assert task.test[0].image.is_file()
     assert load_task(tmp_path / "tasks" / "my-task").instruction == "my-task:"
+
+
+def test_what_the_hub_sent_is_the_papers_data_until_somebody_changes_it(
+    tv: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, annotations, _, images, *target = archives(
+        tmp_path, {"t_val.json": SAMPLES[:1], "t_test.json": SAMPLES}, PICTURES
+    )
+    monkeypatch.setattr(tvcli.pull, "fetch", lambda: (annotations, images))
+    assert tv("tasks", "pull", *target).err.startswith("wrote t to ")
+    folder = tmp_path / "tasks" / "t"
+    assert load_task(folder).is_papers
+    assert tv("tasks", "pull", *target).code == 0  # again: nothing is added twice
+    assert load_task(folder).is_papers
+    (tmp_path / "tasks" / "images" / "country" / "1.png").write_bytes(png(99))
+    assert not load_task(folder).is_papers
+
+
+def test_archives_of_unknown_origin_are_other_data(tv: Runner, tmp_path: Path) -> None:
+    ran = tv("tasks", "pull", *archives(tmp_path, {"t_test.json": SAMPLES}, PICTURES))
+    assert "whether the archives are the paper's is not known, so tables will call them other data" in ran.err
+    assert not load_task(tmp_path / "tasks" / "t").is_papers
 
 
 HIDDEN = [

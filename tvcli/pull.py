@@ -67,6 +67,20 @@ def convert(annotations: Path, images: Path, target: Path) -> list[str]:
     return list(tasks)
 
 
+def mark_as_papers(folder: Path) -> None:
+    """Note the digest of a task made of the fetched archives: while it stays the same, the data are the paper's.
+
+    Raises:
+        UnavailableError: the folder cannot be written.
+    """
+    digest = load_task(folder).digest
+    try:
+        with (folder / "task.toml").open("a", encoding="utf-8") as file:
+            file.write(f"paper = {json.dumps(digest)}\n")
+    except OSError as error:
+        raise UnavailableError(f"{folder / 'task.toml'} cannot be written: {reason(error)}") from error
+
+
 def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]]]:
     tasks: dict[str, list[dict[str, Any]]] = {}
     found = {

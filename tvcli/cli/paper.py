@@ -51,10 +51,10 @@ def paper(
         out.table("", ["name", "what", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
         return
     wanted = find_items(items)
-    tasks = tuple(find_tasks(task))
+    tasks, chosen = tuple(find_tasks(task)), parse_seeds(seeds)
     folder = None if output is None else make_folder(output)
     with choice.open() as loaded:
-        study = Study(loaded.engine, choice, llm or loaded.llm, tasks, parse_seeds(seeds), limit, folder, out.meter)
+        study = Study(loaded.engine, choice, llm or loaded.llm, tasks, chosen, limit, folder, out.meter)
         for name in wanted:
             try:
                 made = ITEMS[name].make(study)

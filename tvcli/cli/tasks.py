@@ -96,10 +96,15 @@ def pull(
         tv tasks pull -o paper-tasks
     """
     from tvcli.errors import UsageError
-    from tvcli.pull import convert, fetch
+    from tvcli.pull import convert, fetch, mark_as_papers
 
     if (annotations is None) != (images is None):
         raise UsageError("--annotations and --images go together")
     archives = (annotations, images) if annotations is not None and images is not None else fetch()
     names = convert(*archives, output)
+    if annotations is None:
+        for name in names:
+            mark_as_papers(output / name)
+    else:
+        out.note("whether the archives are the paper's is not known, so tables will call them other data")
     out.note(f"wrote {', '.join(names)} to {output}; use them as --task {output / names[0]}")

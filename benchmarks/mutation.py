@@ -1,0 +1,115 @@
+"""Would a test notice? Mutation testing with mutmut of the modules that the science rests on.
+
+    pip install mutmut
+    python benchmarks/mutation.py [MODULE ...] [--work FOLDER]
+
+Works on a copy. For each module it prints how many mutants a test kills, and the survivors as `mutmut show` has them.
+A module is mutated with the tests that are named here beside it; a mutant that none of them reaches counts as a
+survivor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+COPIED = ("tvcli", "tests", "models", "tasks", "benchmarks", "pyproject.toml", "README.md", "requirements-prebuilt.txt")
+EVALUATION = ["test_results", "test_evaluate", "test_science"]
+TESTS = {
+    "tvcli/engine/hook.py": ["test_hook"],
+    "tvcli/engine/plan.py": ["test_plan"],
+    "tvcli/engine/protocol.py": ["test_science", "test_engine_contract"],
+    "tvcli/prompts.py": ["test_prompts"],
+    "tvcli/vector.py": ["test_vector"],
+    "tvcli/tasks.py": ["test_tasks", "test_results"],
+    "tvcli/experiments/asking.py": EVALUATION,
+    "tvcli/experiments/bootstrap.py": ["test_results"],
+    "tvcli/experiments/cells.py": EVALUATION,
+    "tvcli/experiments/checks.py": ["test_tasks"],
+    "tvcli/experiments/compare.py": ["test_look"],
+    "tvcli/experiments/cost.py": ["test_cost"],
+    "tvcli/experiments/describe.py": ["test_vector", "test_cli", "test_look"],
+    "tvcli/experiments/doctor.py": ["test_doctor"],
+    "tvcli/experiments/evaluate.py": EVALUATION,
+    "tvcli/experiments/extract.py": ["test_cli", "test_science"],
+    "tvcli/experiments/isolated.py": ["test_native"],
+    "tvcli/experiments/layers.py": ["test_science", "test_cli"],
+    "tvcli/experiments/lens.py": ["test_science", "test_look"],
+    "tvcli/experiments/machine.py": ["test_doctor"],
+    "tvcli/experiments/mapping.py": ["test_look"],
+    "tvcli/experiments/metrics.py": EVALUATION,
+    "tvcli/experiments/numbers.py": ["test_science"],
+    "tvcli/experiments/paper.py": EVALUATION,
+    "tvcli/experiments/paper_figures.py": ["test_science", "test_look"],
+    "tvcli/experiments/paper_tables.py": ["test_science"],
+    "tvcli/experiments/peak.py": ["test_cost"],
+    "tvcli/experiments/report.py": ["test_look"],
+    "tvcli/experiments/results.py": EVALUATION,
+    "tvcli/experiments/run.py": EVALUATION,
+    "tvcli/experiments/setup.py": EVALUATION,
+    "tvcli/experiments/store.py": EVALUATION,
+    "tvcli/experiments/study.py": ["test_science", "test_look"],
+    "tvcli/experiments/timing.py": ["test_doctor"],
+    "tvcli/experiments/vectors.py": EVALUATION,
+}
+SLOW = "not kill_and_resume and not is_resumed_from and not papers_archives"
+SURVIVED, UNREACHED = 0, 33  # exit codes as mutmut keeps them; others are failures, crashes and time-outs
+
+
+def configuration(module: str) -> str:
+    selected = [f"tests/{name}.py" for name in TESTS[module]]
+    options = ["-m", "not model and not source", "-p", "no:cacheprovider", "-k", SLOW]
+    settings = {
+        "source_paths": ["tvcli"],
+        "only_mutate": [module],
+        "also_copy": [name for name in COPIED if name not in ("tvcli", "tests", "pyproject.toml")],
+        "pytest_add_cli_args": options,
+        "pytest_add_cli_args_test_selection": selected,
+    }
+    return "\n[tool.mutmut]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+
+
+def mutate(module: str, work: Path) -> dict[str, int]:
+    """mutmut's exit code for each mutant of a module, by its name."""
+    for name in COPIED:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, work / name)
+    with (work / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write(configuration(module))
+    ran = subprocess.run(["mutmut", "run"], cwd=work, capture_output=True, text=True, check=False)
+    kept = work / "mutants" / f"{module}.meta"
+    found: dict[str, int | None] = json.loads(kept.read_text("utf-8"))["exit_code_by_key"] if kept.exists() else {}
+    if not found or None in found.values():
+        sys.exit(f"mutmut did not get through {module}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+    return {name: code for name, code in found.items() if code is not None}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", choices=[*TESTS, []], help="by default all")
+    parser.add_argument("--survivors", action="store_true", help="show each")
+    options = parser.parse_args()
+    total = killed = 0
+    for module in options.modules or TESTS:
+        with tempfile.TemporaryDirectory() as folder:
+            work = Path(folder)
+            codes = mutate(module, work)
+            alive = [name for name, code in codes.items() if code in (SURVIVED, UNREACHED)]
+            total, killed = total + len(codes), killed + len(codes) - len(alive)
+            print(f"{module}: {len(codes) - len(alive)} of {len(codes)} killed", flush=True)
+            for name in alive if options.survivors else ():
+                shown = subprocess.run(["mutmut", "show", name], cwd=work, capture_output=True, text=True, check=False)
+                lines = [line for line in shown.stdout.splitlines() if line[:3] not in ("+++", "---")]
+                changed = [line for line in lines if line[:1] in ("+", "-")]
+                print("\n".join([f"  {name}", *(f"    {line}" for line in changed)]), flush=True)
+    print(f"{killed} of {total} killed, {killed / max(total, 1):.1%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from conftest import Runner
 
+from tvcli.engine.fake import FakeEngine
 from tvcli.experiments.bootstrap import RESAMPLES, Interval, interval, resampled
 from tvcli.experiments.cells import accuracy, difference, method_cells, method_header, short_matches
 from tvcli.experiments.metrics import Judge
 from tvcli.experiments.results import AVERAGE, MAJORITY, Difference, Score, majority, pair_result
 from tvcli.experiments.setup import NO_CONTEXT, PATCH, PROMPT, Setup
 from tvcli.experiments.store import Cell, Record, Store
+from tvcli.experiments.study import Study
+from tvcli.loading import ModelChoice
 from tvcli.tasks import OTHER_DATA, OWN_DATA, PAPERS_DATA, Sample, Task, find_task, load_task, whose_data
 
 PAIR = ("text", "text")
@@ -353,3 +356,12 @@ def test_all_pairs_leave_nothing_to_choose(tv: Runner) -> None:
         ran = tv("eval", "-T", "food-color", "--pairs", "all", *option)
         assert (ran.code, ran.out) == (2, "")
         assert "leave out --source and --query" in ran.err
+
+
+def test_a_study_answers_again_when_the_same_item_is_asked_with_another_setup() -> None:
+    one = find_task("food-color")
+    study = Study(FakeEngine(), ModelChoice("fake"), None, (one,), seeds=(1,), limit=6)
+    first = study.evaluate("table2", pairs=(PAIR,), methods=(PROMPT,))
+    assert study.evaluate("table2", pairs=(PAIR,), methods=(PROMPT,)) is first
+    other = study.evaluate("table2", pairs=(PAIR,), methods=(NO_CONTEXT,))
+    assert set(other[0].average.scores) == {MAJORITY, NO_CONTEXT}

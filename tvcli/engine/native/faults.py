@@ -7,11 +7,13 @@ import faulthandler
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 from tvcli.engine.native.process import Owner
 from tvcli.errors import TvError, UnavailableError
 
+PATIENCE = 5.0  # seconds
 _kept: list[Any] = []  # callbacks, as long as the process lives
 
 
@@ -28,8 +30,10 @@ def catch_faults(owner: Owner, library: str, remedy: str) -> None:
     # typedef void (*sighandler_t)(int);
     @ctypes.CFUNCTYPE(None, ctypes.c_int)  # type: ignore[untyped-decorator]
     def on_fault(number: int) -> None:
-        first.acquire()  # threads crash together; the others wait here for the end
-        owner.error(fault(number, library, remedy))
+        if first.acquire(blocking=False):
+            owner.error(fault(number, library, remedy))
+        else:  # threads crash together, and the first one ends them all
+            time.sleep(PATIENCE)
         os._exit(UnavailableError.exit_code)
 
     _kept.append(on_fault)

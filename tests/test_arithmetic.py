@@ -98,6 +98,8 @@ def test_every_vector_must_have_the_shape_of_the_first() -> None:
     with pytest.raises(VectorError) as caught:
         check_same_shape(vectors([[1, 2]], [[3, 4]], [[1, 2, 3], [4, 5, 6]]))
     assert str(caught.value) == "vectors of different shapes cannot be compared: 1 layers × 2 and 2 layers × 3"
+    with pytest.raises(VectorError, match="1 layers × 2 and 1 layers × 3"):
+        similarity(vectors([[1, 2]], [[1, 2, 3]]))
 
 
 def test_two_vectors_are_compared_in_a_curve(tv: Runner, tmp_path: Path) -> None:

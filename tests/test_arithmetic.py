@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from conftest import Runner
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import DEFAULTS, Decoding, ImageTokens, Patch, Token, last_tokens
+from tvcli.engine.protocol import DEFAULTS, FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
 from tvcli.errors import UsageError, VectorError
 from tvcli.experiments import extract
 from tvcli.experiments.compare import check_same_shape, similarity
@@ -132,6 +132,7 @@ def test_the_layer_comes_with_its_reason() -> None:
     assert default_layer(vector.with_layer(0, ""), 4) == (0, "the vector's own")
     assert default_layer(vector.with_layer(5, "best"), 4) == (5, "best")
     assert default_layer(vector, 5) == (5, "the catalogue's for this model")
+    assert default_layer(TaskVector(np.zeros((7, 2), np.float32)), None)[0] == 3
     assert default_layer(vector, 6) == (3, "half the depth, as nothing better is known; try --layer all")
 
 
@@ -147,14 +148,24 @@ def test_a_layer_is_a_number_of_the_model_or_all() -> None:
     assert str(caught.value) == "--layer must be a number or 'all', not 'ALL'"
 
 
-def test_each_layer_is_judged_by_its_own_row_on_the_bare_query(engine: FakeEngine) -> None:
+def test_each_layer_is_judged_by_its_own_row_on_the_bare_query() -> None:
+    class Asked(FakeEngine):
+        prompts: ClassVar[list[Prompt]] = []
+
+        def answer(
+            self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,), decoding: Decoding = FIRST_TOKEN
+        ) -> list[list[Answer]]:
+            self.prompts += prompts
+            return super().answer(prompts, patches, decoding)
+
     vector = TaskVector(np.random.default_rng(0).standard_normal((6, 16)).astype(np.float32) * 5)
-    said = engine.answer([query("x0")], [Patch.of(vector, layer) for layer in range(6)])[0]
+    said = FakeEngine().answer([query("x0")], [Patch.of(vector, layer) for layer in range(6)])[0]
     seen: list[Example] = []
-    asked = [Example("x0", said[2].text), Example("x0", "nothing of the kind")]
-    found = layer_accuracy(engine, vector, asked, listed(seen))
+    asked = [Example("x0", said[2].text), Example("x1", "nothing of the kind")]
+    found = layer_accuracy(Asked(), vector, asked, listed(seen))
     assert found.tolist() == [0.5 * (answer.text == said[2].text) for answer in said]
     assert seen == asked
+    assert Asked.prompts == [query("x0"), query("x1")]
 
 
 # -- extract ----------------------------------------------------------------------------------------------
@@ -251,10 +262,23 @@ def test_a_residual_decodes_to_the_softmax_of_the_heads_logits() -> None:
     found = decode(Head(), rows)
     assert found.dtype == np.float64
     assert found == pytest.approx(np.array([[0.25, 0.25, 0.5], [0.125, 0.375, 0.5]]))
-    assert decode(Head(), np.array([[1000, 1000, 0]], np.float32)).tolist() == [[0.5, 0.5, 0]]
+    extreme = np.array([[1000, 1000, 0], [0, 0, -1000]], np.float32)
+    assert decode(Head(), extreme).tolist() == [[0.5, 0.5, 0]] * 2
     best = top_tokens(Head(), rows, 2)
     assert [[token.text for token in tokens] for tokens in best] == [[" Lima", "\n"], [" Lima", " Paris"]]
     assert best[1] == [Decoded(" Lima", pytest.approx(0.5)), Decoded(" Paris", pytest.approx(0.375))]  # type: ignore[arg-type]
+
+
+def test_tokens_of_one_probability_stand_in_the_vocabularys_order() -> None:
+    class Undecided(FakeEngine):
+        def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
+            return np.array([[np.arange(100) % 2] * len(patches)], np.float32)
+
+        def token_text(self, token: int) -> str:
+            return str(token)
+
+    [tokens] = top_tokens(Undecided(), np.zeros((1, 16), np.float32), 100)
+    assert [token.text for token in tokens] == [*map(str, range(1, 100, 2)), *map(str, range(0, 100, 2))]
 
 
 def test_the_phases_are_means_over_the_validation_samples_of_the_sum_over_first_tokens(picture: Path) -> None:
@@ -295,6 +319,7 @@ def test_the_words_of_a_task_are_long_lower_case_each_once_and_no_function_words
     said = " ".join(["The tiny Capital, in ABC of x-ray2:", *FUNCTION_WORDS])
     assert task_words(replace(TASK, instruction=said)) == ["capital", "tiny"]
     assert task_words(replace(TASK, name="a-b-capital", instruction="city")) == ["capital", "city"]
+    assert task_words(replace(TASK, name="colour", instruction="i")) == ["colour"]
     assert {"the", "last", "word", "official", "name", "term", "species"} <= FUNCTION_WORDS
 
 

@@ -209,6 +209,12 @@ def test_by_default_every_example_ends_one_prompt_of_five() -> None:
     assert from_examples(engine, EXAMPLES[:2]).provenance.shots == 2
 
 
+def test_the_source_says_what_the_examples_are(picture: Path) -> None:
+    seen = [Sample(f"x{i}", ("y",), picture).example("image") for i in range(2)]
+    sources = [from_examples(FakeEngine(), some).provenance.source for some in (seen, [seen[0], EXAMPLES[0]])]
+    assert sources == ["image examples", "mixed examples"]
+
+
 @pytest.mark.parametrize(
     ("count", "shots", "words"),
     [
@@ -369,10 +375,12 @@ def test_a_map_needs_three_vectors() -> None:
     assert str(caught.value) == "a map needs at least 3 vectors, here are 2"
 
 
-def test_the_context_of_a_picture_ends_after_it(picture: Path) -> None:
+def test_the_context_ends_after_the_last_input(picture: Path) -> None:
     sample = Sample("x", ("y",), picture).example("image")
     prompt = in_context([Example("a", "A: b"), sample])
     assert before_question(prompt).parts == (*prompt.parts[:-1], "\n")
+    words = in_context([Example("a", "A: b"), Example("c", "C")])
+    assert before_question(words).parts == ("Q:a\nA:A: b\n\nQ:c\n",)
 
 
 def test_pca_gives_the_two_largest_directions_by_size() -> None:

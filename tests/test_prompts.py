@@ -113,6 +113,7 @@ def test_neighbouring_texts_become_one_and_the_text_of_a_template_stays_apart(pi
 
 def test_an_instruction_keeps_its_words_and_says_what_is_missing() -> None:
     assert instruction("  The capital of: France :: ").parts == ("The capital of: France:",)
+    assert instruction("MIX:").parts == ("MIX:",)
     with pytest.raises(UsageError) as caught:
         instruction(":")
     assert str(caught.value) == "the instruction is empty"
@@ -148,6 +149,10 @@ def test_a_seed_stands_for_the_same_prompts_for_ever() -> None:
     ]
     shown = few_shot("a", EXAMPLES, shots=2, seed=1, system="Be brief.", form=OTHER)
     assert shown.parts == ("Be brief.\n\nIn:b\nOut:B\n\nIn:d\nOut:D\n\nIn:a\nOut:",)
+
+
+def test_a_few_shot_prompt_has_no_system_text_by_default() -> None:
+    assert few_shot("a", EXAMPLES[:2], shots=1, seed=1).parts == ("Q:b\nA:B\n\nQ:a\nA:",)
 
 
 def test_a_query_takes_another_form_and_a_system_text() -> None:

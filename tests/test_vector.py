@@ -336,6 +336,15 @@ def test_a_combination_is_summed_in_double_precision() -> None:
     assert combine([large, small, small, large], [1, 1, 1, -1]).rows.item() == 2
 
 
+def test_the_opposite_of_a_vector_points_the_other_way(vector: TaskVector) -> None:
+    assert np.array_equal((-vector).rows, -vector.rows)
+
+
+def test_an_array_of_no_possible_shape_cannot_be_read() -> None:
+    with pytest.raises(VectorError, match=r"^<bytes>: the vector cannot be read \(.+\)$"):
+        load(header("(-1, -1)") + b"1234")
+
+
 def test_vectors_of_two_shapes_are_named_in_full(vector: TaskVector) -> None:
     with pytest.raises(VectorError) as caught:
         combine([vector, TaskVector(np.ones((2, 3), np.float32))], [1, 1])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -150,12 +152,12 @@ def test_a_layer_is_a_number_of_the_model_or_all() -> None:
 
 def test_each_layer_is_judged_by_its_own_row_on_the_bare_query() -> None:
     class Asked(FakeEngine):
-        prompts: ClassVar[list[Prompt]] = []
+        asked: ClassVar[list[Prompt]] = []
 
         def answer(
             self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,), decoding: Decoding = FIRST_TOKEN
         ) -> list[list[Answer]]:
-            self.prompts += prompts
+            self.asked.extend(prompts)
             return super().answer(prompts, patches, decoding)
 
     vector = TaskVector(np.random.default_rng(0).standard_normal((6, 16)).astype(np.float32) * 5)
@@ -165,7 +167,7 @@ def test_each_layer_is_judged_by_its_own_row_on_the_bare_query() -> None:
     found = layer_accuracy(Asked(), vector, asked, listed(seen))
     assert found.tolist() == [0.5 * (answer.text == said[2].text) for answer in said]
     assert seen == asked
-    assert Asked.prompts == [query("x0"), query("x1")]
+    assert Asked.asked == [query("x0"), query("x1")]
 
 
 # -- extract ----------------------------------------------------------------------------------------------
@@ -248,7 +250,7 @@ def test_the_version_is_that_of_the_package_that_is_installed(monkeypatch: pytes
     assert extract.tv_version() == "1.2"
 
     def missing(package: str) -> str:
-        raise extract.PackageNotFoundError(package)
+        raise PackageNotFoundError(package)
 
     monkeypatch.setattr(extract, "version", missing)
     assert extract.tv_version() == "unknown"
@@ -408,9 +410,13 @@ def test_tsne_looks_at_thirty_neighbours_or_a_third_of_what_there_is(
             asked.append(rows)
             return [[1, 2]] * len(rows)
 
-    limits = threadpoolctl.threadpool_limits
+    @contextmanager
+    def threads(count: int) -> Iterator[None]:
+        asked.append(count)
+        yield
+
     monkeypatch.setattr(sklearn.manifold, "TSNE", Tsne)
-    monkeypatch.setattr(threadpoolctl, "threadpool_limits", lambda limit: asked.append(limit) or limits(limit))
+    monkeypatch.setattr(threadpoolctl, "threadpool_limits", threads)
     rows = np.arange(count * 2, dtype=np.float32).reshape(count, 2)
     assert project(rows, "tsne").tolist() == [[1, 2]] * count
     limit, options, given = asked

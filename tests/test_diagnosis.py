@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,7 +59,8 @@ def test_a_word_is_asked_and_a_picture_if_the_model_sees() -> None:
     [picture] = asked["image"].images
     assert picture.name == "a picture of colours"
     pixels = picture.pixels
-    assert (pixels.shape, pixels.dtype) == ((224, 224, 3), np.uint8)
+    assert pixels.shape == (224, 224, 3)
+    assert pixels.dtype == np.uint8
     assert pixels[0, 0].tolist() == [0, 0, 255]
     assert pixels[10, 200].tolist() == [200, 10, 55]
     assert list(queries(FakeEngine(vision=False))) == ["text"]
@@ -413,10 +417,10 @@ def test_elsewhere_the_processor_is_what_python_knows_and_free_memory_is_unknown
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(machine, "_lines", lambda file: [])
-    monkeypatch.setattr(machine.platform, "processor", lambda: "chip")
-    monkeypatch.setattr(machine.platform, "machine", lambda: "arch")
+    monkeypatch.setattr(platform, "processor", lambda: "chip")
+    monkeypatch.setattr(platform, "machine", lambda: "arch")
     assert machine.processor() == "chip"
-    monkeypatch.setattr(machine.platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "processor", lambda: "")
     assert machine.processor() == "arch"
     assert machine._memory_free() is None
 
@@ -448,13 +452,13 @@ def test_software_is_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def version(package: str) -> str:
         if package not in installed:
-            raise machine.PackageNotFoundError(package)
+            raise PackageNotFoundError(package)
         return installed[package]
 
     monkeypatch.setattr(machine, "version", version)
     known = {"python_version": "6", "system": "Unix", "release": "7", "machine": "arch", "processor": "chip"}
     for name, value in known.items():
-        monkeypatch.setattr(machine.platform, name, lambda value=value: value)
+        monkeypatch.setattr(platform, name, lambda value=value: value)
     monkeypatch.setattr(machine, "_lines", lambda file: [])
     monkeypatch.setattr(tvcli.engine.native.places, "find", lambda: replace(PLACE, folder=Path.home() / "lib"))
     versions = {"tv": "1", "llama-cpp-python": "2", "gguf": "4", "numpy": "5", "python": "6"}
@@ -496,8 +500,8 @@ def test_the_machine_is_what_llama_cpp_says_of_it(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_names_of_people_and_servers_are_left_out(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
-    monkeypatch.setattr(machine.getpass, "getuser", lambda: "a.b")
-    monkeypatch.setattr(machine.Path, "home", lambda: Path("/home/a.b"))
+    monkeypatch.setattr(getpass, "getuser", lambda: "a.b")
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/a.b"))
     assert machine.anonymous(text) == said
 
 
@@ -506,7 +510,7 @@ def test_a_user_without_a_name_is_left_alone(monkeypatch: pytest.MonkeyPatch, er
     def unknown() -> str:
         raise error
 
-    monkeypatch.setattr(machine.getpass, "getuser", unknown)
+    monkeypatch.setattr(getpass, "getuser", unknown)
     assert machine.anonymous(f"{Path.home()}/x RPC0[h:1]") == "~/x RPC0"
 
 

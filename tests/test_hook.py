@@ -190,7 +190,7 @@ def test_the_memory_of_a_layer_is_unknown_until_it_is_read(graph: Graph) -> None
 
 def test_a_memory_name_that_is_no_unicode_does_no_harm(graph: Graph) -> None:
     hook, names = ResidualHook(graph, 1, D), {1: b"GPU\xff"}  # type: ignore[arg-type]
-    graph.ggml_backend_buffer_name = names.__getitem__  # type: ignore[method-assign]
+    graph.ggml_backend_buffer_name = names.__getitem__  # type: ignore[method-assign, assignment]
     with hook.armed(rows=ROWS, writes={}, read=True):
         graph.decode(hook, [graph.tensor("l_out-0", residual(0))])
     assert hook.memory == ["GPU\ufffd"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 import json
 import math
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +23,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from tvcli import plots
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.errors import TvError
-from tvcli.experiments import cost, isolated, peak, report, timing
+from tvcli.experiments import cost, isolated, peak, report
 from tvcli.experiments.cost import Cost, measure_cost, memory_of, model_options
 from tvcli.experiments.extract import from_examples, tv_version
 from tvcli.experiments.isolated import DiedError
@@ -46,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     def advance(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     return advance
 
 
@@ -87,7 +91,7 @@ class Ran:
 
 def test_memory_is_measured_by_a_parent_that_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = Ran("0 3000\n")
-    monkeypatch.setattr(peak.subprocess, "run", ran)
+    monkeypatch.setattr(subprocess, "run", ran)
     assert peak.peak_megabytes(["tv", "x"]) == 3000 * peak.UNIT / 1e6
     options = {"capture_output": True, "check": True, "encoding": "utf-8", "errors": "replace"}
     assert ran.calls == [([sys.executable, "-I", "-c", peak.PARENT, "tv", "x"], options)]
@@ -103,14 +107,14 @@ def test_memory_is_measured_by_a_parent_that_holds_nothing(monkeypatch: pytest.M
     ],
 )
 def test_a_process_that_failed_says_why(monkeypatch: pytest.MonkeyPatch, code: int, said: str, sentence: str) -> None:
-    monkeypatch.setattr(peak.subprocess, "run", Ran(f"{code} 3000", said))
+    monkeypatch.setattr(subprocess, "run", Ran(f"{code} 3000", said))
     with pytest.raises(TvError) as caught:
         peak.peak_megabytes(["x"])
     assert str(caught.value) == f"the memory of another process cannot be measured: it {sentence}"
 
 
 def test_a_system_without_that_count_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak.importlib.util, "find_spec", {"resource": None}.__getitem__)
+    monkeypatch.setattr(importlib.util, "find_spec", {"resource": None}.__getitem__)
     assert math.isnan(peak.peak_megabytes(["x"]))
 
 
@@ -163,7 +167,12 @@ def test_a_prompt_of_thirty_long_examples_is_measured_against_a_patch(monkeypatc
 
 def test_the_memory_is_that_of_the_command_with_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[object] = []
-    monkeypatch.setattr(cost, "peak_megabytes", lambda command: commands.append(command) or 7.0)
+
+    def measured(command: Sequence[str]) -> float:
+        commands.append(command)
+        return 7.0
+
+    monkeypatch.setattr(cost, "peak_megabytes", measured)
     choice = ModelChoice("m.gguf", Path("v.gguf"), Settings(512, 3, 0))
     assert memory_of(["apply", Path("v.npy")], "x", choice) == 7
     asked = ["apply", "v.npy", "--text", "x", "--max-tokens", "1"]
@@ -208,7 +217,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Child]]:
         assert name == "spawn"
         return SimpleNamespace(Pipe=here.Pipe, Process=Child)
 
-    monkeypatch.setattr(isolated.multiprocessing, "get_context", context)
+    monkeypatch.setattr(multiprocessing, "get_context", context)
     monkeypatch.setattr(Child, "calls", [])
     monkeypatch.setattr(Child, "code", 0)
     monkeypatch.setenv("GGML_NO_BACKTRACE", "0")
@@ -344,5 +353,5 @@ def test_sections_are_made_in_order_with_their_drawings_and_small_pictures(
     assert start == "data:image/png;base64"
     with Pillow.open(io.BytesIO(base64.b64decode(data))) as picture:
         assert (picture.format, picture.size, picture.getpixel((0, 0))) == ("PNG", (96, 48), (9, 8, 7))
-    monkeypatch.setattr(report.plots, "available", lambda: False)
+    monkeypatch.setattr(plots, "available", lambda: False)
     assert [section.svg for section in sections(one)] == ["", ""]

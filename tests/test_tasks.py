@@ -399,7 +399,7 @@ def test_a_task_is_read_with_all_its_keys_and_samples(tmp_path: Path) -> None:
         folder,
         "d",
         "i:",
-        **{key: f"{key} of it" for key in keys},  # type: ignore[arg-type]
+        **{key: f"{key} of it" for key in keys},
         wordings={"typo": ["a", "b"]},
         validation=(Sample("one", ("1",)),),
         test=(

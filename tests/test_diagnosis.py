@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
@@ -501,7 +501,7 @@ def test_the_machine_is_what_llama_cpp_says_of_it(monkeypatch: pytest.MonkeyPatc
 )
 def test_names_of_people_and_servers_are_left_out(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
     monkeypatch.setattr(getpass, "getuser", lambda: "a.b")
-    monkeypatch.setattr(Path, "home", lambda: Path("/home/a.b"))
+    monkeypatch.setattr(Path, "home", lambda: PurePosixPath("/home/a.b"))
     assert machine.anonymous(text) == said
 
 

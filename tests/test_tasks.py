@@ -491,6 +491,8 @@ def test_groups_are_those_of_the_task_files() -> None:
 
 # -- every problem ----------------------------------------------------------------------------------------
 
+FILE = Path("f") / "examples.jsonl"
+
 
 def made(validation: Sequence[Sample], test: Sequence[Sample], pattern: str = "") -> Task:
     return Task("t", Path("f"), "d", "i:", pattern=pattern, validation=tuple(validation), test=tuple(test))
@@ -520,12 +522,12 @@ def test_errors_are_in_the_order_of_their_kind_and_of_their_lines(pictures: list
     with pytest.raises(UnavailableError) as caught:
         load_image(broken)
     assert errors(task) == [
-        "f/examples.jsonl, line 2: the input 'CAT' is in both splits, first in line 1",
-        "f/examples.jsonl, line 4: the input 'Cat' is there twice, first in line 1",
-        f"f/examples.jsonl, line 4: {caught.value}",
-        f"f/examples.jsonl, line 8: {caught.value}",
-        f"f/examples.jsonl, line 2: the picture {copy} is in both splits, first in line 1",
-        f"f/examples.jsonl, line 7: the picture {pictures[2]} is there twice, first in line 3",
+        f"{FILE}, line 2: the input 'CAT' is in both splits, first in line 1",
+        f"{FILE}, line 4: the input 'Cat' is there twice, first in line 1",
+        f"{FILE}, line 4: {caught.value}",
+        f"{FILE}, line 8: {caught.value}",
+        f"{FILE}, line 2: the picture {copy} is in both splits, first in line 1",
+        f"{FILE}, line 7: the picture {pictures[2]} is there twice, first in line 3",
     ]
 
 
@@ -552,25 +554,24 @@ def test_warnings_are_said_in_full(picture: Path) -> None:
         Sample("x", ("z",), None, 7),
     ]
     assert warnings(made(validation, test)) == [
-        "f/examples.jsonl: a prompt takes 5 examples, and the validation samples with a text are 4",
-        "f/examples.jsonl: a prompt takes 5 examples, and the validation samples with a picture are 3",
-        "f/examples.jsonl, line 5: the answer 'Bison bison' echoes the input 'bison',"
+        f"{FILE}: a prompt takes 5 examples, and the validation samples with a text are 4",
+        f"{FILE}: a prompt takes 5 examples, and the validation samples with a picture are 3",
+        f"{FILE}, line 5: the answer 'Bison bison' echoes the input 'bison',"
         " which would count as right under the paper's metric",
-        "f/examples.jsonl, line 6: the answer 'bat' echoes the input 'b',"
-        " which would count as right under the paper's metric",
+        f"{FILE}, line 6: the answer 'bat' echoes the input 'b', which would count as right under the paper's metric",
     ]
     assert warnings(made(validation, test, pattern="x"), 4) == [
-        "f/examples.jsonl: a prompt takes 4 examples, and the validation samples with a picture are 3"
+        f"{FILE}: a prompt takes 4 examples, and the validation samples with a picture are 3"
     ]
     assert warnings(made(validation, test, pattern="x"), 3) == []
 
 
 def test_a_modality_that_is_only_tested_is_warned_of_and_one_that_is_nowhere_is_not(picture: Path) -> None:
     assert warnings(made([], [Sample("", (), picture, 1)], pattern="x")) == [
-        "f/examples.jsonl: a prompt takes 5 examples, and the validation samples with a picture are 0"
+        f"{FILE}: a prompt takes 5 examples, and the validation samples with a picture are 0"
     ]
     assert warnings(made([], [Sample("a", (), None, 1)], pattern="x")) == [
-        "f/examples.jsonl: a prompt takes 5 examples, and the validation samples with a text are 0"
+        f"{FILE}: a prompt takes 5 examples, and the validation samples with a text are 0"
     ]
 
 
@@ -578,7 +579,7 @@ def test_one_letter_for_a_quarter_of_the_test_samples_is_warned_of() -> None:
     answers = [(" apple", "avocado", "fig"), ("beet",), ("cress",), ("date",)]
     samples = [Sample(f"x{i}", outputs, None, i) for i, outputs in enumerate(answers)]
     assert warnings(made([], samples), 0) == [
-        "f/examples.jsonl: 2 answers begin with 'a', which alone would be right for 25% of the test samples"
+        f"{FILE}: 2 answers begin with 'a', which alone would be right for 25% of the test samples"
         " under the paper's metric"
     ]
     assert warnings(made([], [*samples, Sample("x4", ("egg",), None, 5)]), 0) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import pickle
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import tvcli.engine.native.places
 from tvcli.engine.devices import Device
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native.places import Place
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch, Settings
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Settings, Token
 from tvcli.errors import TvError, UnavailableError
 from tvcli.experiments import doctor, machine
 from tvcli.experiments.doctor import CHECKS, LOADS, Check, Speed, Subject, diagnose, examine, measure, queries, verdict
@@ -192,6 +193,10 @@ def test_the_adapter_may_differ_by_a_hundredth_of_what_the_patch_moves() -> None
     assert seen(Adapts({1: 0.0234, 3: 0.009, 5: 0.02}), ADAPTER) == (False, said)
     said = "differs by 0.005 of what the patch moves at most, at layers 1, 4, 7"
     assert seen(Adapts({4: 0.005}, n_layer=8), ADAPTER) == (True, said)
+    quiet = Adapts({3: 0.02})
+    quiet._unembedding = quiet._unembedding / 1000
+    said = "the logits differ by 0.02 of what the patch moves them at layer 3"
+    assert seen(quiet, ADAPTER) == (False, said)
 
 
 def test_what_a_patch_leaves_behind_is_a_fault() -> None:
@@ -205,6 +210,17 @@ def test_what_a_patch_leaves_behind_is_a_fault() -> None:
 
     said = "the same query has other logits after a patched run"
     assert seen(Remembers(), TRACE) == (False, said)
+
+
+def test_queries_must_end_in_one_token() -> None:
+    class Ends(FakeEngine):
+        def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
+            return [Token(8, "x"), Token(8, " :") if prompt.images else Token(7, ":")]
+
+    engine = Ends()
+    check = next(examine(engine, queries(engine), unheard))
+    said = "queries end in different tokens: text ':' (7), image ' :' (8)"
+    assert check == Check("one delimiter", False, said)
 
 
 def test_noise_is_as_long_as_the_querys_own_residual_and_always_the_same() -> None:
@@ -290,6 +306,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def isolated(work: Callable[..., None], *arguments: Any) -> Iterator[Any]:
         sent: list[Any] = []
+        pickle.dumps((work, arguments))  # as another process gets them
         work(sent.append, *arguments)
         yield from sent
 
@@ -299,7 +316,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_findings_come_in_order_up_to_the_speed() -> None:
+def test_findings_come_in_order_up_to_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(doctor, "_model_in_a_child")  # a model without native code needs no process of its own
     steps: list[int] = []
     one, two, subject, *checks, speed = diagnose(ModelChoice("fake"), steps.append)
     assert (one, two) == (SOFTWARE, MACHINE)
@@ -341,14 +359,14 @@ class Opens(ModelChoice):
 def test_a_model_in_a_child_tells_its_progress_its_steps_and_its_findings() -> None:
     steps: list[int] = []
     parts: list[float] = []
-    settings = Settings(threads=3, progress=parts.append, opened=print)
+    settings = Settings(threads=3, progress=lambda part: parts.append(part), opened=lambda name: None)
     found = list(diagnose(Opens("m.gguf", None, settings), steps.append))
     assert [type(one) for one in found] == [Software, Machine, Subject, *[Check] * 7, Speed]
     assert isinstance(found[2], Subject)
     assert (found[2].name, found[2].vision, list(found[2].tokens)) == ("~/m.gguf", False, ["text"])
     assert parts == [0.5]
-    assert len(steps) == 21
-    silent = diagnose(Opens("m.gguf", None, Settings(opened=print)), unheard)
+    assert (len(steps), sum(steps)) == (21, 22)
+    silent = diagnose(Opens("m.gguf"), unheard)
     assert len(list(silent)) == len(found)
 
 
@@ -394,6 +412,25 @@ def test_a_crash_is_a_finding_that_names_the_signal_the_processor_and_the_last_w
 
     monkeypatch.setattr(doctor, "_model_in_a_child", crash)
     assert list(diagnose(ModelChoice("m.gguf"), unheard)) == [SOFTWARE, MACHINE, Check(LOADS, False, said, 1)]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_library_that_crashes_while_it_is_loaded_is_a_finding_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def isolated(*work: object) -> Iterator[Any]:
+        raise DiedError(4, "nothing")
+        yield
+
+    monkeypatch.setattr(doctor, "isolated", isolated)
+    monkeypatch.setattr(tvcli.engine.native.places, "find", lambda: PLACE)
+    monkeypatch.setattr(doctor, "processor", lambda: "cpu")
+    monkeypatch.setattr(doctor, "missing_instructions", {"": []}.__getitem__)  # nothing is known of the library
+    one, last = diagnose(ModelChoice("fake"), unheard)
+    assert one == SOFTWARE
+    assert isinstance(last, Check)
+    assert (last.healthy, last.detail.rsplit("; ", 2)[1:]) == (
+        False,
+        ["the processor is cpu", "the last words were: nothing"],
+    )
 
 
 # -- the machine ------------------------------------------------------------------------------------------

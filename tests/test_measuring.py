@@ -120,7 +120,7 @@ def test_a_system_without_that_count_gives_none(monkeypatch: pytest.MonkeyPatch)
 
 # -- cost -------------------------------------------------------------------------------------------------
 
-SAMPLES = tuple(Sample(f"x{i}", (f"y{i}",)) for i in range(50))
+SAMPLES = tuple(Sample(f"x{i}", (f"y{i}",), Path("no picture")) for i in range(50))  # asked in words
 TASK = Task("t", Path(), "d", "i:", validation=SAMPLES[:20], test=SAMPLES[20:])
 
 

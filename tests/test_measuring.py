@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image as Pillow
 
 from tvcli import plots
@@ -198,6 +199,7 @@ class Child:
 
     def start(self) -> None:
         self.calls.append("start")
+        assert not self.args[0].readable  # nothing is sent to the child
         self.target(*self.args)
         self.exitcode = self.code
 
@@ -321,6 +323,13 @@ def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.
         "seeds=1, 22;",
         "samples of a split=all;",
     ]
+
+
+def test_a_name_that_the_template_misspells_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(report, "TEMPLATE", tmp_path / "t")
+    report.TEMPLATE.write_text("{{ nmae }}", "utf-8")
+    with pytest.raises(UndefinedError, match="nmae"):
+        render(study(FakeEngine()), iter([]))
 
 
 def drawing(path: Path) -> None:

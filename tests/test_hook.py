@@ -172,3 +172,36 @@ def test_what_goes_wrong_in_the_callback_is_raised_after_the_decode_and_once(gra
     with pytest.raises(KeyboardInterrupt), hook.armed(rows=ROWS, writes={}, read=True):
         graph.decode(hook, nodes)
     hook.raise_pending()
+
+
+def test_after_an_error_no_other_layer_is_touched(graph: Graph) -> None:
+    hook, nodes = ResidualHook(graph, L, D), stream(graph)  # type: ignore[arg-type]
+    broken = graph.tensor("l_out-0", residual(0), type=1)
+    writes: dict[int, list[Write]] = {layer: [(0, np.full(D, 7))] for layer in range(L)}
+    with pytest.raises(TvError, match="cannot be read"), hook.armed(rows=ROWS, writes=writes, read=True):
+        graph.decode(hook, [broken, *nodes])
+    assert not any((values == 7).any() for _, _, values in graph.tensors.values())
+
+
+def test_the_memory_of_a_layer_is_unknown_until_it_is_read(graph: Graph) -> None:
+    hook = ResidualHook(graph, L, D)  # type: ignore[arg-type]
+    assert hook.memory == [""] * L
+
+
+def test_a_memory_name_that_is_no_unicode_does_no_harm(graph: Graph) -> None:
+    hook, names = ResidualHook(graph, 1, D), {1: b"GPU\xff"}  # type: ignore[arg-type]
+    graph.ggml_backend_buffer_name = names.__getitem__  # type: ignore[method-assign, assignment]
+    with hook.armed(rows=ROWS, writes={}, read=True):
+        graph.decode(hook, [graph.tensor("l_out-0", residual(0))])
+    assert hook.memory == ["GPU\ufffd"]
+
+
+def test_a_tensor_of_another_kind_is_described_in_full(graph: Graph) -> None:
+    hook = ResidualHook(graph, 1, D)  # type: ignore[arg-type]
+    tensor = graph.tensor("l_out-0", residual(0), type=1)
+    with pytest.raises(TvError) as caught, hook.armed(rows=ROWS, writes={}, read=True):
+        graph.decode(hook, [tensor])
+    assert str(caught.value) == (
+        "the tensor l_out-0 has shape (3, 2, 1, 1) and type 1, expected (3, 2, 1, 1) of 32-bit floats; "
+        "this model's residual stream cannot be read"
+    )

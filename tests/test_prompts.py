@@ -6,9 +6,21 @@ import pytest
 
 from tvcli.errors import UsageError
 from tvcli.images import load_image
-from tvcli.prompts import Example, Prompt, few_shot, in_context, instruction, prompt_of, query, sample_in_context
+from tvcli.prompts import (
+    Control,
+    Example,
+    Prompt,
+    QuestionAnswer,
+    few_shot,
+    in_context,
+    instruction,
+    prompt_of,
+    query,
+    sample_in_context,
+)
 
 EXAMPLES = [Example(letter, letter.upper()) for letter in "abcd"]
+OTHER = QuestionAnswer("In:{x}\nOut:")
 
 
 def test_a_query_is_the_papers_template() -> None:
@@ -89,3 +101,60 @@ def test_a_few_shot_prompt_never_shows_the_querys_own_answer() -> None:
 
 def test_a_system_text_stands_first() -> None:
     assert few_shot("a", [], shots=5, seed=1, system="Be brief.").parts == ("Be brief.\n\nQ:a\nA:",)
+
+
+def test_neighbouring_texts_become_one_and_the_text_of_a_template_stays_apart(picture: Path) -> None:
+    image = load_image(picture)
+    prompt = prompt_of("", "a", "b", Control("<x>"), Control(""), Control("<y>"), "c", "", "d", image, "", "e")
+    assert prompt.parts == ("ab", "<x>", "<y>", "cd", image, "e")
+    assert [type(part) for part in prompt.parts[:4]] == [str, Control, Control, str]
+    assert prompt.images == (image,)
+
+
+def test_an_instruction_keeps_its_words_and_says_what_is_missing() -> None:
+    assert instruction("  The capital of: France :: ").parts == ("The capital of: France:",)
+    assert instruction("MIX:").parts == ("MIX:",)
+    with pytest.raises(UsageError) as caught:
+        instruction(":")
+    assert str(caught.value) == "the instruction is empty"
+    with pytest.raises(UsageError) as caught:
+        prompt_of()
+    assert str(caught.value) == "a prompt must end in text, since its last token is the delimiter"
+
+
+def test_an_example_knows_whether_it_is_a_picture(picture: Path) -> None:
+    assert not Example("a", "A").is_image
+    assert Example(load_image(picture), "A").is_image
+    assert Example("a", "A").where == ""
+
+
+def texts(prompts: list[Prompt]) -> list[object]:
+    return [prompt.parts[0] for prompt in prompts]
+
+
+def test_a_seed_stands_for_the_same_prompts_for_ever() -> None:
+    assert texts(sample_in_context(EXAMPLES, shots=3, prompts=None, seed=1)) == [
+        "Q:b\nA:B\n\nQ:d\nA:D\n\nQ:a\nA:",
+        "Q:c\nA:C\n\nQ:a\nA:A\n\nQ:b\nA:",
+        "Q:b\nA:B\n\nQ:d\nA:D\n\nQ:c\nA:",
+        "Q:b\nA:B\n\nQ:c\nA:C\n\nQ:d\nA:",
+    ]
+    assert texts(sample_in_context(EXAMPLES, shots=2, prompts=6, seed=2, form=OTHER)) == [
+        "In:c\nOut:C\n\nIn:b\nOut:",
+        "In:a\nOut:A\n\nIn:c\nOut:",
+        "In:c\nOut:C\n\nIn:d\nOut:",
+        "In:d\nOut:D\n\nIn:a\nOut:",
+        "In:c\nOut:C\n\nIn:b\nOut:",
+        "In:b\nOut:B\n\nIn:c\nOut:",
+    ]
+    shown = few_shot("a", EXAMPLES, shots=2, seed=1, system="Be brief.", form=OTHER)
+    assert shown.parts == ("Be brief.\n\nIn:b\nOut:B\n\nIn:d\nOut:D\n\nIn:a\nOut:",)
+
+
+def test_a_few_shot_prompt_has_no_system_text_by_default() -> None:
+    assert few_shot("a", EXAMPLES[:2], shots=1, seed=1).parts == ("Q:b\nA:B\n\nQ:a\nA:",)
+
+
+def test_a_query_takes_another_form_and_a_system_text() -> None:
+    assert query("a", OTHER, "Be brief.").parts == ("Be brief.\n\nIn:a\nOut:",)
+    assert in_context(EXAMPLES[:2], OTHER).parts == ("In:a\nOut:A\n\nIn:b\nOut:",)

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,9 @@ from conftest import Ran, Runner
 from PIL import Image as Pillow
 
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.experiments.checks import best_letter, cleaned, echo, errors
+from tvcli.experiments.checks import best_letter, cleaned, echo, errors, warnings
 from tvcli.experiments.metrics import Judge
-from tvcli.tasks import PAPER_ORDER, Sample, Task, find_task, load_task, task_folders
+from tvcli.tasks import OTHER_DATA, OWN_DATA, PAPER_ORDER, Sample, Task, find_task, load_task, task_folders, whose_data
 
 SHIPPED = [folder.name for folder in task_folders()]
 RECORD = {"input": "cat", "output": ["Felis catus"], "split": "test"}
@@ -307,3 +307,286 @@ def test_list_and_show_print_what_there_is(tv: Runner) -> None:
     assert len(records) == 130
     assert {"split", "input", "output", "image"} == set(records[0])
     assert "Paris" in tv("tasks", "show", "country-capital").out
+
+
+# -- every key, every sentence ----------------------------------------------------------------------------
+
+SENTENCES = [
+    (TOML + "colour = 1\n", "{toml}: unknown key colour"),
+    (TOML + 'name = "x"\n', "{toml}: unknown key name"),
+    (TOML + 'folder = "x"\n', "{toml}: unknown key folder"),
+    (TOML + "validation = []\n", "{toml}: unknown key validation"),
+    (TOML + "test = []\n", "{toml}: unknown key test"),
+    (TOML + "group = 3\n", "{toml}: the key group cannot be 3"),
+    (TOML + "wordings = 3\n", "{toml}: the key wordings cannot be 3"),
+    (TOML + "wordings = {typo = 3}\n", "{toml}: the key wordings cannot be {'typo': 3}"),
+    (TOML + "wordings = {typo = ['a', 3]}\n", "{toml}: the key wordings cannot be {'typo': ['a', 3]}"),
+    (TOML + "wordings = {a = ['a'], b = 'b'}\n", "{toml}: the key wordings cannot be {'a': ['a'], 'b': 'b'}"),
+    ('instruction = "i"\n', "{toml}: the key description is missing"),
+    ('description = " "\ninstruction = "i"\n', "{toml}: the key description is missing"),
+    ('description = "d"\n', "{toml}: the key instruction is missing"),
+    (
+        TOML + 'pattern = "("\n',
+        "{toml}: the pattern is no regular expression: missing ), unterminated subpattern at position 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("toml", "sentence"), SENTENCES)
+def test_what_is_wrong_with_a_task_is_said_in_full(tmp_path: Path, toml: str, sentence: str) -> None:
+    folder = folder_with(tmp_path, toml)
+    with pytest.raises(UsageError) as caught:
+        load_task(folder)
+    assert str(caught.value) == sentence.replace("{toml}", str(folder / "task.toml"))
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        ({**RECORD, "label": 1}, "unknown key label"),
+        ({**RECORD, "output": 3}, "output must be text or a list of texts"),
+        ({**RECORD, "output": " "}, "output must be text or a list of texts"),
+        ({**RECORD, "output": ["a", 3]}, "output must be text or a list of texts"),
+        ({**RECORD, "output": ["a", " "]}, "output must be text or a list of texts"),
+        ({**RECORD, "output": {}}, "output must be text or a list of texts"),
+        ({**RECORD, "output": []}, "the output is missing"),
+        ({"input": "cat"}, "the output is missing"),
+        ({**RECORD, "input": 3}, "a sample needs a text input or an image"),
+        ({**RECORD, "input": 3, "image": "a.png"}, "a sample needs a text input or an image"),
+        ({**RECORD, "input": " "}, "a sample needs a text input or an image"),
+        ({**RECORD, "input": " ", "image": ""}, "a sample needs a text input or an image"),
+        ({**RECORD, "image": 3}, "a sample needs a text input or an image"),
+        ({"output": "a"}, "a sample needs a text input or an image"),
+        ({**RECORD, "split": "train"}, "split must be validation or test, not 'train'"),
+        ({**RECORD, "split": None}, "split must be validation or test, not None"),
+    ],
+)
+def test_what_is_wrong_with_a_sample_is_said_in_full(tmp_path: Path, record: dict[str, object], sentence: str) -> None:
+    folder = folder_with(tmp_path, lines=json.dumps(RECORD) + "\n\n" + json.dumps(record))
+    with pytest.raises(UsageError) as caught:
+        load_task(folder)
+    assert str(caught.value) == f"{folder / 'examples.jsonl'}, line 3: {sentence}"
+
+
+def test_a_task_without_test_samples_is_refused(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, lines=json.dumps({**RECORD, "split": "validation"}))
+    with pytest.raises(UsageError) as caught:
+        load_task(folder)
+    assert str(caught.value) == f"{folder / 'examples.jsonl'} holds no test samples"
+
+
+def test_a_task_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(UnavailableError) as caught:
+        find_task("nope")
+    known = ", ".join(SHIPPED)
+    assert str(caught.value) == f"there is no task 'nope'; give a folder with a task.toml or one of: {known}"
+
+
+def test_a_task_is_read_with_all_its_keys_and_samples(tmp_path: Path) -> None:
+    keys = ["group", "images", "facts", "against", "kind", "pattern", "paper"]
+    toml = TOML + "".join(f'{key} = "{key} of it"\n' for key in keys) + "[wordings]\ntypo = ['a', 'b']\n"
+    records: list[dict[str, object]] = [
+        {"input": " one ", "output": "1", "split": "validation"},
+        {"input": "two", "output": ["2", "zwei"]},
+        {"image": "a.png", "split": "test"},
+        {"input": "caf\u00e9", "image": "b.png"},
+    ]
+    lines = "\n".join([*map(json.dumps, records[:2]), " ", *map(json.dumps, records[2:])])
+    folder = folder_with(tmp_path, toml, lines)
+    task = load_task(folder)
+    assert task == Task(
+        "mine",
+        folder,
+        "d",
+        "i:",
+        **{key: f"{key} of it" for key in keys},
+        wordings={"typo": ["a", "b"]},
+        validation=(Sample("one", ("1",)),),
+        test=(
+            Sample("two", ("2", "zwei")),
+            Sample("", (), folder / "a.png"),
+            Sample("caf\u00e9", (), folder / "b.png"),
+        ),
+    )
+    assert [sample.line for sample in samples_of(task)] == [1, 2, 4, 5]
+    assert [s.input for s in task.samples("test", "text")] == ["two", "caf\u00e9"]
+    assert [s.image for s in task.samples("test", "image")] == [folder / "a.png", folder / "b.png"]
+    assert [s.input for s in task.samples("validation", "text")] == ["one"]
+    assert task.samples("validation", "image") == []
+
+
+def test_a_task_is_named_after_its_folder_however_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder_with(tmp_path))
+    assert find_task(".").name == "mine"
+
+
+def test_bytes_that_are_no_unicode_are_replaced(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path)
+    (folder / "examples.jsonl").write_bytes(b'{"input": "a\xff", "output": "b"}')
+    assert load_task(folder).test[0].input == "a\ufffd"
+    (folder / "examples.jsonl").unlink()
+    with pytest.raises(UnavailableError, match=r"^file .*examples\.jsonl cannot be read: no such file"):
+        load_task(folder)
+
+
+def test_a_sample_is_an_example_of_its_text_or_its_picture(picture: Path) -> None:
+    sample = Sample("cat", ("Felis", "x"), picture)
+    assert (sample.example("text").input, sample.example("text").output) == ("cat", "Felis")
+    assert sample.example("image").is_image
+    assert Sample("cat", ()).example("text").output == ""
+    assert Sample("cat", ()).load("image") == "cat"
+    assert [Sample("", ()).has("text"), Sample("a", ()).has("text"), Sample("a", ()).has("image")] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_the_digest_of_a_task_is_the_same_for_ever_and_of_all_that_answers_depend_on(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    cat, dog = Sample("cat", ("Felis catus", "x")), Sample("dog", ("Canis",))
+    told = {"wordings": {"typo": ["Sya:", "ay:"]}, "pattern": "p"}
+    task = Task("t", Path(), "d", "Say:", **told, validation=(cat,), test=(dog,))  # type: ignore[arg-type]
+    assert task.digest == "b2482194a0cf71b4"
+    assert replace(task, name="u", folder=tmp_path, description="e", images="i", facts="f").digest == task.digest
+    (tmp_path / "a.png").write_bytes(b"a")
+    (tmp_path / "b.png").write_bytes(b"b")
+    others = [
+        replace(task, instruction="Tell:"),
+        replace(task, wordings={}),
+        replace(task, pattern="q"),
+        replace(task, validation=(dog,), test=(cat,)),
+        replace(task, test=(replace(dog, image=tmp_path / "a.png"),)),
+        replace(task, test=(replace(dog, image=tmp_path / "b.png"),)),
+    ]
+    assert len({task.digest, *(other.digest for other in others)}) == 7
+    for missing in ("none.png", "a\0b"):
+        assert replace(task, test=(replace(dog, image=tmp_path / missing),)).digest == task.digest
+
+
+def test_an_instruction_has_other_wordings() -> None:
+    task = Task("t", Path(), "d", "Say:", wordings={"typo": ("Sya:", "ay:"), "a": ("b",)})
+    assert [task.says(""), task.says("typo"), task.says("a")] == [["Say:"], ["Sya:", "ay:"], ["b"]]
+    with pytest.raises(UsageError) as caught:
+        task.says("nope")
+    assert str(caught.value) == "task t has no wordings 'nope'; it has: a, typo"
+    with pytest.raises(UsageError, match=r"it has: none$"):
+        Task("t", Path(), "d", "Say:").says("nope")
+
+
+def test_the_data_are_tvs_own_only_if_all_tasks_are(tmp_path: Path) -> None:
+    own, other = find_task("food-color"), load_task(folder_with(tmp_path))
+    assert [whose_data([own]), whose_data([own, other]), whose_data([other])] == [OWN_DATA, OTHER_DATA, OTHER_DATA]
+    assert (OWN_DATA, OTHER_DATA) == ("tv's own data", "other data")
+    assert whose_data([]) == OWN_DATA
+
+
+def test_groups_are_those_of_the_task_files() -> None:
+    assert [folder.name for folder in task_folders("nope")] == []
+    assert [folder.name for folder in task_folders()] == [*PAPER_ORDER, *sorted(set(SHIPPED) - set(PAPER_ORDER))]
+
+
+# -- every problem ----------------------------------------------------------------------------------------
+
+FILE = Path("f") / "examples.jsonl"
+
+
+def made(validation: Sequence[Sample], test: Sequence[Sample], pattern: str = "") -> Task:
+    return Task("t", Path("f"), "d", "i:", pattern=pattern, validation=tuple(validation), test=tuple(test))
+
+
+def test_errors_are_in_the_order_of_their_kind_and_of_their_lines(pictures: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(pictures[0].read_bytes())
+    task = made(
+        [
+            Sample("cat", ("a",), pictures[0], 1),
+            Sample("Cat", ("b",), broken, 4),
+            Sample("dog", ("c",), pictures[1], 6),
+        ],
+        [
+            Sample("CAT", ("d",), copy, 2),
+            Sample("", ("e",), pictures[2], 3),
+            Sample("", ("f",), None, 5),
+            Sample("ox", ("g",), pictures[2], 7),
+            Sample("yak", ("g",), broken, 8),
+        ],
+    )
+    from tvcli.images import load_image
+
+    with pytest.raises(UnavailableError) as caught:
+        load_image(broken)
+    assert errors(task) == [
+        f"{FILE}, line 2: the input 'CAT' is in both splits, first in line 1",
+        f"{FILE}, line 4: the input 'Cat' is there twice, first in line 1",
+        f"{FILE}, line 4: {caught.value}",
+        f"{FILE}, line 8: {caught.value}",
+        f"{FILE}, line 2: the picture {copy} is in both splits, first in line 1",
+        f"{FILE}, line 7: the picture {pictures[2]} is there twice, first in line 3",
+    ]
+
+
+def test_a_picture_is_decoded_once(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from tvcli.experiments import checks
+    from tvcli.images import load_image
+
+    seen: list[Path] = []
+
+    def load(path: Path) -> object:
+        seen.append(path)
+        return load_image(path)
+
+    monkeypatch.setattr(checks, "load_image", load)
+    errors(made([], [Sample("a", ("x",), pictures[0], 1), Sample("b", ("x",), pictures[0], 2)]))
+    assert seen == [pictures[0]]
+
+
+def test_warnings_are_said_in_full(picture: Path) -> None:
+    validation = [Sample(f"v{i}", ("y",), picture if i < 3 else None, i) for i in range(4)]
+    test = [
+        Sample("bison", ("Bison bison",), None, 5),
+        Sample("b", ("bat", "cow"), None, 6),
+        Sample("x", ("z",), None, 7),
+    ]
+    assert warnings(made(validation, test)) == [
+        f"{FILE}: a prompt takes 5 examples, and the validation samples with a text are 4",
+        f"{FILE}: a prompt takes 5 examples, and the validation samples with a picture are 3",
+        f"{FILE}, line 5: the answer 'Bison bison' echoes the input 'bison',"
+        " which would count as right under the paper's metric",
+        f"{FILE}, line 6: the answer 'bat' echoes the input 'b', which would count as right under the paper's metric",
+    ]
+    assert warnings(made(validation, test, pattern="x"), 4) == [
+        f"{FILE}: a prompt takes 4 examples, and the validation samples with a picture are 3"
+    ]
+    assert warnings(made(validation, test, pattern="x"), 3) == []
+
+
+def test_a_modality_that_is_only_tested_is_warned_of_and_one_that_is_nowhere_is_not(picture: Path) -> None:
+    assert warnings(made([], [Sample("", (), picture, 1)], pattern="x")) == [
+        f"{FILE}: a prompt takes 5 examples, and the validation samples with a picture are 0"
+    ]
+    assert warnings(made([], [Sample("a", (), None, 1)], pattern="x")) == [
+        f"{FILE}: a prompt takes 5 examples, and the validation samples with a text are 0"
+    ]
+
+
+def test_one_letter_for_a_quarter_of_the_test_samples_is_warned_of() -> None:
+    answers = [(" apple", "avocado", "fig"), ("beet",), ("cress",), ("date",)]
+    samples = [Sample(f"x{i}", outputs, None, i) for i, outputs in enumerate(answers)]
+    assert warnings(made([], samples), 0) == [
+        f"{FILE}: 2 answers begin with 'a', which alone would be right for 25% of the test samples"
+        " under the paper's metric"
+    ]
+    assert warnings(made([], [*samples, Sample("x4", ("egg",), None, 5)]), 0) == []
+    assert best_letter((Sample("x", ("ab", "ac", "b")), Sample("y", ("bc",)))) == ("b", 1.0)
+
+
+def test_an_echo_is_the_first_answer_that_would_count_in_some_case() -> None:
+    assert echo(Sample("cat", ("Felis", "CATALINA", "cat"))) == "CATALINA"
+    assert echo(Sample("Cat", ("felis",))) is None
+    assert cleaned("  Cre\u0300me\n BR\u00dbl\u00e9e ") == "cr\u00e8me br\u00fbl\u00e9e"

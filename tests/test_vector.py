@@ -149,3 +149,221 @@ def test_a_vector_must_have_the_models_shape(vector: TaskVector) -> None:
     vector.check_fits(ModelInfo("a", "b", 6, 16))
     with pytest.raises(VectorError, match=r"6 layers × 16, the model b 6 × 17"):
         vector.check_fits(ModelInfo("a", "b", 6, 17))
+
+
+BARE = npy(np.ones((2, 3), np.float32))
+PART = {"weight": 1, "vector": {}}
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"hello", "the vector is not a NumPy array file (.npy)"),
+        (BARE + b"x", "the metadata is not a NumPy array file (.npy)"),
+        (
+            npy(np.array([{}], dtype=object), allow_pickle=True),
+            "the vector is pickled Python objects, which are never loaded; save a float32 array",
+        ),
+        (BARE[:-1], "the vector is truncated: (2, 3) float32 does not fit in the file"),
+        (BARE + npy(np.ones(2, np.uint8))[:-1], "the metadata is truncated: (2,) uint8 does not fit in the file"),
+        (BARE + npy(np.ones(2, np.int8)), "there is more in the file than a vector and its metadata"),
+        (BARE + npy(np.ones((1, 2), np.uint8)), "there is more in the file than a vector and its metadata"),
+        (with_metadata(GOOD) + b"m", "there is more in the file than a vector and its metadata"),
+        (npy(np.ones((2, 3))), "a task vector holds float32, not float64"),
+        (npy(np.ones(3, np.float32)), "a task vector has the shape (layers, width), not (3,)"),
+        (npy(np.ones((3, 0), np.float32)), "a task vector has the shape (layers, width), not (3, 0)"),
+        (npy(np.full((2, 3), np.nan, np.float32)), "the task vector holds NaN or infinite numbers"),
+        (with_metadata(b"["), "its metadata is not JSON (Expecting value: line 1 column 2 (char 1))"),
+        (with_metadata(b"[]"), "its metadata has format 'list', this tv reads format 1"),
+        (with_metadata(b'{"format": 2}'), "its metadata has format 2, this tv reads format 1"),
+        (with_metadata(b"{}"), "its metadata has format None, this tv reads format 1"),
+        (with_metadata(b'{"format": 1, "layer": 2}'), "its selected layer 2 is outside 0 to 1"),
+        (with_metadata(b'{"format": 1, "layer": -1}'), "its selected layer -1 is outside 0 to 1"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_in_full(data: bytes, sentence: str) -> None:
+    with pytest.raises(VectorError) as caught:
+        load(data)
+    assert str(caught.value) == f"<bytes>: {sentence}"
+
+
+MODEL = {"architecture": "a", "name": "b", "n_layer": 2, "n_embd": 3, "quantization": "q", "digest": "d"}
+FIELDS = [
+    *((name, [1, 0, None], ["1", 1.0, True]) for name in ("delimiter_id", "prompts", "shots", "seed")),
+    ("layer", [1, 0, None], ["1", 1.0, True]),
+    *(
+        (name, ["", "x"], [None, 1])
+        for name in ("source", "template", "instruction", "delimiter", "layer_selection", "tv_version")
+    ),
+    ("accuracy", [0.5, 1, None], ["1", True]),
+]
+
+
+@pytest.mark.parametrize(("name", "good", "bad"), FIELDS)
+def test_each_field_of_the_metadata_has_its_type(name: str, good: list[object], bad: list[object]) -> None:
+    for value in good:
+        origin = load(with_metadata(json.dumps({"format": 1, name: value}).encode())).provenance
+        assert getattr(origin, name) == value
+    for value in bad:
+        with pytest.raises(VectorError) as caught:
+            load(with_metadata(json.dumps({"format": 1, name: value}).encode()))
+        assert str(caught.value) == f"<bytes>: its metadata is malformed ({name} is {value!r})"
+
+
+@pytest.mark.parametrize("name", MODEL)
+def test_each_field_of_a_model_has_its_type(name: str) -> None:
+    good = load(with_metadata(json.dumps({"format": 1, "model": MODEL, "unknown": 1}).encode()))
+    assert good.provenance.model == ModelInfo("a", "b", 2, 3, "q", "d")
+    wrong = "1" if name in ("n_layer", "n_embd") else 1
+    with pytest.raises(VectorError) as caught:
+        load(with_metadata(json.dumps({"format": 1, "model": {**MODEL, name: wrong}}).encode()))
+    assert str(caught.value) == f"<bytes>: its metadata is malformed (model.{name} is {wrong!r})"
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (3, "parts is 3"),
+        ({**PART, "weight": "1"}, "weight is '1'"),
+        ({"vector": {}}, "weight is None"),
+        ({**PART, "vector": []}, "vector is []"),
+        ({"weight": 1.5}, "vector is None"),
+    ],
+)
+def test_each_part_has_a_weight_and_a_vector(part: object, said: str) -> None:
+    good = load(with_metadata(json.dumps({"format": 1, "parts": [PART, {**PART, "weight": 0.5}]}).encode()))
+    assert good.provenance.parts == (PART, {**PART, "weight": 0.5})
+    with pytest.raises(VectorError) as caught:
+        load(with_metadata(json.dumps({"format": 1, "parts": [PART, part]}).encode()))
+    assert str(caught.value) == f"<bytes>: its metadata is malformed ({said})"
+
+
+def test_metadata_may_leave_out_what_is_unknown() -> None:
+    assert load(with_metadata(b'{"format": 1, "parts": null, "model": null}')).provenance == Provenance()
+    assert Provenance().to_json() == {
+        "format": 1,
+        "model": None,
+        "source": "unknown",
+        "template": "",
+        "instruction": "",
+        "delimiter_id": None,
+        "delimiter": "",
+        "prompts": None,
+        "shots": None,
+        "seed": None,
+        "layer": None,
+        "layer_selection": "",
+        "accuracy": None,
+        "tv_version": "",
+        "parts": [],
+    }
+
+
+def test_a_file_is_named_as_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "v.npy").write_bytes(b"hello")
+    for source, name, said in (
+        (tmp_path / "v.npy", None, str(tmp_path / "v.npy")),
+        (str(tmp_path / "v.npy"), None, str(tmp_path / "v.npy")),
+        (tmp_path / "v.npy", "standard input", "standard input"),
+    ):
+        with pytest.raises(VectorError) as caught:
+            load(source, name)
+        assert str(caught.value) == f"{said}: the vector is not a NumPy array file (.npy)"
+    with pytest.raises(UnavailableError, match=r"vector .*none\.npy cannot be read"):
+        load(tmp_path / "none.npy")
+
+
+@pytest.mark.parametrize("version", [(2, 0), (3, 0)])
+def test_an_array_of_a_later_numpy_format_is_read(version: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ones((2, 3), np.float32), version=version)
+    assert load(buffer.getvalue()).rows.tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_an_array_that_python_2_wrote_is_read_without_a_word() -> None:
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1L, 1L), }".ljust(117) + b"\n"
+    assert load(b"\x93NUMPY\x01\x00\x76\x00" + text + b"\0\0\x80?").rows.tolist() == [[1]]
+
+
+def test_a_file_holds_text_that_is_no_ascii_as_it_is_and_what_is_no_unicode_as_a_question_mark() -> None:
+    vector = TaskVector(np.ones((1, 1), np.float32), Provenance(instruction="Perú \ud800"))
+    assert '"instruction": "Perú ?"'.encode() in to_bytes(vector)
+    assert load(to_bytes(vector)).provenance.instruction == "Perú ?"
+
+
+def test_a_file_is_written_row_by_row_in_the_oldest_format(vector: TaskVector) -> None:
+    columns = TaskVector(np.asfortranarray(vector.rows), vector.provenance)
+    assert to_bytes(columns) == to_bytes(vector)
+    assert to_bytes(vector).count(b"\x93NUMPY\x01\x00") == 2
+
+
+def test_a_model_is_named_with_its_size() -> None:
+    assert str(ModelInfo("arch", "name", 6, 16, "Q4_0", "abc")) == "name (arch, 6 layers × 16)"
+
+
+def test_what_the_parts_of_a_combination_agree_on_is_kept_and_nothing_else(vector: TaskVector) -> None:
+    whole = replace(
+        vector.provenance,
+        template="t",
+        instruction="i",
+        delimiter_id=7,
+        layer=2,
+        layer_selection="best",
+        accuracy=0.5,
+        tv_version="1.2",
+    )
+    one = TaskVector(vector.rows, whole)
+    total = combine([one, one], [2, -0.5])
+    assert total.rows.tolist() == (vector.rows * np.float32(1.5)).tolist()
+    assert total.provenance == Provenance(
+        model=vector.provenance.model,
+        source="combination",
+        template="t",
+        delimiter_id=7,
+        delimiter=":",
+        layer=2,
+        layer_selection="the layer of every part",
+        tv_version="1.2",
+        parts=({"weight": 2.0, "vector": whole.to_json()}, {"weight": -0.5, "vector": whole.to_json()}),
+    )
+    other = replace(whole, model=None, template="u", delimiter_id=8, delimiter="?", layer=3, tv_version="1.3")
+    apart = combine([one, TaskVector(vector.rows, other)], [1, 1]).provenance
+    assert replace(apart, parts=()) == Provenance(source="combination")
+
+
+def test_a_combination_is_summed_in_double_precision() -> None:
+    large, small = (TaskVector(np.full((1, 1), value, np.float32)) for value in (2**24, 1))
+    assert combine([large, small, small, large], [1, 1, 1, -1]).rows.item() == 2
+
+
+def test_the_opposite_of_a_vector_points_the_other_way(vector: TaskVector) -> None:
+    assert np.array_equal((-vector).rows, -vector.rows)
+
+
+def test_an_array_of_no_possible_shape_cannot_be_read() -> None:
+    with pytest.raises(VectorError, match=r"^<bytes>: the vector cannot be read \(.+\)$"):
+        load(header("(-1, -1)") + b"1234")
+
+
+def test_vectors_of_two_shapes_are_named_in_full(vector: TaskVector) -> None:
+    with pytest.raises(VectorError) as caught:
+        combine([vector, TaskVector(np.ones((2, 3), np.float32))], [1, 1])
+    assert str(caught.value) == "vectors of different shapes cannot be combined: 2 layers × 3 and 6 layers × 16"
+    with pytest.raises(ValueError, match="zip"):
+        combine([vector], [1, 1])
+
+
+def test_a_layer_is_chosen_with_its_reason_and_its_accuracy(vector: TaskVector) -> None:
+    chosen = vector.with_layer(5, "best", 0.25)
+    assert chosen.provenance == replace(vector.provenance, layer=5, layer_selection="best", accuracy=0.25)
+    assert vector.with_layer(0, "given").provenance.accuracy is None
+    assert chosen.rows is vector.rows
+
+
+def test_a_vector_of_another_size_names_both(vector: TaskVector) -> None:
+    for layers, width in ((5, 16), (6, 17)):
+        with pytest.raises(VectorError) as caught:
+            vector.check_fits(ModelInfo("a", "b", layers, width))
+        assert str(caught.value) == (
+            f"the vector has 6 layers × 16, the model b {layers} × {width}; use a model of the same size"
+        )

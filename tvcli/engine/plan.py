@@ -62,6 +62,6 @@ def _one_prompt(index: int, length: int, n_patches: int, new_tokens: int, limits
             f"a prompt of {length} tokens and {new_tokens} new ones do not fit the context of {limits.cells}; "
             "use fewer --shots or a larger --context"
         )
-    step = min(limits.rows, room, n_patches)
+    step = min(limits.rows, room)
     for first in range(0, n_patches, step):
         yield Block(range(index, index + 1), range(first, min(first + step, n_patches)))

@@ -51,11 +51,9 @@ def cleaned(text: str) -> str:
 
 
 def echo(sample: Sample) -> str | None:
-    """The answer for which the input itself would be right under the paper's metric, in its own case or in any."""
-    for output in sample.outputs:
-        if any(Judge(ignore_case=ignored).correct(sample.input, [output]) for ignored in (False, True)):
-            return output
-    return None
+    """The answer for which the input itself would be right under the paper's metric, whatever its case."""
+    judge = Judge(ignore_case=True)
+    return next((output for output in sample.outputs if judge.correct(sample.input, [output])), None)
 
 
 def best_letter(samples: tuple[Sample, ...]) -> tuple[str, float]:

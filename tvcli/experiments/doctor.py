@@ -224,11 +224,11 @@ class _Patient:
     def n_layer(self) -> int:
         return self.engine.model.n_layer
 
-    def layers(self, first: int = 0) -> list[int]:
-        """All that are patched one by one, from `first` on; of a picture, which takes its time each time, three."""
+    def layers(self) -> list[int]:
+        """All that are patched one by one; of a picture, which takes its time each time, three."""
         if not self.prompt.images:
-            return list(range(first, self.n_layer))
-        return sorted({layer for layer in (first, self.n_layer // 2, self.n_layer - 1) if layer >= first})
+            return list(range(self.n_layer))
+        return sorted({0, self.n_layer // 2, self.n_layer - 1})
 
     def read(self, patch: Patch | None = None) -> np.ndarray:
         """float32 (L, D)."""

@@ -88,6 +88,7 @@ def silhouette(rows: np.ndarray, labels: Sequence[str]) -> float:
     centred = rows.astype(np.float64) - rows.mean(axis=0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     distance = 1 - centred @ centred.T
+    np.fill_diagonal(distance, 0)  # also of a row that lies at the mean, which has no direction
     own = np.array(labels)
     means = np.array([distance[:, own == name].sum(1) for name in names]).T  # (N, names)
     sizes = np.array([(own == name).sum() for name in names])

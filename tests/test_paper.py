@@ -249,13 +249,14 @@ def test_vectors_of_the_language_model_are_read_there_and_must_fit(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known, other = study(folder, llm="fake"), planted.Planted(folder, llm=True)
-    monkeypatch.setattr(tvcli.loading, "FakeEngine", lambda: other)
-    found = known.vectors_of_llm("fake", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(tvcli.loading, "FakeEngine", lambda: other)
+        found = known.vectors_of_llm("fake", 2)
+        patched.setattr(tvcli.loading, "FakeEngine", lambda: FakeEngine(n_layer=4))
+        with pytest.raises(VectorError, match="the vector has 4 layers"):
+            known.vectors_of_llm("fake", 2)
     wanted = [read_vector(other, known.setup(), task, TEXT, 2) for task in known.tasks]
     assert all(np.array_equal(one.rows, two.rows) for one, two in zip(found, wanted, strict=True))
-    monkeypatch.setattr(tvcli.loading, "FakeEngine", lambda: FakeEngine(n_layer=4))
-    with pytest.raises(VectorError, match="the vector has 4 layers"):
-        known.vectors_of_llm("fake", 2)
 
 
 # -- vectors --------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ import tvcli.loading
 from tvcli import plots
 from tvcli.chat import CHATML, Chat
 from tvcli.engine.fake import FakeEngine
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
 from tvcli.errors import NotApplicableError, UsageError, VectorError
 from tvcli.experiments import paper_figures as figures
 from tvcli.experiments import paper_tables as tables
 from tvcli.experiments.bootstrap import Interval
 from tvcli.experiments.cells import LEGEND
+from tvcli.experiments.lens import phases
 from tvcli.experiments.mapping import collect, project
 from tvcli.experiments.paper import ITEMS, find_items
 from tvcli.experiments.results import AVERAGE, PairResult, Row, Score
@@ -28,6 +30,7 @@ from tvcli.experiments.setup import ALL_PAIRS, PATCH, Setup
 from tvcli.experiments.study import Study
 from tvcli.experiments.vectors import Shelf, read_vector
 from tvcli.loading import ModelChoice
+from tvcli.prompts import Example, Prompt, few_shot, query
 from tvcli.tasks import IMAGE, TEXT, Sample, Task, find_task
 
 
@@ -180,7 +183,9 @@ def test_a_picture_draws_the_numbers_of_its_table(
 
 
 def test_the_layers_are_those_of_table_2(folder: Path) -> None:
-    made = figures.layers(study(folder))
+    known = study(folder)
+    made = figures.layers(known)
+    assert list(known.done) == ["table2"]
     assert made.header[0] == "vectors → queries"
     assert made.note == "patched at one layer at a time"
     [row] = made.rows
@@ -192,6 +197,48 @@ def test_examples_have_the_pictures_of_their_queries(folder: Path) -> None:
     made = figures.figure4(study(folder))
     assert made.images == tuple(folder / name / f"{i}.png" for name in ("alpha", "beta") for i in range(6, 10))
     assert [row[:2] for row in made.rows] == [(n, f"{n}{i}") for n in ("alpha", "beta") for i in range(6, 10)]
+
+
+class Asked(planted.Planted):
+    """Keeps what it was asked."""
+
+    def __init__(self, tasks_folder: Path) -> None:
+        super().__init__(tasks_folder)
+        self.prompts: list[Prompt] = []
+
+    def answer(
+        self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,), decoding: Decoding = FIRST_TOKEN
+    ) -> list[list[Answer]]:
+        self.prompts += prompts
+        return super().answer(prompts, patches, decoding)
+
+
+@pytest.mark.parametrize(("sees", "first"), [(True, 7), (False, 6)])
+def test_the_examples_shown_are_words_and_the_queries_what_the_model_sees(folder: Path, sees: bool, first: int) -> None:
+    samples = folder / "alpha" / "examples.jsonl"
+    text = samples.read_text()
+    samples.write_text(text.replace(', "image": "0.png"', "").replace(', "image": "6.png"', ""))
+    engine = Asked(folder)
+    engine.has_vision = sees
+    known = study(folder, "alpha", engine=engine)
+    known.layer()
+    engine.prompts.clear()
+    figures.figure4(known)
+    [task] = known.tasks
+    examples = [Example(sample.input, sample.outputs[0]) for sample in task.validation]
+    queries = [sample.load(IMAGE if sees else TEXT) for sample in task.test[first - 6 : first - 2]]
+    wanted = [[query(x), few_shot(x, examples, shots=5, seed=1), query(x)] for x in queries]
+    assert list(map(str, engine.prompts)) == [str(prompt) for three in wanted for prompt in three]
+
+
+def test_the_phases_are_means_over_tasks_of_the_first_seed(folder: Path) -> None:
+    known = study(folder)
+    known.seeds = (2, 1)
+    curves = [phases(known.engine, task, IMAGE, seed=2) for task in known.tasks]
+    found = figures.mean_phases(known)
+    assert len(found) == 2 * len(curves[0])
+    for name in curves[0]:
+        assert np.allclose(found[f"{name}, image examples"], np.mean([curve[name] for curve in curves], axis=0))
 
 
 def test_one_task_is_compared_with_no_other_and_a_lone_pair_is_not_centred(folder: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,20 @@ import tvcli.loading
 from tvcli import plots
 from tvcli.chat import CHATML, Chat
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch, Settings
 from tvcli.errors import NotApplicableError, UsageError, VectorError
 from tvcli.experiments import paper_figures as figures
 from tvcli.experiments import paper_tables as tables
 from tvcli.experiments.bootstrap import Interval
 from tvcli.experiments.cells import LEGEND
 from tvcli.experiments.lens import phases
-from tvcli.experiments.mapping import collect, project
+from tvcli.experiments.mapping import collect
 from tvcli.experiments.paper import ITEMS, find_items
 from tvcli.experiments.results import AVERAGE, PairResult, Row, Score
 from tvcli.experiments.setup import ALL_PAIRS, PATCH, Setup
 from tvcli.experiments.study import Study
 from tvcli.experiments.vectors import Shelf, read_vector
-from tvcli.loading import ModelChoice
+from tvcli.loading import Loaded, ModelChoice
 from tvcli.prompts import Example, Prompt, few_shot, query
 from tvcli.tasks import IMAGE, TEXT, Sample, Task, find_task
 
@@ -145,22 +146,31 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
     for name in ("curves", "maps"):
         monkeypatch.setattr(plots, name, lambda *given, _name=name, **named: calls.append((_name, *given, named)))
-    monkeypatch.setattr(plots, "projection", lambda: "pca")
     return calls
 
 
-def test_the_map_draws_vectors_beside_contexts(folder: Path, drawn: list[tuple[Any, ...]], tmp_path: Path) -> None:
-    known = study(folder)
+def test_the_map_draws_vectors_beside_contexts(
+    folder: Path, drawn: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def projected(rows: np.ndarray, method: str, seed: int) -> tuple[Any, ...]:
+        return len(rows), rows.sum(), method, seed
+
+    known = study(folder, "alpha", "beta")
+    known.seeds, layer = (2, 1), known.layer()
+    known.tasks = tuple(replace(task, validation=task.validation * 2) for task in known.tasks)
+    known.done["table2"] = known.setup(), None, known.done["table2"][2]
+    monkeypatch.setattr(plots, "projection", lambda: "pca")
+    monkeypatch.setattr(figures, "project", projected)
     draw = figures.figure2(known).draw
     assert draw is not None
     draw(tmp_path / "map.png")
     [(kind, path, panels, hues, markers, named)] = drawn
-    both = collect(known.engine, known.tasks, [TEXT, IMAGE], 3, limit=10, seed=1)
-    assert (kind, path, named) == ("maps", tmp_path / "map.png", {"title": "pca, layer 3"})
+    both = collect(known.engine, known.tasks, [TEXT, IMAGE], layer, limit=10, seed=2)
+    assert (kind, path, named) == ("maps", tmp_path / "map.png", {"title": f"pca, layer {layer}"})
     assert (hues, markers) == (both[0].tasks, both[0].modalities)
-    assert list(panels) == ["task vectors", "context tokens"]
-    for shown, points in zip(panels.values(), both, strict=True):
-        assert np.array_equal(shown, project(points.rows, "pca", 1))
+    names = ("task vectors", "context tokens")
+    assert panels == {n: projected(p.rows, "pca", 2) for n, p in zip(names, both, strict=True)}
+    assert len(hues) == 2 * 2 * 10
 
 
 @pytest.mark.parametrize(
@@ -304,6 +314,21 @@ def test_vectors_of_the_language_model_are_read_there_and_must_fit(
             known.vectors_of_llm("fake", 2)
     wanted = [read_vector(other, known.setup(), task, TEXT, 2) for task in known.tasks]
     assert all(np.array_equal(one.rows, two.rows) for one, two in zip(found, wanted, strict=True))
+
+
+def test_the_language_model_is_loaded_as_the_model_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[ModelChoice] = []
+    real = ModelChoice.open
+
+    def opening(choice: ModelChoice) -> AbstractContextManager[Loaded]:
+        opened.append(choice)
+        return real(choice)
+
+    known = study(folder)
+    known.choice = ModelChoice("fake", Path("eyes.gguf"), Settings(threads=3))
+    monkeypatch.setattr(ModelChoice, "open", opening)
+    known.vectors_of_llm("fake", 1)
+    assert opened == [ModelChoice("fake", None, Settings(threads=3))]
 
 
 # -- vectors --------------------------------------------------------------------------------------------------

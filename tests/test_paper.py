@@ -25,6 +25,7 @@ from tvcli.experiments.bootstrap import Interval
 from tvcli.experiments.cells import LEGEND
 from tvcli.experiments.lens import phases
 from tvcli.experiments.mapping import collect
+from tvcli.experiments.metrics import Judge
 from tvcli.experiments.paper import ITEMS, find_items
 from tvcli.experiments.results import AVERAGE, PairResult, Row, Score
 from tvcli.experiments.setup import ALL_PAIRS, PATCH, Setup
@@ -134,6 +135,10 @@ def test_evaluations_are_kept_under_the_name_of_what_they_are_for(folder: Path, 
     assert {settings[name].layer for name in (*six, "table5")} == {3}
     assert [settings[name].wording for name in nine] == ["", "question", "typo", "paraphrase", "distractor"]
     assert settings["table12"].pairs == ALL_PAIRS
+    alone = [name for name, setup in settings.items() if setup.methods == (PATCH,)]
+    assert alone == ["table3", *nine, *six]
+    assert [name for name, setup in settings.items() if setup.judge == Judge(ignore_case=True)] == six
+    assert [name for name, setup in settings.items() if setup.judge == Judge("exact")] == ["table5"]
     assert known.done["table3"][1] == ModelChoice("fake")
 
 
@@ -276,6 +281,11 @@ def test_an_evaluation_is_done_once_for_its_setup(folder: Path) -> None:
     assert moved is not other
 
 
+def test_a_study_goes_on_with_what_is_in_its_folder(folder: Path, tmp_path: Path) -> None:
+    first, again = (study(folder, folder=tmp_path).evaluate("table2", layer=1) for _ in range(2))
+    assert [pair.to_json() for pair in first] == [pair.to_json() for pair in again]
+
+
 def test_a_study_tells_its_meter(folder: Path) -> None:
     told: list[tuple[int, str]] = []
 
@@ -299,7 +309,10 @@ def test_a_study_hands_on_its_settings(folder: Path) -> None:
     assert known.setup() == Setup(known.tasks, pairs=((TEXT, IMAGE),), seeds=(1, 2), limit=5)
     assert known.setup(seeds=(7,), layer=0).seeds == (7,)
     assert (known.data, known.is_papers) == ("tv's own data", False)
-    assert known.vector(known.tasks[0], TEXT, 1) is known.vector(known.tasks[0], TEXT, 1)
+    found = known.vector(known.tasks[1], "instruction", 1)
+    assert known.vector(known.tasks[1], "instruction", 1) is found
+    assert known.shelf.held == {("beta", "instruction", 1): found}
+    assert (known.shelf.engine, known.shelf.setup) == (known.engine, known.setup())
 
 
 def test_vectors_of_the_language_model_are_read_there_and_must_fit(

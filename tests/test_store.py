@@ -188,10 +188,11 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_added_tasks_are_named_in_the_first_line_and_former_ones_stay(tmp_path: Path) -> None:
-    path = written(tmp_path, json.dumps(LINE))
-    assert resumed(path, {"shots": 5, "tasks": {"ø": "2"}}) == [record()]
+    lines = [json.dumps({**LINE, "sample": number}) for number in (3, 4)]
+    path = written(tmp_path, *lines)
+    assert resumed(path, {"shots": 5, "tasks": {"ø": "2"}}) == [record(3), record(4)]
     head = '{"format": 2, "shots": 5, "tasks": {"t": "1", "ø": "2"}}\n'
-    assert path.read_text("utf-8") == f"{head}{json.dumps(LINE)}\n"
+    assert path.read_text("utf-8") == f"{head}{lines[0]}\n{lines[1]}\n"
 
 
 def test_a_file_without_tasks_is_gone_on_with(tmp_path: Path) -> None:

@@ -240,6 +240,12 @@ def test_validation_asks_all_layers_of_all_seeds() -> None:
         assert list(works(setup_of(**more)).validation(PAIR)) == []
 
 
+def test_validation_of_a_task_that_overrides_asks_the_other_one() -> None:
+    setup = Setup((made_task("u"),), pairs=(PAIR,), against={"u": made_task("o")})
+    [work] = works(setup).validation(PAIR)
+    assert work.ask(0, work.samples[0]).parts == ("Say y:\n\nQ:x0\nA:",)
+
+
 def test_the_test_split_is_asked_alone_together_and_after_examples_seed_by_seed() -> None:
     pairs = (PAIR, ("ensemble", "text"))
     evaluation = works(Setup((made_task(),), pairs=pairs, seeds=(1, 3)))

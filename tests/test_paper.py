@@ -23,6 +23,7 @@ from tvcli.experiments import paper_figures as figures
 from tvcli.experiments import paper_tables as tables
 from tvcli.experiments.bootstrap import Interval
 from tvcli.experiments.cells import LEGEND
+from tvcli.experiments.cost import Cost
 from tvcli.experiments.lens import phases
 from tvcli.experiments.mapping import collect
 from tvcli.experiments.metrics import Judge
@@ -111,6 +112,27 @@ def test_without_a_template_of_its_own_a_model_gets_chatml(folder: Path) -> None
     assert known.done["table10"][0].form == Chat(CHATML)
 
 
+def test_the_cost_of_both_ways_stands_above_their_ratio(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def measured(*given: Any) -> list[Cost]:
+        asked.append(given)
+        return [Cost("prompt", 300, 2.0004, 2000.4), Cost("patch", 10, 0.25, 500.0)]
+
+    monkeypatch.setattr(tables, "measure_cost", measured)
+    known = study(folder)
+    made = tables.table7(known)
+    assert asked == [(known.engine, known.choice, known.tasks[0])]
+    assert made.header == ("one query", "tokens", "seconds", "MB")
+    assert made.rows == (
+        ("prompt", "300", "2.000", "2000"),
+        ("patch", "10", "0.250", "500"),
+        ("ratio", "30 ×", "8 ×", ""),
+        ("paper: prompt, 30 long examples, Idefics2-8B on a GPU", "", "2.20", "20020"),
+        ("paper: patch, Idefics2-8B on a GPU", "", "0.20", "8210"),
+    )
+
+
 def test_the_legend_tells_of_short_matches_where_there_are_some() -> None:
     def pair(short: float) -> PairResult:
         score = Score(0.5, Interval(0.4, 0.6), short=short)
@@ -123,7 +145,7 @@ def test_the_legend_tells_of_short_matches_where_there_are_some() -> None:
 
 def test_evaluations_are_kept_under_the_name_of_what_they_are_for(folder: Path, tmp_path: Path) -> None:
     known = study(folder, llm="fake", folder=tmp_path)
-    for name in ("table3", "table4", "table5", "table9", "table10", "table12", "figure6"):
+    for name in ("table2", "table3", "table4", "table5", "table9", "table10", "table12", "figure6"):
         ITEMS[name].make(known)
     nine = [f"table9-{name}" for name in ("plain", "question", "typo", "paraphrase", "distractor")]
     six = [f"figure6-{shots}" for shots in (0, 5, 10, 15, 20, 25, 30)]
@@ -220,11 +242,13 @@ class Asked(planted.Planted):
     def __init__(self, tasks_folder: Path) -> None:
         super().__init__(tasks_folder)
         self.prompts: list[Prompt] = []
+        self.tokens_asked_for: set[int] = set()
 
     def answer(
         self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,), decoding: Decoding = FIRST_TOKEN
     ) -> list[list[Answer]]:
         self.prompts += prompts
+        self.tokens_asked_for.add(decoding.max_tokens)
         return super().answer(prompts, patches, decoding)
 
 
@@ -238,11 +262,13 @@ def test_the_examples_shown_are_words_and_the_queries_what_the_model_sees(folder
     known = study(folder, "alpha", engine=engine)
     known.layer()
     engine.prompts.clear()
+    engine.tokens_asked_for.clear()
     figures.figure4(known)
     [task] = known.tasks
     examples = [Example(sample.input, sample.outputs[0]) for sample in task.validation]
     queries = [sample.load(IMAGE if sees else TEXT) for sample in task.test[first - 6 : first - 2]]
     wanted = [[query(x), few_shot(x, examples, shots=5, seed=1), query(x)] for x in queries]
+    assert engine.tokens_asked_for == {6}
     assert list(map(str, engine.prompts)) == [str(prompt) for three in wanted for prompt in three]
 
 

@@ -441,7 +441,8 @@ def test_a_line_has_a_cell_for_each_column() -> None:
         "+0.25 [+0.12, +0.50]",
         "",
     ]
-    assert len(method_header(METHODS)) == len(method_cells(row, METHODS))
+    for methods in (METHODS, (PROMPT,), (PATCH,), (NO_CONTEXT, PATCH), (PROMPT, PATCH)):
+        assert len(method_header(methods)) == len(method_cells(row, methods))
     assert constant(Row(7, scores, {}, {})) == "0.50"
     assert constant(Row(7, {}, {}, {}, "y")) == ""
 

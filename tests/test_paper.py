@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -162,6 +163,8 @@ def test_evaluations_are_kept_under_the_name_of_what_they_are_for(folder: Path, 
     assert [name for name, setup in settings.items() if setup.judge == Judge(ignore_case=True)] == six
     assert [name for name, setup in settings.items() if setup.judge == Judge("exact")] == ["table5"]
     assert known.done["table3"][1] == ModelChoice("fake")
+    heads = {name: json.loads((tmp_path / f"{name}.jsonl").read_text("utf-8").split("\n")[0]) for name in names}
+    assert [name for name, head in heads.items() if head["source_model"] is not None] == ["table3"]
 
 
 # -- figures --------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import planted
 import pytest
 
 from tvcli.engine.fake import FakeEngine
@@ -40,7 +41,7 @@ from tvcli.experiments.store import Cell, Record, Store
 from tvcli.experiments.vectors import Shelf
 from tvcli.loading import ModelChoice
 from tvcli.prompts import Prompt
-from tvcli.tasks import Sample, Task
+from tvcli.tasks import Sample, Task, find_task
 from tvcli.vector import TaskVector, load
 
 PAIR = ("text", "text")
@@ -321,6 +322,22 @@ def test_examples_are_drawn_by_seed_and_number_from_the_other_test_samples() -> 
     assert all(str(text).count("Q:") == 4 for text in asked)
     few = made_task(test=3)
     assert str(after(setup, few, "text", "text", 1)(0, few.test[0]).parts[0]).count("Q:") == 3
+
+
+def test_pictures_are_shown_where_they_are_asked_for() -> None:
+    with planted.planted():
+        one = find_task("alpha")
+        setup = Setup((one,), shots=2)
+        made = {
+            (source, modality): after(setup, one, source, modality, 1)(0, one.test[0])
+            for source in ("text", "image", "instruction", "ensemble")
+            for modality in ("text", "image")
+        }
+    assert [len(prompt.images) for prompt in made.values()] == [0, 1, 2, 3, 0, 1, 0, 1]
+    assert str(made["text", "text"].parts[0]).startswith("Q:alpha")
+    assert made["image", "text"].parts[0] == "Q:"
+    assert made["instruction", "text"].parts == ("Say alpha:\n\nQ:alpha6\nA:",)
+    assert made["instruction", "image"].parts[0] == "Say alpha:\n\nQ:"
 
 
 def test_an_instruction_is_said_in_the_wording_of_its_seed() -> None:

@@ -399,3 +399,11 @@ def test_a_vector_is_read_as_the_setup_says() -> None:
     with pytest.raises(UsageError) as caught:
         read_vector(FakeEngine(), Setup((), shots=6), plain_task(), TEXT, 1)
     assert str(caught.value) == "task t has 5 validation samples with text, too few for 6 shots"
+
+
+def test_a_vector_is_read_from_what_the_source_names_in_the_setups_form(folder: Path) -> None:
+    [task] = study(folder, "alpha").tasks
+    setup = Setup((task,), shots=3, form=Chat(CHATML))
+    for source in (TEXT, IMAGE):
+        origin = read_vector(planted.Planted(folder), setup, task, source, 1).provenance
+        assert (origin.source, origin.shots, origin.template) == (f"{source} examples", 3, "chat")

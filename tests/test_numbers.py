@@ -335,6 +335,7 @@ def test_pictures_are_shown_where_they_are_asked_for() -> None:
         }
         bare = [alone(setup, one, modality)(0, one.test[0]) for modality in ("text", "image")]
     assert [len(prompt.images) for prompt in bare] == [0, 1]
+    assert bare[0].parts == ("Q:alpha6\nA:",)
     assert [len(prompt.images) for prompt in made.values()] == [0, 1, 2, 3, 0, 1, 0, 1]
     assert str(made["text", "text"].parts[0]).startswith("Q:alpha")
     assert made["image", "text"].parts[0] == "Q:"

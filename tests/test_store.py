@@ -101,12 +101,12 @@ def test_a_record_with_an_unknown_key_is_refused() -> None:
 
 
 def test_records_come_in_the_order_of_samples_and_layers_of_one_layer_if_given() -> None:
-    order: list[tuple[int, int | None]] = [(1, 2), (0, 3), (1, 0), (0, None), (2, 1), (0, 1)]
+    order: list[tuple[int, int | None]] = [(1, 2), (0, 3), (1, 1), (1, 0), (0, None), (2, 1), (0, 1)]
     store = Store(records=[record(*key) for key in order])
     keys = [(one.sample, one.layer) for one in store.records(CELL)]
-    assert keys == [(0, None), (0, 1), (0, 3), (1, 0), (1, 2), (2, 1)]
+    assert keys == [(0, None), (0, 1), (0, 3), (1, 0), (1, 1), (1, 2), (2, 1)]
     assert [one.sample for one in store.records(CELL, 0)] == [1]
-    assert [one.sample for one in store.records(CELL, 1)] == [0, 2]
+    assert [one.sample for one in store.records(CELL, 1)] == [0, 1, 2]
 
 
 def test_a_store_knows_what_it_holds() -> None:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("tvcli", "tests", "models", "tasks", "benchmarks", "pyproject.toml", "README.md", "requirements-prebuilt.txt")
-EVALUATION = ["test_results", "test_evaluate", "test_science"]
 TESTS = {
     "tvcli/engine/hook.py": ["test_hook"],
     "tvcli/engine/plan.py": ["test_plan"],
@@ -28,37 +27,37 @@ TESTS = {
     "tvcli/prompts.py": ["test_prompts"],
     "tvcli/vector.py": ["test_vector"],
     "tvcli/tasks.py": ["test_tasks", "test_results"],
-    "tvcli/experiments/asking.py": EVALUATION,
-    "tvcli/experiments/bootstrap.py": ["test_results"],
-    "tvcli/experiments/cells.py": EVALUATION,
+    "tvcli/experiments/asking.py": ["test_numbers", "test_evaluate"],
+    "tvcli/experiments/bootstrap.py": ["test_numbers", "test_results"],
+    "tvcli/experiments/cells.py": ["test_numbers", "test_results"],
     "tvcli/experiments/checks.py": ["test_tasks"],
     "tvcli/experiments/compare.py": ["test_arithmetic"],
     "tvcli/experiments/cost.py": ["test_measuring"],
     "tvcli/experiments/describe.py": ["test_arithmetic"],
     "tvcli/experiments/doctor.py": ["test_diagnosis"],
-    "tvcli/experiments/evaluate.py": EVALUATION,
+    "tvcli/experiments/evaluate.py": ["test_numbers", "test_evaluate", "test_science"],
     "tvcli/experiments/extract.py": ["test_arithmetic"],
     "tvcli/experiments/isolated.py": ["test_measuring"],
     "tvcli/experiments/layers.py": ["test_arithmetic"],
     "tvcli/experiments/lens.py": ["test_arithmetic"],
     "tvcli/experiments/machine.py": ["test_diagnosis"],
     "tvcli/experiments/mapping.py": ["test_arithmetic"],
-    "tvcli/experiments/metrics.py": EVALUATION,
-    "tvcli/experiments/numbers.py": ["test_science"],
-    "tvcli/experiments/paper.py": EVALUATION,
-    "tvcli/experiments/paper_figures.py": ["test_science", "test_look"],
-    "tvcli/experiments/paper_tables.py": ["test_science"],
+    "tvcli/experiments/metrics.py": ["test_numbers", "test_results", "test_evaluate"],
+    "tvcli/experiments/numbers.py": ["test_numbers", "test_science"],
+    "tvcli/experiments/paper.py": ["test_paper"],
+    "tvcli/experiments/paper_figures.py": ["test_paper", "test_science"],
+    "tvcli/experiments/paper_tables.py": ["test_paper", "test_science"],
     "tvcli/experiments/peak.py": ["test_measuring"],
     "tvcli/experiments/report.py": ["test_measuring"],
-    "tvcli/experiments/results.py": EVALUATION,
-    "tvcli/experiments/run.py": EVALUATION,
-    "tvcli/experiments/setup.py": EVALUATION,
-    "tvcli/experiments/store.py": EVALUATION,
-    "tvcli/experiments/study.py": ["test_science", "test_look"],
+    "tvcli/experiments/results.py": ["test_numbers", "test_results", "test_science"],
+    "tvcli/experiments/run.py": ["test_numbers", "test_evaluate"],
+    "tvcli/experiments/setup.py": ["test_numbers", "test_evaluate"],
+    "tvcli/experiments/store.py": ["test_store"],
+    "tvcli/experiments/study.py": ["test_paper"],
     "tvcli/experiments/timing.py": ["test_measuring"],
-    "tvcli/experiments/vectors.py": EVALUATION,
+    "tvcli/experiments/vectors.py": ["test_numbers", "test_paper", "test_evaluate"],
 }
-SLOW = "not kill_and_resume and not is_resumed_from and not papers_archives"
+SLOW = "not kill_and_resume and not is_resumed_from and not papers_archives and not every_table_runs"
 SURVIVED, UNREACHED = 0, 33  # exit codes as mutmut keeps them; others are failures, crashes and time-outs
 
 

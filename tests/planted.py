@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import re
+import shlex
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -151,24 +152,49 @@ def planted() -> Iterator[Path]:
         yield folder
 
 
-def table(name: str) -> list[dict[str, str]]:
-    """The rows that ``tv paper NAME --json`` prints; of the cost only what is no measurement."""
+EVALUATIONS = (
+    "eval -m fake -T alpha -T beta --seeds 1,2 --pairs all --json",
+    "eval -m fake -T alpha -T gamma --seeds 1,2 --source ensemble --wording typo --ignore-case",
+    "eval -m fake -T alpha -T beta --seeds 1,2 --query text --csv",
+    "eval -m fake -T delta --override --seeds 1,2 --source instruction --metric exact --layer 2 --json",
+    "eval -m fake -T alpha --seeds 1 --method prompt --method 'no context' --chat --shots 3 --limit 5 --csv",
+)
+
+
+def said(arguments: Sequence[str]) -> tuple[str, str]:
+    """What ``tv`` prints and what it notes."""
     from tvcli.cli import main
 
     printed = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
-    with planted(), mock.patch("sys.stdout", printed), mock.patch("sys.stderr", io.StringIO()) as complaint:
-        code = main(["paper", name, "-m", "fake", "--json", "--seeds", "1,2"])
-    assert code == 0, complaint.getvalue()
-    rows: list[dict[str, str]] = json.loads(printed.buffer.getvalue())["rows"]
+    with planted(), mock.patch("sys.stdout", printed), mock.patch("sys.stderr", io.StringIO()) as noted:
+        code = main(list(arguments))
+    assert code == 0, noted.getvalue()
+    return printed.buffer.getvalue().decode("utf-8"), noted.getvalue()
+
+
+def table(name: str) -> dict[str, Any]:
+    """What ``tv paper NAME --json`` prints; of the cost only what is no measurement."""
+    made: dict[str, Any] = json.loads(said(["paper", name, "-m", "fake", "--json", "--seeds", "1,2"])[0])
     measured = ("seconds", "MB") if name == "table7" else ()
-    return [{column: value for column, value in row.items() if column not in measured} for row in rows]
+    for row in made["rows"]:
+        for column in measured:
+            del row[column]
+    return made
+
+
+def evaluation(command: str) -> dict[str, Any]:
+    """What an evaluation prints, line by line, or as JSON, and what it notes."""
+    printed, noted = said(shlex.split(command))
+    lines = json.loads(printed) if "--json" in command else printed.splitlines()
+    return {"printed": lines, "noted": noted.splitlines()}
 
 
 def golden() -> dict[str, Any]:
-    """Of every item that the program has."""
+    """Of every item that the program has, and of some evaluations."""
     from tvcli.experiments.paper import ITEMS
 
-    return {name: table(name) for name in ITEMS}
+    tables = {name: table(name) for name in ITEMS}
+    return {"tables": tables, "evaluations": {command: evaluation(command) for command in EVALUATIONS}}
 
 
 if __name__ == "__main__":

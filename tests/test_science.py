@@ -29,6 +29,7 @@ from tvcli.tasks import Sample, Task
 from tvcli.vector import TaskVector
 
 PAIR = ("text", "text")
+GOLDEN = json.loads(planted.GOLDEN.read_text("utf-8"))
 
 
 # -- the tables of the paper, each as the planted engine must make it -------------------------------------------
@@ -37,11 +38,17 @@ PAIR = ("text", "text")
 @pytest.mark.parametrize("name", ITEMS)
 def test_a_table_is_what_the_planted_engine_makes_of_it(name: str) -> None:
     """If a change of this table is meant: python tests/planted.py > tests/data/golden_tables.json."""
-    assert planted.table(name) == json.loads(planted.GOLDEN.read_text("utf-8"))[name]
+    assert planted.table(name) == GOLDEN["tables"][name]
 
 
 def test_the_golden_tables_are_those_that_the_program_has() -> None:
-    assert list(json.loads(planted.GOLDEN.read_text("utf-8"))) == list(ITEMS)
+    assert list(GOLDEN["tables"]) == list(ITEMS)
+    assert tuple(GOLDEN["evaluations"]) == planted.EVALUATIONS
+
+
+@pytest.mark.parametrize("command", planted.EVALUATIONS)
+def test_an_evaluation_says_what_the_planted_engine_makes_of_it(command: str) -> None:
+    assert planted.evaluation(command) == GOLDEN["evaluations"][command]
 
 
 @pytest.mark.parametrize("name", [name for name in ITEMS if name != "table7"])
@@ -59,7 +66,7 @@ def test_a_table_is_resumed_from_its_folder(tv: Runner, tmp_path: Path, name: st
 
 def test_columns_of_tables_differ_so_that_mixing_them_up_shows() -> None:
     """The planted engine must not make equal what a fault could exchange."""
-    tables = json.loads(planted.GOLDEN.read_text("utf-8"))
+    tables = {name: made["rows"] for name, made in GOLDEN["tables"].items()}
     rows = {name: {row[next(iter(row))]: row for row in made} for name, made in tables.items()}
     three = rows["table3"]["average"]
     assert three["from the LLM"] != three["from the VLM"]

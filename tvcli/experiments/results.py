@@ -188,7 +188,7 @@ def pair_result(store: Store, setup: Setup, pair: Pair, layer: int | None) -> Pa
     asked = [one for one in answers if one.n]
     rows = {one.task.name: _row([one], setup) for one in asked}
     if asked:
-        rows[AVERAGE] = _row(asked, setup)
+        rows[AVERAGE] = replace(_row(asked, setup), constant="")
     return PairResult(*pair, layer, tuple(map(float, layer_curve(store, setup, pair))), rows)
 
 
@@ -197,8 +197,7 @@ def _row(answers: Sequence[_Answers], setup: Setup) -> Row:
     methods = [method for method in (MAJORITY, *setup.methods) if all(method in one.hits for one in answers)]
     again = {method: np.mean([one.resampled[method] for one in answers], axis=0) for method in methods}
     scores = {method: _score(answers, method, again[method], setup) for method in methods}
-    constant = answers[0].constant if len(answers) == 1 else ""
-    row = Row(sum(one.n for one in answers), scores, {}, again, constant)
+    row = Row(sum(one.n for one in answers), scores, {}, again, answers[0].constant)
     differences = {(a, b): row.minus(a, row, b) for a, b in DIFFERENCES if a in scores and b in scores}
     return replace(row, differences=differences)
 

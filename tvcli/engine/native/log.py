@@ -14,13 +14,11 @@ _kept: list[Any] = []  # callbacks, as long as the process lives
 
 def take_over(library: Any) -> None:
     """Give llama.cpp and mtmd tv's own log function; by default they write to standard error."""
-    listener = owner()
-    pass_on = listener.log if listener is not None else None
 
     def log(level: int, text: bytes, user_data: object) -> None:
-        line = text.decode("utf-8", "replace")
-        if pass_on is not None:
-            pass_on(line)
+        line, listener = text.decode("utf-8", "replace"), owner()
+        if listener is not None and listener.log is not None:
+            listener.log(line)
         if level in (pinned.LOG_WARN, pinned.LOG_ERROR) and line.strip():
             _recent.append(line.strip())
 

@@ -111,8 +111,12 @@ def vector() -> TaskVector:
 
 @pytest.fixture(autouse=True)
 def _a_guest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process belongs to pytest, also after a test that called `main` as the command does."""
+    """The process belongs to pytest, also after a test that called `main` as the command does.
+
+    llama-cpp-python's modules, once imported, take over the log of the library that tv has loaded.
+    """
     monkeypatch.setattr(process, "_owners", [])
+    assert "llama_cpp" not in sys.modules, "a test before this one has imported llama-cpp-python"
 
 
 @pytest.fixture(autouse=True)

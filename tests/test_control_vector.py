@@ -78,9 +78,10 @@ def test_the_file_is_what_llama_cpps_generator_writes(odd: TaskVector, tmp_path:
 
 def test_llama_cpps_own_parser_reads_the_numbers(odd: TaskVector, tmp_path: Path) -> None:
     """As common_control_vector_load does: gguf_init_from_file, then name, type and data of each tensor."""
-    from llama_cpp._ggml import libggml
+    from tvcli.engine.native import places
 
     save(odd, tmp_path / "c.gguf")
+    libggml = ctypes.CDLL(str(places.find().libraries()[0]))
     context = ctypes.c_void_p()
 
     class Params(ctypes.Structure):  # struct gguf_init_params { bool no_alloc; struct ggml_context ** ctx; };

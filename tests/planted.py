@@ -28,7 +28,7 @@ import tvcli.loading
 import tvcli.tasks
 from tvcli.data import data_folder
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
+from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.images import Image, load_image
 from tvcli.prompts import Input, Prompt
 
@@ -93,15 +93,7 @@ class Planted(FakeEngine):
         rows[:, 1:5] = bool(prompt.images), hash01(text), self.llm, text.startswith("Say") and "Q:" not in text
         return rows
 
-    def answer(
-        self,
-        prompts: Sequence[Prompt],
-        patches: Sequence[Patch | None] = (None,),
-        decoding: Decoding = FIRST_TOKEN,
-    ) -> list[list[Answer]]:
-        return [[self._say(prompt, patch, decoding) for patch in patches] for prompt in prompts]
-
-    def _say(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
+    def _answer(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
         text = self._text(prompt)
         x = re.findall(r"(?:alpha|beta|gamma)\d+", text)[-1]
         told = text.count("Q:") > 1 or text.count("<") > 1 or text.startswith("Say")

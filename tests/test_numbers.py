@@ -14,7 +14,7 @@ import pytest
 
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native.pinned import MAX_SEQUENCES
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
+from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.errors import UsageError, VectorError
 from tvcli.experiments.asking import after, alone
 from tvcli.experiments.bootstrap import Interval, interval, resampled
@@ -56,16 +56,8 @@ def made_task(name: str = "t", validation: int = 6, test: int = 4, **more: Any) 
 class Layered(FakeEngine):
     """Right in layer 1 for all queries, in layer 4 for every other; else it says "no"."""
 
-    def answer(
-        self,
-        prompts: Sequence[Prompt],
-        patches: Sequence[Patch | None] = (None,),
-        decoding: Decoding = FIRST_TOKEN,
-    ) -> list[list[Answer]]:
-        return [[self._say(str(prompt.parts[-1]), patch) for patch in patches] for prompt in prompts]
-
-    def _say(self, text: str, patch: Patch | None) -> Answer:
-        number = int(text.split("Q:x")[-1].split("\n")[0])
+    def _answer(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
+        number = int(str(prompt.parts[-1]).split("Q:x")[-1].split("\n")[0])
         right = patch is not None and (patch.layer == 1 or (patch.layer == 4 and number % 2))
         return Answer(f"y{number}" if right else "no", (1,), 1 / 3)
 

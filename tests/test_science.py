@@ -201,14 +201,9 @@ def test_the_layer_is_the_vectors_own_else_the_catalogues_else_half_the_depth() 
 
 def test_a_layers_accuracy_is_the_share_of_queries_that_it_answers() -> None:
     class ByLayer(FakeEngine):
-        def answer(
-            self,
-            prompts: Sequence[Prompt],
-            patches: Sequence[Patch | None] = (None,),
-            decoding: Decoding = FIRST_TOKEN,
-        ) -> list[list[Answer]]:
-            number = int(str(prompts[0].parts[0]).split("x")[1].split("\n")[0])
-            return [[Answer(f"y{number}" if p and number < p.layer else "no", (1,), 1) for p in patches]]
+        def _answer(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
+            number = int(str(prompt.parts[0]).split("x")[1].split("\n")[0])
+            return Answer(f"y{number}" if patch and number < patch.layer else "no", (1,), 1)
 
     examples = [Example(f"x{i}", f"y{i}") for i in range(4)]
     found = layer_accuracy(ByLayer(), TaskVector(np.zeros((6, 16), np.float32)), examples)

@@ -18,12 +18,12 @@ from hf import Reference
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch
-from tvcli.experiments.layers import layer_accuracy
-from tvcli.experiments.setup import Setup
-from tvcli.experiments.vectors import read_vector
-from tvcli.models import resolve
-from tvcli.prompts import query
-from tvcli.tasks import find_task
+from tvcli.evaluation.setup import Setup
+from tvcli.evaluation.vectors import read_vector
+from tvcli.inputs.tasks import find_task
+from tvcli.method.layers import layer_accuracy
+from tvcli.models.resolve import resolve
+from tvcli.prompts.prompt import zero_shot
 from tvcli.vector import TaskVector
 
 TASK = find_task("country-capital")
@@ -43,7 +43,7 @@ def compare(path: Path, vector: TaskVector, theirs: Logits) -> None:
     with LlamaEngine(path) as engine:
         leads = []
         for (layer, number), logits in theirs.items():
-            prompt = query(TASK.test[number].input)
+            prompt = zero_shot(TASK.test[number].input)
             ours = engine.answer([prompt], [Patch.of(vector, layer)])[0][0]
             if int(logits.argmax()) != ours.first:
                 leads.append(float(logits.max() - logits[ours.first]))
@@ -63,7 +63,7 @@ def main() -> None:
             vector, best = read(path)
             reference, theirs = Reference(path), {}
             with LlamaEngine(path) as engine:
-                tokens = [[t.id for t in engine.tail(query(s.input), 1000)] for s in TASK.test[: options.queries]]
+                tokens = [[t.id for t in engine.tail(zero_shot(s.input), 1000)] for s in TASK.test[: options.queries]]
             for layer in (best - 1, best, best + 1):
                 for number, ids in enumerate(tokens):
                     theirs[layer, number] = reference.logits(ids, layer, vector.rows[layer])

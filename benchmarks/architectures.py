@@ -27,7 +27,7 @@ from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.engine.vision import ImageChunk
 from tvcli.images import Image
-from tvcli.prompts import Prompt, prompt_of, query
+from tvcli.prompts.prompt import Prompt, prompt_of, zero_shot
 
 
 def differences(file: File, converted: Converted) -> list[str]:
@@ -52,13 +52,13 @@ def prompts_of(family: Family) -> dict[str, Prompt]:
     def noise(size: tuple[int, int], seed: int) -> Image:
         return Image(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8), f"noise {seed}")
 
-    prompts = {"text": query("the capital of the country France is Paris, and of Peru Lima")}
+    prompts = {"text": zero_shot("the capital of the country France is Paris, and of Peru Lima")}
     if family.image is not None:
         size = family.tiled if family.text.architecture == "llama" and family.tiled else family.image
-        prompts["image"] = query(noise(size, 1))
+        prompts["image"] = zero_shot(noise(size, 1))
         prompts["two images"] = prompt_of("Q:", noise(size, 1), "\nA: Paris\n\nQ:", noise(size, 2), "\nA:")
     if family.tiled is not None and family.text.architecture == "qwen2":
-        prompts["tiles"] = query(noise(family.tiled, 3))
+        prompts["tiles"] = zero_shot(noise(family.tiled, 3))
     return prompts
 
 

@@ -17,20 +17,20 @@ import numpy as np
 
 from tvcli.engine.native.library import load
 from tvcli.engine.protocol import Decoding, Engine, Patch, Settings
-from tvcli.experiments.extract import from_examples
 from tvcli.images import load_image
-from tvcli.loading import open_model
-from tvcli.pairs import read_examples
-from tvcli.prompts import query
+from tvcli.inputs.examples import read_examples
+from tvcli.method.extract import from_examples
+from tvcli.models.opening import open_model
+from tvcli.prompts.prompt import zero_shot
 from tvcli.vector import TaskVector
 
 DEFAULT_PARAMS = load().llama_model_default_params
 DATA = Path(__file__).parent.parent / "tests" / "data"
 SHOWN = {
-    "text": (str(DATA / "capitals.txt"), [query(x) for x in ("France", "Egypt", "Norway")]),
+    "text": (str(DATA / "capitals.txt"), [zero_shot(x) for x in ("France", "Egypt", "Norway")]),
     "image": (
         str(DATA / "flags" / "flags.txt"),
-        [query(load_image(DATA / "flags" / f"{x}.png")) for x in ("fr", "eg", "jp")],
+        [zero_shot(load_image(DATA / "flags" / f"{x}.png")) for x in ("fr", "eg", "jp")],
     ),
 }
 
@@ -102,7 +102,7 @@ def main() -> None:
             here[modality] = vector, see(loaded.engine, modality, vector)
     settings = Settings(threads=options.threads, gpu_layers=options.gpu_layers, rpc=tuple(options.rpc))
     with open_model(options.model, options.mmproj, settings) as loaded:
-        memory = loaded.engine.memory
+        memory = loaded.engine.buffers
         print("layers in", {name: list(memory).count(name) for name in memory})
         for modality, (vector, seen) in here.items():
             for line in compare(seen, see(loaded.engine, modality, vector)):

@@ -15,8 +15,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from tvcli.experiments.timing import timed
-from tvcli.models import resolve
+from tvcli.models.resolve import resolve
+from tvcli.timing import timed
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "tests" / "data" / "flags" / "fr.png"

@@ -16,15 +16,15 @@ from hf import Reference
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
-from tvcli.experiments.asking import after
-from tvcli.experiments.evaluate import Evaluation
-from tvcli.experiments.setup import METHODS, PATCH, Setup
-from tvcli.experiments.store import Store
-from tvcli.experiments.timing import interleaved, timed
-from tvcli.experiments.vectors import Shelf
-from tvcli.models import resolve
-from tvcli.prompts import Prompt, query, sample_in_context
-from tvcli.tasks import find_task
+from tvcli.evaluation.answering import Evaluation
+from tvcli.evaluation.prompts import after
+from tvcli.evaluation.setup import METHODS, PATCH, Setup
+from tvcli.evaluation.store import Store
+from tvcli.evaluation.vectors import Shelf
+from tvcli.inputs.tasks import find_task
+from tvcli.models.resolve import resolve
+from tvcli.prompts.prompt import Prompt, sample_in_context, zero_shot
+from tvcli.timing import interleaved, timed
 
 THREADS = 2
 ROUNDS = 5
@@ -47,7 +47,7 @@ def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, f
 
     examples = [sample.example("text") for sample in TASK.validation]
     contexts = [ids(p) for p in sample_in_context(examples, shots=5, prompts=None, seed=1)]
-    validation, test = ([ids(query(s.input)) for s in split] for split in (TASK.validation, TASK.test))
+    validation, test = ([ids(zero_shot(s.input)) for s in split] for split in (TASK.validation, TASK.test))
     total = sum(timed(partial(reference.residuals, tokens)) for tokens in contexts)
     for tokens in validation:
         total += sum(timed(partial(reference.logits, tokens, k, row)) for k in range(engine.model.n_layer))
@@ -59,9 +59,9 @@ def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, f
 
 def sweep(engine: LlamaEngine, seeds: int) -> tuple[float, float, int]:
     """Median seconds of a validation sweep and of plain batches of the same sizes, and how many rows."""
-    residuals = engine.read([query("x")])[0]
+    residuals = engine.read([zero_shot("x")])[0]
     patches = [Patch(layer, residuals[layer]) for layer in range(engine.model.n_layer)] * seeds
-    prompts = [query(sample.input) for sample in TASK.validation]
+    prompts = [zero_shot(sample.input) for sample in TASK.validation]
     size = 256 // len(patches)
     batches = [prompts[i : i + size] for i in range(0, len(prompts), size)]
     decoder: Decoder = engine._decoder

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tvcli.engine.llama import LlamaEngine
-from tvcli.models import resolve
+from tvcli.models.resolve import resolve
 
 
 class Reference:

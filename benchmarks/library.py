@@ -22,22 +22,22 @@ CAPITALS = Path(__file__).parent.parent / "tests" / "data" / "capitals.txt"
 
 def measure() -> dict[str, float]:
     """Tokens per second of long prompts, rows per second of a sweep over all layers, tokens per second of an answer."""
-    from tvcli import Decoding, Patch, open_model, query, read_examples
-    from tvcli.prompts import few_shot
+    from tvcli import Decoding, Patch, open_model, read_examples, zero_shot
+    from tvcli.prompts.prompt import few_shot
 
     examples = read_examples(str(CAPITALS))
     with open_model("gemma3-270m") as loaded:
         engine = loaded.engine
         prompts = [few_shot(example.input, examples, shots=5, seed=seed) for seed, example in enumerate(examples)]
         tokens = sum(len(engine.layout(prompt)) for prompt in prompts)
-        [own] = engine.read([query("Greece")])
+        [own] = engine.read([zero_shot("Greece")])
         patches = [Patch(layer, row) for layer, row in enumerate(own)]
         works: dict[str, tuple[int, Callable[[], object]]] = {
             "prompts, tokens/s": (tokens, lambda: engine.read(prompts)),
-            "sweep, rows/s": (18 * 8, lambda: [engine.logits([query("Greece")], patches) for _ in range(8)]),
+            "sweep, rows/s": (18 * 8, lambda: [engine.logits([zero_shot("Greece")], patches) for _ in range(8)]),
             "answer, tokens/s": (
                 64,
-                lambda: engine.answer([query("Greece")], decoding=Decoding(64, stop_at_newline=False)),
+                lambda: engine.answer([zero_shot("Greece")], decoding=Decoding(64, stop_at_newline=False)),
             ),
         }
         found = {}

@@ -60,7 +60,7 @@ def applies(model: str, count: int) -> None:
         for n in range(count):
             picture = tvcli.Image(rng.integers(0, 256, (96, 96, 3), np.uint8), f"noise {n}")
             patch = tvcli.Patch.of(vector, n % vector.n_layer)
-            loaded.engine.answer([tvcli.query(picture if n % 2 else f"word {n}")], [patch])
+            loaded.engine.answer([tvcli.zero_shot(picture if n % 2 else f"word {n}")], [patch])
             loaded.engine.forget(picture)
             times.append(time.monotonic())
             sizes.append(memory(os.getpid()))

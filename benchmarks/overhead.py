@@ -9,10 +9,10 @@ from llama_cpp import Llama
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Decoding, Patch, Settings
-from tvcli.experiments.timing import interleaved
 from tvcli.images import load_image
-from tvcli.models import resolve
-from tvcli.prompts import Prompt, query
+from tvcli.models.resolve import resolve
+from tvcli.prompts.prompt import Prompt, zero_shot
+from tvcli.timing import interleaved
 
 THREADS = 2
 
@@ -20,7 +20,7 @@ THREADS = 2
 def generation(rounds: int) -> None:
     files = resolve("picto")
     plain = Llama(str(files.text), n_ctx=4096, n_threads=THREADS, n_threads_batch=THREADS, verbose=False)
-    prompt = query("Greece")
+    prompt = zero_shot("Greece")
     text = str(prompt.parts[0])
 
     def by_llama_cpp_python() -> None:
@@ -48,7 +48,7 @@ def image_answer(rounds: int, picture: str) -> None:
         def fresh() -> Prompt:  # another digest each time, so that the picture is encoded each time
             pixels = base.pixels.copy()
             pixels[0, 0] = np.frombuffer(next(count).to_bytes(3, "little"), np.uint8)
-            return query(type(base)(pixels, "x"))
+            return zero_shot(type(base)(pixels, "x"))
 
         patched, unpatched = interleaved(
             lambda: engine.answer([fresh()], [patch]), lambda: engine.answer([fresh()], [None]), rounds=rounds

@@ -14,14 +14,14 @@ from dequantize import write_float32
 from hf import Reference
 
 from tvcli.engine.llama import LlamaEngine
-from tvcli.models import resolve
-from tvcli.prompts import Example, Prompt, in_context, query
+from tvcli.models.resolve import resolve
+from tvcli.prompts.prompt import Example, Prompt, in_context, zero_shot
 
 PAIRS = [Example(x, y) for x, y in [("Greece", "Athens"), ("Peru", "Lima"), ("Egypt", "Cairo"), ("Norway", "Oslo")]]
 PROMPTS = {
-    "query": query("France"),
+    "query": zero_shot("France"),
     "in context": in_context([*PAIRS, Example("France", "Paris")]),
-    "long query": query("the country whose capital is called the city of light, on the river Seine"),
+    "long query": zero_shot("the country whose capital is called the city of light, on the river Seine"),
 }
 
 

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image as Pillow
 
 from tvcli.cli import main
+from tvcli.cli.output import out
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native import process
-from tvcli.output import out
 from tvcli.vector import Provenance, TaskVector
 
 PAIRS = [("Greece", "Athens"), ("France", "Paris"), ("Peru", "Lima"), ("Egypt", "Cairo"), ("Norway", "Oslo")]

@@ -29,7 +29,7 @@ import tiny_gguf
 from gguf.constants import MODEL_ARCH_NAMES, GGMLQuantizationType, Keys
 from tiny_gguf import ARRAY, BOOL, F32, I32, STRING, U16, U32, U64, File, Value
 
-from tvcli.engine.gguf_file import VISION_KINDS, check_mmproj, check_model
+from tvcli.engine.gguf.checks import VISION_KINDS, check_mmproj, check_model
 from tvcli.engine.native.library import load
 from tvcli.errors import TvError
 
@@ -231,12 +231,12 @@ def use(model: Path, mmproj: Path) -> None:
     from tvcli.engine.llama import LlamaEngine
     from tvcli.engine.protocol import Decoding, Settings
     from tvcli.images import Image
-    from tvcli.prompts import query
+    from tvcli.prompts.prompt import zero_shot
 
     with LlamaEngine(model, mmproj, Settings(context=256, threads=1)) as engine:
         picture = Image(np.zeros((20, 30, 3), np.uint8), "black")
-        engine.answer([query("x\x00é\n日")], decoding=Decoding(4))
-        engine.answer([query(picture)], decoding=Decoding(2))
+        engine.answer([zero_shot("x\x00é\n日")], decoding=Decoding(4))
+        engine.answer([zero_shot(picture)], decoding=Decoding(2))
 
 
 def outcome(model: Path, mmproj: Path, seconds: int = 20) -> str:

@@ -29,10 +29,10 @@ from PIL import Image as Pillow
 from tiny_gguf import ARRAY, BOOL, F32, I32, STRING, U16, U32, U64
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.experiments.extract import tv_version
-from tvcli.experiments.setup import Setup
-from tvcli.experiments.store import FORMAT
-from tvcli.tasks import find_task
+from tvcli.evaluation.setup import Setup
+from tvcli.evaluation.store import FORMAT
+from tvcli.inputs.tasks import find_task
+from tvcli.method.extract import tv_version
 
 DATA = Path(__file__).parent / "data"
 Files = Mapping[str, bytes]

@@ -24,13 +24,13 @@ from unittest import mock
 import numpy as np
 from PIL import Image as Pillow
 
-import tvcli.loading
-import tvcli.tasks
+import tvcli.inputs.tasks
+import tvcli.models.opening
 from tvcli.data import data_folder
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.images import Image, load_image
-from tvcli.prompts import Input, Prompt
+from tvcli.prompts.prompt import Input, Prompt
 
 GOLDEN = Path(__file__).parent / "data" / "golden_tables.json"
 VALIDATION, TEST = 6, 8
@@ -137,9 +137,9 @@ def planted() -> Iterator[Path]:
             return Planted(folder, llm=len(opened) > 1)
 
         real = data_folder
-        stack.enter_context(mock.patch.object(tvcli.loading, "FakeEngine", open_planted))
+        stack.enter_context(mock.patch.object(tvcli.models.opening, "FakeEngine", open_planted))
         stack.enter_context(
-            mock.patch.object(tvcli.tasks, "data_folder", lambda name: folder if name == "tasks" else real(name))
+            mock.patch.object(tvcli.inputs.tasks, "data_folder", lambda name: folder if name == "tasks" else real(name))
         )
         yield folder
 
@@ -183,7 +183,7 @@ def evaluation(command: str) -> dict[str, Any]:
 
 def golden() -> dict[str, Any]:
     """Of every item that the program has, and of some evaluations."""
-    from tvcli.experiments.paper import ITEMS
+    from tvcli.paper.items import ITEMS
 
     tables = {name: table(name) for name in ITEMS}
     return {"tables": tables, "evaluations": {command: evaluation(command) for command in EVALUATIONS}}

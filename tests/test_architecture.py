@@ -1,6 +1,7 @@
 """The shape of the code: what may import what, who may print, and how fast help is."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,26 +17,34 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 
-# from the bottom to the top: a module may import only from the layers below its own, or its own
-LAYERS = [
-    ("tvcli.errors",),
-    ("tvcli.files", "tvcli.data", "tvcli.output", "tvcli.template"),
-    ("tvcli.images", "tvcli.plots", "tvcli.vector", "tvcli.catalog", "tvcli.choice", "tvcli.hub"),
-    ("tvcli.prompts", "tvcli.packaged"),
-    ("tvcli.pairs", "tvcli.chat", "tvcli.tasks", "tvcli.models"),
-    ("tvcli.pull",),
-    ("tvcli.engine",),
-    ("tvcli.loading", "tvcli.control_vector"),
-    ("tvcli.experiments",),
-    ("tvcli.cli", "tvcli.__main__", "tvcli.__init__"),
-]
+CONTRIBUTING = PACKAGE.parent / "CONTRIBUTING.md"
 
 
-def layer_of(module: str) -> int:
-    for number, names in enumerate(LAYERS):
-        if any(module == name or module.startswith(name + ".") for name in names):
+def floors() -> list[list[str]]:
+    """The rooms of CONTRIBUTING.md: modules and packages of tvcli by name, from the bottom to the top."""
+    listed = re.search(r"```text rooms\n(.*?)```", CONTRIBUTING.read_text("utf-8"), re.DOTALL)
+    assert listed is not None
+    return [line.split() for line in listed[1].splitlines()]
+
+
+FLOORS = floors()
+TOP = {"tvcli.__init__", "tvcli.__main__"}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def floor_of(module: str) -> int:
+    for number, rooms in enumerate(FLOORS):
+        if room_of(module) in rooms:
             return number
-    raise AssertionError(f"{module} has no place in the layers")
+    raise AssertionError(f"{module} has no place in {CONTRIBUTING.name}")
+
+
+def test_every_room_is_there() -> None:
+    rooms = [room for floor in FLOORS for room in floor]
+    assert sorted(rooms) == sorted({room_of(module) for module in set(MODULES) - TOP})
 
 
 def imports(path: Path) -> set[str]:
@@ -48,12 +57,12 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - {"tvcli.__init__"}))
+@pytest.mark.parametrize("module", sorted(set(MODULES) - TOP))
 def test_imports_go_one_way(module: str) -> None:
-    own = layer_of(module.removesuffix(".__init__"))
     for imported in imports(MODULES[module]) - {"tvcli"}:
         if imported in MODULES or f"{imported}.__init__" in MODULES:
-            assert layer_of(imported) <= own, f"{module} imports {imported}, which stands above it"
+            same = room_of(imported) == room_of(module)
+            assert same or floor_of(imported) < floor_of(module), f"{module} imports {imported}, which stands above it"
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -72,7 +81,7 @@ def test_only_the_bindings_and_the_command_end_the_process_or_take_its_signals(m
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     if not module.startswith(("tvcli.engine.native.", "tvcli.cli.")):
         assert not called & {"os._exit", "os.abort", "signal.signal", "signal.set_wakeup_fd"}
-    if not module.startswith("tvcli.cli.") and module not in {"tvcli.__main__", "tvcli.template"}:
+    if not module.startswith("tvcli.cli.") and module not in {"tvcli.__main__", "tvcli.prompts.jinja_process"}:
         assert "sys.exit" not in called  # a template is rendered in a process of its own
 
 
@@ -83,7 +92,10 @@ def test_only_output_writes_to_the_terminal(module: str) -> None:
         n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print"
     ]
     assert not printing
-    if module not in {"tvcli.output", "tvcli.template"}:  # a template's process has a standard output of its own
+    if module not in {
+        "tvcli.cli.output",
+        "tvcli.prompts.jinja_process",
+    }:  # a template's process has a standard output of its own
         text = MODULES[module].read_text("utf-8")
         assert "sys.stdout" not in text
         assert "sys.stderr" not in text
@@ -105,7 +117,7 @@ def test_no_code_runs_from_data(module: str) -> None:
         assert options.get("allow_pickle", "False") == "False"
         assert options.get("shell", "False") == "False"
         if isinstance(call.func, ast.Attribute) and call.func.attr == "from_string":
-            assert module in {"tvcli.template", "tvcli.experiments.report"}  # the report's template is tv's own
+            assert module in {"tvcli.prompts.jinja_process", "tvcli.paper.report"}  # the report's template is tv's own
 
 
 def loaded_by(*arguments: str) -> set[str]:

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from conftest import Runner
 
+from tvcli.cli.describe import describe_lines, describe_record, sparkline
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import DEFAULTS, FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
 from tvcli.errors import UsageError, VectorError
-from tvcli.experiments import extract
-from tvcli.experiments.compare import check_same_shape, similarity
-from tvcli.experiments.describe import describe_lines, describe_record, sparkline
-from tvcli.experiments.extract import from_examples, from_instruction, mean_residuals
-from tvcli.experiments.layers import check_layer, default_layer, layer_accuracy, parse_layer
-from tvcli.experiments.lens import FUNCTION_WORDS, Decoded, decode, first_tokens, phases, task_words, top_tokens
-from tvcli.experiments.mapping import before_question, collect, project, silhouette
-from tvcli.prompts import Example, Prompt, QuestionAnswer, in_context, query, sample_in_context
-from tvcli.tasks import Sample, Task
+from tvcli.inputs.tasks import Sample, Task
+from tvcli.method import extract
+from tvcli.method.extract import from_examples, from_instruction, mean_residuals
+from tvcli.method.layers import check_layer, default_layer, layer_accuracy, parse_layer
+from tvcli.method.lens import FUNCTION_WORDS, Decoded, decode, first_tokens, phases, task_words, top_tokens
+from tvcli.method.projection import before_question, collect, project, silhouette
+from tvcli.method.similarity import check_same_shape, similarity
+from tvcli.prompts.prompt import Example, Prompt, QuestionAnswer, in_context, sample_in_context, zero_shot
 from tvcli.vector import ModelInfo, Provenance, TaskVector, save
 
 SAMPLES = tuple(Sample(f"x{i}", (f"y{i}", "other")) for i in range(8))
@@ -161,13 +161,13 @@ def test_each_layer_is_judged_by_its_own_row_on_the_bare_query() -> None:
             return super().answer(prompts, patches, decoding)
 
     vector = TaskVector(np.random.default_rng(0).standard_normal((6, 16)).astype(np.float32) * 5)
-    said = FakeEngine().answer([query("x0")], [Patch.of(vector, layer) for layer in range(6)])[0]
+    said = FakeEngine().answer([zero_shot("x0")], [Patch.of(vector, layer) for layer in range(6)])[0]
     seen: list[Example] = []
     asked = [Example("x0", said[2].text), Example("x1", "nothing of the kind")]
     found = layer_accuracy(Asked(), vector, asked, listed(seen))
     assert found.tolist() == [0.5 * (answer.text == said[2].text) for answer in said]
     assert seen == asked
-    assert Asked.asked == [query("x0"), query("x1")]
+    assert Asked.asked == [zero_shot("x0"), zero_shot("x1")]
 
 
 # -- extract ----------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_the_mean_is_that_of_all_prompts_in_double_precision() -> None:
             super().read(prompts)
             return np.full((1, 6, 16), [2**24, 1, 1, 1][len(self.seen) - 1], np.float32)
 
-    mean = mean_residuals(Counts(), [query("a")] * 4)
+    mean = mean_residuals(Counts(), [zero_shot("a")] * 4)
     assert mean.dtype == np.float32
     assert mean.shape == (6, 16)
     assert np.unique(mean).tolist() == [np.float32((2**24 + 3) / 4)]
@@ -187,8 +187,8 @@ def test_the_mean_is_that_of_all_prompts_in_double_precision() -> None:
 
 def test_a_vector_of_examples_is_read_at_sampled_prompts_and_says_so() -> None:
     engine, seen, form = Listening(), [], QuestionAnswer("In:{x}\nOut:")  # type: ignore[var-annotated]
-    vector = from_examples(engine, EXAMPLES, shots=3, prompts=4, seed=7, form=form, progress=listed(seen))
-    assert engine.seen == seen == sample_in_context(EXAMPLES, shots=3, prompts=4, seed=7, form=form)
+    vector = from_examples(engine, EXAMPLES, shots=3, prompts=4, seed=7, template=form, progress=listed(seen))
+    assert engine.seen == seen == sample_in_context(EXAMPLES, shots=3, prompts=4, seed=7, template=form)
     assert vector.provenance == Provenance(
         model=engine.model,
         source="text examples",

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import Runner
 
-from tvcli.catalog import OnHub, Packaged, catalog, find, read_entry, wanted_model
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError
-from tvcli.models import describe, is_here, resolve, size
+from tvcli.models.catalog import OnHub, Packaged, catalog, find, read_entry, wanted_model
+from tvcli.models.resolve import describe, is_here, resolve, size
 
 GOOD = 'description = "x"\nlicense = "x"\n[text]\npackage = "p"\nfile = "f"\ninstall = "i"\n'
 HUB = 'description = "x"\nlicense = "x"\n[hub]\nrepository = "o/r"\ntext = { file = "f" }\n'

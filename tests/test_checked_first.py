@@ -7,7 +7,7 @@ from conftest import Runner
 
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_target
-from tvcli.loading import ModelChoice
+from tvcli.models.opening import ModelRequest
 
 SMALL = ["-T", "food-color", "-T", "animal-young", "--limit", 3]
 
@@ -32,10 +32,10 @@ REFUSED = [
 
 @pytest.fixture
 def unloadable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: ModelChoice) -> None:
+    def refuse(_: ModelRequest) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(ModelChoice, "open", refuse)
+    monkeypatch.setattr(ModelRequest, "open", refuse)
 
 
 @pytest.mark.usefixtures("unloadable")

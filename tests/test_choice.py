@@ -2,8 +2,8 @@
 
 import pytest
 
-from tvcli.choice import Chosen, choose, quantization
 from tvcli.errors import UnavailableError
+from tvcli.models.repository import Chosen, choose, quantization
 
 
 @pytest.mark.parametrize(

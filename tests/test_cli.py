@@ -15,7 +15,7 @@ from tvcli.cli.inputs import gather
 from tvcli.cli.options import Asking
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Decoding
-from tvcli.prompts import Example, sample_in_context
+from tvcli.prompts.prompt import Example, sample_in_context
 from tvcli.vector import TaskVector, load, save, to_bytes
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tvcli.catalog import catalog
 from tvcli.cli import main
 from tvcli.cli.completion import layers_of
-from tvcli.tasks import task_folders
+from tvcli.inputs.tasks import task_folders
+from tvcli.models.catalog import catalog
 from tvcli.vector import TaskVector, save
 
 ROOT = Path(__file__).parent.parent

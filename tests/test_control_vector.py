@@ -10,7 +10,7 @@ import pytest
 from conftest import Runner
 from gguf import GGUFReader, GGUFWriter
 
-from tvcli.control_vector import load, save, to_bytes
+from tvcli.engine.gguf.control_vector import load, save, to_bytes
 from tvcli.errors import TvError
 from tvcli.vector import Provenance, TaskVector
 from tvcli.vector import load as load_vector
@@ -210,7 +210,7 @@ def test_every_truncation_is_refused(odd: TaskVector, tmp_path: Path) -> None:
 def engine() -> Iterator[Any]:
     from tvcli.engine.llama import LlamaEngine
     from tvcli.engine.protocol import Settings
-    from tvcli.models import resolve
+    from tvcli.models.resolve import resolve
 
     with LlamaEngine(resolve("gemma3-270m").text, settings=Settings(threads=1)) as opened:
         yield opened

@@ -16,10 +16,10 @@ from tvcli.cli import main
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError
-from tvcli.experiments.cost import measure_cost, memory_of, model_options
-from tvcli.experiments.peak import peak_megabytes
-from tvcli.loading import Loaded, ModelChoice
-from tvcli.tasks import find_task
+from tvcli.inputs.tasks import find_task
+from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.paper.cost import measure_cost, memory_of, model_options
+from tvcli.paper.memory import peak_megabytes
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")
 HOLDS_300_MB = "held = bytearray(b'x') * 300_000_000"
@@ -53,11 +53,11 @@ def test_the_memory_of_a_process_that_failed_is_an_error(code: str, sentence: st
 @posix
 def test_a_command_that_failed_gives_no_figure() -> None:
     with pytest.raises(TvError, match=r"exit code 3: vector none\.npy cannot be read"):
-        memory_of(["apply", "none.npy"], "x", ModelChoice("fake"))
+        memory_of(["apply", "none.npy"], "x", ModelRequest("fake"))
 
 
 def test_servers_memory_is_not_known() -> None:
-    assert math.isnan(memory_of(["apply", "none.npy"], "x", ModelChoice("fake", None, Settings(rpc=("host:1",)))))
+    assert math.isnan(memory_of(["apply", "none.npy"], "x", ModelRequest("fake", None, Settings(rpc=("host:1",)))))
 
 
 def test_where_the_system_does_not_tell_there_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,19 +72,19 @@ def test_the_other_process_loads_the_model_in_the_same_way(tmp_path: Path, monke
     opened = []
 
     @contextmanager
-    def keep(choice: ModelChoice) -> Iterator[Loaded]:
-        opened.append(choice)
+    def keep(request: ModelRequest) -> Iterator[Loaded]:
+        opened.append(request)
         yield Loaded(FakeEngine(), "fake")
 
-    monkeypatch.setattr(ModelChoice, "open", keep)
-    for choice in (ModelChoice("fake", tmp_path / "mmproj.gguf", whole), ModelChoice()):
-        assert main(["prompt", "--text", "x", *map(str, model_options(choice))]) == 0
-        assert opened.pop() == choice
+    monkeypatch.setattr(ModelRequest, "open", keep)
+    for request in (ModelRequest("fake", tmp_path / "mmproj.gguf", whole), ModelRequest()):
+        assert main(["prompt", "--text", "x", *map(str, model_options(request))]) == 0
+        assert opened.pop() == request
 
 
 @posix
 def test_a_patch_costs_less_than_thirty_examples(engine: FakeEngine) -> None:
-    prompt, patch = measure_cost(engine, ModelChoice("fake"), find_task("food-color"))
+    prompt, patch = measure_cost(engine, ModelRequest("fake"), find_task("food-color"))
     assert prompt.tokens > 30 * patch.tokens
     assert all(cost.seconds > 0 for cost in (prompt, patch))
     assert all(20 < cost.megabytes < 500 for cost in (prompt, patch))

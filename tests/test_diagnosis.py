@@ -19,17 +19,18 @@ import pytest
 import tvcli.engine.devices
 import tvcli.engine.native.library
 import tvcli.engine.native.places
+from tvcli.doctor import checks as doctor
+from tvcli.doctor import machine
+from tvcli.doctor.checks import CHECKS, LOADS, Check, Speed, Subject, diagnose, examine, measure, queries, verdict
+from tvcli.doctor.isolated import DiedError
+from tvcli.doctor.machine import Machine, Software
 from tvcli.engine.devices import Device
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native.places import Place
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Settings, Token
 from tvcli.errors import TvError, UnavailableError
-from tvcli.experiments import doctor, machine
-from tvcli.experiments.doctor import CHECKS, LOADS, Check, Speed, Subject, diagnose, examine, measure, queries, verdict
-from tvcli.experiments.isolated import DiedError
-from tvcli.experiments.machine import Machine, Software
-from tvcli.loading import Loaded, ModelChoice
-from tvcli.prompts import Prompt, query
+from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.vector import ModelInfo
 
 Patches = Sequence[Patch | None]
@@ -38,7 +39,7 @@ READ, SELF, MOVES, BELOW, ADAPTER, TRACE = CHECKS
 
 def examined(engine: FakeEngine, name: str) -> Check:
     """One check of the text query."""
-    return doctor._check(name, lambda: CHECKS[name](doctor._Patient(engine, query("Greece"), unheard)))
+    return doctor._check(name, lambda: CHECKS[name](doctor._Patient(engine, zero_shot("Greece"), unheard)))
 
 
 def unheard(steps: int) -> None:
@@ -56,7 +57,7 @@ def seen(engine: FakeEngine, name: str) -> tuple[bool, str]:
 def test_a_word_is_asked_and_a_picture_if_the_model_sees() -> None:
     asked = queries(FakeEngine())
     assert list(asked) == ["text", "image"]
-    assert asked["text"] == query("Greece")
+    assert asked["text"] == zero_shot("Greece")
     [picture] = asked["image"].images
     assert picture.name == "a picture of colours"
     pixels = picture.pixels
@@ -225,7 +226,7 @@ def test_queries_must_end_in_one_token() -> None:
 
 def test_noise_is_as_long_as_the_querys_own_residual_and_always_the_same() -> None:
     own = np.array([[3, 4], [0, 0.5]], np.float32)
-    patient = doctor._Patient(FakeEngine(), query("x"), unheard)
+    patient = doctor._Patient(FakeEngine(), zero_shot("x"), unheard)
     noise = patient.noise(own)
     assert [patch.layer for patch in noise] == [0, 1]
     assert [patch.row.dtype for patch in noise] == [np.float32] * 2
@@ -280,7 +281,7 @@ def test_speed_is_tokens_by_median_seconds_of_each_kind_of_run(monkeypatch: pyte
         return seconds[len(heard) - 1]
 
     monkeypatch.setattr(doctor, "interleaved", interleaved)
-    engine, prompt = Counts(), query("Greece")
+    engine, prompt = Counts(), zero_shot("Greece")
     engine.calls = []
     own = FakeEngine().read([prompt])[0, 3].tolist()
     assert measure(engine, prompt) == Speed(5, 10, 20, 40, 8)
@@ -319,7 +320,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_findings_come_in_order_up_to_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(doctor, "_model_in_a_child")  # a model without native code needs no process of its own
     steps: list[int] = []
-    one, two, subject, *checks, speed = diagnose(ModelChoice("fake"), steps.append)
+    one, two, subject, *checks, speed = diagnose(ModelRequest("fake"), steps.append)
     assert (one, two) == (SOFTWARE, MACHINE)
     engine = FakeEngine()
     tokens = {kind: engine.layout(prompt) for kind, prompt in queries(engine).items()}
@@ -328,7 +329,7 @@ def test_findings_come_in_order_up_to_the_speed(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(speed, Speed)
     assert speed.prompt_tokens == 5
     assert sum(steps) == 71
-    [_, far, *_] = diagnose(ModelChoice("fake", None, Settings(rpc=("h:1",))), unheard)
+    [_, far, *_] = diagnose(ModelRequest("fake", None, Settings(rpc=("h:1",))), unheard)
     assert far == replace(MACHINE, library="far")
 
 
@@ -338,16 +339,15 @@ def test_a_library_that_does_not_load_ends_the_findings(monkeypatch: pytest.Monk
         raise UnavailableError(f"no library in {Path.home()}/lib")
 
     monkeypatch.setattr(doctor, "this_machine", this_machine)
-    assert list(diagnose(ModelChoice("fake"), unheard)) == [SOFTWARE, Check(LOADS, False, "no library in ~/lib", 3)]
+    assert list(diagnose(ModelRequest("fake"), unheard)) == [SOFTWARE, Check(LOADS, False, "no library in ~/lib", 3)]
     assert LOADS == "llama.cpp and the model load and run"
 
 
-class Opens(ModelChoice):
+class Opens(ModelRequest):
     """A fake model that says how much of it is loaded, or does not open."""
 
     @contextmanager
     def open(self) -> Iterator[Loaded]:
-        assert self.settings.opened is None
         if self.name == "broken":
             raise UnavailableError(f"{Path.home()}/m.gguf is broken")
         if self.settings.progress is not None:
@@ -359,7 +359,7 @@ class Opens(ModelChoice):
 def test_a_model_in_a_child_tells_its_progress_its_steps_and_its_findings() -> None:
     steps: list[int] = []
     parts: list[float] = []
-    settings = Settings(threads=3, progress=lambda part: parts.append(part), opened=lambda name: None)
+    settings = Settings(threads=3, progress=lambda part: parts.append(part))
     found = list(diagnose(Opens("m.gguf", None, settings), steps.append))
     assert [type(one) for one in found] == [Software, Machine, Subject, *[Check] * 7, Speed]
     assert isinstance(found[2], Subject)
@@ -406,12 +406,12 @@ def test_a_crash_is_a_finding_that_names_the_signal_the_processor_and_the_last_w
     monkeypatch.setattr(doctor, "processor", lambda: "cpu")
     monkeypatch.setattr(doctor, "missing_instructions", {"AVX2 = 1": missing}.__getitem__)
 
-    def crash(choice: ModelChoice, step: object) -> Iterator[Any]:
+    def crash(request: ModelRequest, step: object) -> Iterator[Any]:
         raise DiedError(signal, f"why {Path.home()}")
         yield
 
     monkeypatch.setattr(doctor, "_model_in_a_child", crash)
-    assert list(diagnose(ModelChoice("m.gguf"), unheard)) == [SOFTWARE, MACHINE, Check(LOADS, False, said, 1)]
+    assert list(diagnose(ModelRequest("m.gguf"), unheard)) == [SOFTWARE, MACHINE, Check(LOADS, False, said, 1)]
 
 
 @pytest.mark.usefixtures("here")
@@ -424,7 +424,7 @@ def test_a_library_that_crashes_while_it_is_loaded_is_a_finding_too(monkeypatch:
     monkeypatch.setattr(tvcli.engine.native.places, "find", lambda: PLACE)
     monkeypatch.setattr(doctor, "processor", lambda: "cpu")
     monkeypatch.setattr(doctor, "missing_instructions", {"": []}.__getitem__)  # nothing is known of the library
-    one, last = diagnose(ModelChoice("fake"), unheard)
+    one, last = diagnose(ModelRequest("fake"), unheard)
     assert one == SOFTWARE
     assert isinstance(last, Check)
     assert (last.healthy, last.detail.rsplit("; ", 2)[1:]) == (
@@ -554,6 +554,6 @@ def test_a_user_without_a_name_is_left_alone(monkeypatch: pytest.MonkeyPatch, er
 def test_a_model_is_named_without_its_home() -> None:
     with Opens("m.gguf").open() as loaded:
         engine = loaded.engine
-        subject = doctor._subject(loaded, {"text": query("x")})
+        subject = doctor._subject(loaded, {"text": zero_shot("x")})
     assert (subject.name, subject.model) == ("~/m.gguf", ModelInfo("fake", "fake", 2, 16))
-    assert subject.tokens == {"text": engine.layout(query("x"))}
+    assert subject.tokens == {"text": engine.layout(zero_shot("x"))}

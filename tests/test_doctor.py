@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from conftest import Runner
 
-import tvcli.loading
-import tvcli.output
+import tvcli.cli.output
+import tvcli.models.opening
+from tvcli.doctor.checks import CHECKS, examine, queries
+from tvcli.doctor.machine import anonymous
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import ImageTokens, Patch, Token
 from tvcli.errors import TvError
-from tvcli.experiments.doctor import CHECKS, examine, queries
-from tvcli.experiments.machine import anonymous
-from tvcli.prompts import Prompt
+from tvcli.prompts.prompt import Prompt
 
 Patches = Sequence[Patch | None]
 READ, SELF, MOVES, BELOW, ADAPTER, TRACE = CHECKS
@@ -69,7 +69,7 @@ def test_a_model_without_eyes_is_asked_in_words_only() -> None:
 
 
 def test_what_a_backend_fuses_is_no_fault(tv: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tvcli.loading, "FakeEngine", Fuses)
+    monkeypatch.setattr(tvcli.models.opening, "FakeEngine", Fuses)
     ran = tv("doctor")
     assert ran.code == 0
     assert re.search(f"ok   text: {SELF}: bit-equal at all 6 layers, the logits within .*e-07 of the largest", ran.out)
@@ -169,7 +169,7 @@ class EndsDifferentlyAfterPictures(FakeEngine):
 def test_a_broken_engine_is_not_healthy_and_the_fault_is_named(
     tv: Runner, monkeypatch: pytest.MonkeyPatch, broken: type[FakeEngine], failing: set[str], words: str
 ) -> None:
-    monkeypatch.setattr(tvcli.loading, "FakeEngine", broken)
+    monkeypatch.setattr(tvcli.models.opening, "FakeEngine", broken)
     ran = tv("doctor")
     assert ran.code == 1
     failed = [line.removeprefix("FAIL ") for line in ran.out.splitlines() if line.startswith("FAIL ")]
@@ -224,9 +224,9 @@ def test_data_never_stand_behind_a_progress_line(monkeypatch: pytest.MonkeyPatch
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr(tvcli.output, "PROGRESS_AFTER", 0.0)
-    monkeypatch.setattr(tvcli.output, "REDRAW_AFTER", 0.0)
-    out = tvcli.output.Output()
+    monkeypatch.setattr(tvcli.cli.output, "PROGRESS_AFTER", 0.0)
+    monkeypatch.setattr(tvcli.cli.output, "REDRAW_AFTER", 0.0)
+    out = tvcli.cli.output.Output()
     with out.meter(None, "done") as advance:
         advance(1)
         out.line("data")

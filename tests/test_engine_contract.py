@@ -9,8 +9,8 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch
 from tvcli.errors import UsageError
 from tvcli.images import Image
-from tvcli.loading import open_model
-from tvcli.prompts import query
+from tvcli.models.opening import open_model
+from tvcli.prompts.prompt import zero_shot
 
 REAL = [pytest.param(name, marks=pytest.mark.model) for name in ("picto", "smollm2-135m")]
 
@@ -21,7 +21,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield loaded.engine
 
 
-QUERIES = [query("Greece"), query("a much longer question, about Peru"), query("Oslo")]
+QUERIES = [zero_shot("Greece"), zero_shot("a much longer question, about Peru"), zero_shot("Oslo")]
 
 
 def middle(engine: Engine) -> int:
@@ -113,7 +113,7 @@ def test_a_layer_out_of_range_is_refused(engine: Engine, layer: int) -> None:
 
 def test_a_prompt_longer_than_the_context_is_refused(engine: Engine) -> None:
     with pytest.raises(UsageError, match="context of"):
-        engine.answer([query("word " * 5000)])
+        engine.answer([zero_shot("word " * 5000)])
     assert engine.answer(QUERIES[:1])  # and the engine still works
 
 
@@ -129,15 +129,15 @@ def test_the_layout_is_every_token_and_the_tail_its_end(engine: Engine) -> None:
         assert layout == engine.tail(prompt, 10_000)
         assert layout[-3:] == engine.tail(prompt, 3)
     if engine.has_vision:
-        picture = query(Image(np.zeros((8, 8, 3), np.uint8), "black"))
+        picture = zero_shot(Image(np.zeros((8, 8, 3), np.uint8), "black"))
         runs = [piece for piece in engine.layout(picture) if isinstance(piece, ImageTokens)]
         assert [run.count > 0 for run in runs] == [True]
         assert engine.tail(picture, 10_000) == engine.layout(picture)[-len(engine.tail(picture, 10_000)) :]
 
 
 def test_every_layer_lies_in_some_memory(engine: Engine) -> None:
-    assert len(engine.memory) == engine.model.n_layer
-    assert all(engine.memory)
+    assert len(engine.buffers) == engine.model.n_layer
+    assert all(engine.buffers)
 
 
 def test_adding_what_is_missing_gives_the_logits_of_a_patch(engine: Engine) -> None:
@@ -152,5 +152,5 @@ def test_adding_what_is_missing_gives_the_logits_of_a_patch(engine: Engine) -> N
 
 
 def test_the_fake_has_the_protocols_names() -> None:
-    typed: Engine = FakeEngine()  # also checked by mypy in tvcli/loading.py
+    typed: Engine = FakeEngine()  # also checked by mypy in tvcli/models/opening.py
     assert {name for name in vars(Engine) if not name.startswith("_")} <= set(dir(typed))

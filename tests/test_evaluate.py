@@ -14,17 +14,17 @@ from conftest import Runner
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.errors import UsageError, VectorError
-from tvcli.experiments.asking import after, alone
-from tvcli.experiments.evaluate import Evaluation
-from tvcli.experiments.metrics import Judge
-from tvcli.experiments.results import PairResult, Score, best_layer, pair_result
-from tvcli.experiments.run import run
-from tvcli.experiments.setup import ALL_PAIRS, METHODS, NO_CONTEXT, PATCH, Setup
-from tvcli.experiments.store import Store, open_store
-from tvcli.experiments.vectors import Shelf, read_vector
-from tvcli.loading import ModelChoice
-from tvcli.prompts import Prompt
-from tvcli.tasks import Sample, Task
+from tvcli.evaluation.answering import Evaluation
+from tvcli.evaluation.prompts import after, alone
+from tvcli.evaluation.results import Score, TransferResult, best_layer, transfer_result
+from tvcli.evaluation.run import run
+from tvcli.evaluation.setup import ALL_TRANSFERS, METHODS, NO_CONTEXT, PATCH, Setup
+from tvcli.evaluation.store import Store, open_store
+from tvcli.evaluation.vectors import Shelf, read_vector
+from tvcli.inputs.tasks import Sample, Task
+from tvcli.metrics import Judge, Metric
+from tvcli.models.opening import ModelRequest
+from tvcli.prompts.prompt import Prompt
 from tvcli.vector import TaskVector, load, save, to_bytes
 
 PAIR = ("text", "text")
@@ -65,8 +65,8 @@ def evaluated(engine: FakeEngine, setup: Setup, store: Store) -> dict[tuple[str,
     return Evaluation(engine, setup, store, Shelf(engine, setup)).run()
 
 
-def result(store: Store, setup: Setup, layer: int | None = 2) -> PairResult:
-    return pair_result(store, setup, PAIR, layer)
+def result(store: Store, setup: Setup, layer: int | None = 2) -> TransferResult:
+    return transfer_result(store, setup, PAIR, layer)
 
 
 def scores(store: Store, setup: Setup, layer: int | None = 2) -> dict[str, Score]:
@@ -184,8 +184,8 @@ def test_fewer_samples_than_shots_are_refused() -> None:
     ],
 )
 def test_the_papers_metric_and_the_strict_one(prediction: str, labels: list[str], paper: bool, strict: bool) -> None:
-    assert Judge("paper").correct(prediction, labels) is paper
-    assert Judge("exact").correct(prediction, labels) is strict
+    assert Judge(Metric.PAPER).correct(prediction, labels) is paper
+    assert Judge(Metric.EXACT).correct(prediction, labels) is strict
 
 
 # -- results files ----------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_eval_prints_a_table_csv_or_json(tv: Runner, tmp_path: Path) -> None:
 
 def test_all_pairs_of_modalities_are_evaluated(tv: Runner) -> None:
     record = json.loads(tv("eval", "-T", "food-color", "--limit", 5, "--seeds", 1, "--pairs", "all", "--json").out)
-    assert [(pair["source"], pair["query"]) for pair in record["pairs"]] == list(ALL_PAIRS)
+    assert [(pair["source"], pair["query"]) for pair in record["pairs"]] == list(ALL_TRANSFERS)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_samples_without_an_image_are_skipped_and_counted(tv: Runner, tmp_path: 
 
 def test_models_of_different_sizes_do_not_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(VectorError, match="must have the same size"):
-        run(FakeEngine(n_layer=4), Setup((TASK,), pairs=(PAIR,)), source_model=ModelChoice("fake"))
+        run(FakeEngine(n_layer=4), Setup((TASK,), pairs=(PAIR,)), source_model=ModelRequest("fake"))
 
 
 def test_vectors_are_read_in_the_other_model_when_one_is_named(tv: Runner) -> None:

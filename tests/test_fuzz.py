@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from tvcli.engine.gguf_file import check_mmproj, check_model
+from tvcli.engine.gguf.checks import check_mmproj, check_model
 from tvcli.errors import TvError, UnavailableError, UsageError, VectorError
-from tvcli.experiments.store import open_store
+from tvcli.evaluation.store import open_store
 from tvcli.images import FORMATS, load_image
-from tvcli.pairs import read_examples, read_queries
-from tvcli.tasks import load_task
+from tvcli.inputs.examples import read_examples, read_queries
+from tvcli.inputs.tasks import load_task
 from tvcli.vector import Provenance, TaskVector, load, to_bytes
 
 settings.register_profile("ci", max_examples=300, derandomize=True, deadline=None, database=None)

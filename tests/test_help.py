@@ -13,8 +13,8 @@ from conftest import PAIRS, Ran, Runner
 from PIL import Image as Pillow
 
 from tvcli.cli import app, main
-from tvcli.control_vector import save as save_control_vector
-from tvcli.tasks import find_task
+from tvcli.engine.gguf.control_vector import save as save_control_vector
+from tvcli.inputs.tasks import find_task
 from tvcli.vector import TaskVector, save
 
 NEED_MORE = ("tv tasks pull", "tv models pull", "tv models add", "tv doctor")  # a network, or weights: only parsed

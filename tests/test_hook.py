@@ -90,7 +90,7 @@ def test_every_layer_is_recorded_under_its_own_number(graph: Graph) -> None:
     assert captured.shape == (ROWS, L, D)
     assert np.array_equal(captured, np.stack([residual(layer) for layer in range(L)], axis=1))
     assert [graph.ggml_get_name(tensor) for tensor in wanted] == [b"l_out-%d" % layer for layer in range(L)]
-    assert hook.memory == ["CPU"] * L
+    assert hook.buffers == ["CPU"] * L
 
 
 @pytest.mark.parametrize("layer", range(L))
@@ -185,7 +185,7 @@ def test_after_an_error_no_other_layer_is_touched(graph: Graph) -> None:
 
 def test_the_memory_of_a_layer_is_unknown_until_it_is_read(graph: Graph) -> None:
     hook = ResidualHook(graph, L, D)  # type: ignore[arg-type]
-    assert hook.memory == [""] * L
+    assert hook.buffers == [""] * L
 
 
 def test_a_memory_name_that_is_no_unicode_does_no_harm(graph: Graph) -> None:
@@ -193,7 +193,7 @@ def test_a_memory_name_that_is_no_unicode_does_no_harm(graph: Graph) -> None:
     graph.ggml_backend_buffer_name = names.__getitem__  # type: ignore[method-assign, assignment]
     with hook.armed(rows=ROWS, writes={}, read=True):
         graph.decode(hook, [graph.tensor("l_out-0", residual(0))])
-    assert hook.memory == ["GPU\ufffd"]
+    assert hook.buffers == ["GPU\ufffd"]
 
 
 def test_a_tensor_of_another_kind_is_described_in_full(graph: Graph) -> None:

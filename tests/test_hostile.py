@@ -14,8 +14,8 @@ import tiny_gguf
 from conftest import Runner, started
 from hostile_cases import CASES, Case, run
 
-from tvcli.chat import Chat
 from tvcli.errors import TvError
+from tvcli.prompts.chat import Chat
 from tvcli.vector import Provenance, TaskVector, save
 
 pytestmark = pytest.mark.timeout(60)  # seconds, after which an input counts as endless
@@ -224,7 +224,7 @@ def test_a_hostile_chat_template_ends_without_harm(
     template: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tvcli.template.SECONDS", 3)
+    monkeypatch.setattr("tvcli.prompts.jinja_process.SECONDS", 3)
     with pytest.raises(TvError, match=words) as caught:
         Chat(template).render([("x", None)])
     assert str(caught.value).startswith("the model's chat template cannot be used: ")

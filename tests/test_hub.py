@@ -19,9 +19,9 @@ from conftest import Runner
 from filelock import FileLock
 from local_hub import COMMIT, Asked, LocalHub, serve, sha256
 
-from tvcli.hub import patience
-from tvcli.models import resolve
-from tvcli.pull import ANNOTATIONS, IMAGES, REPOSITORIES
+from tvcli.inputs.paper_data import ANNOTATIONS, IMAGES, REPOSITORIES
+from tvcli.models.hub import patience
+from tvcli.models.resolve import resolve
 
 TOKEN = "hf_SecretSecretSecretSecret"
 REPOSITORY = "some-org/Tiny-VLM-GGUF"
@@ -195,7 +195,7 @@ def test_a_killed_process_loses_nothing(tv: Runner, hub: LocalHub, tmp_path: Pat
         "HF_HUB_CACHE": str(tmp_path / "cache"),
     }
     code = (
-        "from tvcli.hub import patience; patience.WAITS = (60.0,); "
+        "from tvcli.models.hub import patience; patience.WAITS = (60.0,); "
         f"from tvcli.cli import main; main(['models', 'pull', '{REPOSITORY}'])"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
@@ -228,8 +228,8 @@ def test_two_processes_do_not_fetch_the_same_file(
         other.release()
 
     said: list[str] = []
-    monkeypatch.setattr("tvcli.hub.transfer.SILENT_WAIT", 0.01)
-    monkeypatch.setattr("tvcli.output.out.note", finish)
+    monkeypatch.setattr("tvcli.models.hub.transfer.SILENT_WAIT", 0.01)
+    monkeypatch.setattr("tvcli.cli.output.out.note", finish)
     pulled(tv)
     assert said == [f"another process is fetching {TEXT}; waiting for it"]
     assert not [request for request in hub.asked("bytes") if request.path.endswith(TEXT)]
@@ -357,7 +357,7 @@ def test_a_dead_host_is_said_at_once_and_what_is_here_is_used(
 
 
 def test_a_host_that_never_answers_is_given_up(tv: Runner, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvcli.hub.remote.TIMEOUT", 0.05)
+    monkeypatch.setattr("tvcli.models.hub.remote.TIMEOUT", 0.05)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

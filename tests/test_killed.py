@@ -19,7 +19,7 @@ import pytest
 from conftest import EVAL, Process, started
 from local_hub import LocalHub, serve
 
-from tvcli.catalog import Packaged, PackagedText, find
+from tvcli.models.catalog import Packaged, PackagedText, find
 from tvcli.vector import load
 
 ROUNDS = int(os.environ.get("TV_ROUNDS", "6"))
@@ -97,7 +97,7 @@ GEMMA = "gemma3-270m"
 
 
 def assembling(cache: Path) -> Process:
-    code = f"from tvcli.models import resolve; resolve({GEMMA!r})"
+    code = f"from tvcli.models.resolve import resolve; resolve({GEMMA!r})"
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     return Process([sys.executable, "-c", code], env=environment, **QUIET)
 

@@ -14,16 +14,16 @@ from PIL import Image as Pillow
 
 from tvcli.engine.fake import WORDS, FakeEngine
 from tvcli.errors import UnavailableError, UsageError, VectorError
-from tvcli.experiments.compare import similarity
-from tvcli.experiments.lens import decode, first_tokens, task_words, top_tokens
-from tvcli.experiments.mapping import before_question, project, silhouette
-from tvcli.experiments.report import Section, render, sections
-from tvcli.experiments.study import Report, Study
 from tvcli.images import load_image
-from tvcli.loading import ModelChoice
+from tvcli.inputs.tasks import find_task
+from tvcli.method.lens import decode, first_tokens, task_words, top_tokens
+from tvcli.method.projection import before_question, project, silhouette
+from tvcli.method.similarity import similarity
+from tvcli.models.opening import ModelRequest
+from tvcli.paper.report import Section, render, sections
+from tvcli.paper.study import Study, Table
 from tvcli.plots import check_picture
-from tvcli.prompts import Example, in_context
-from tvcli.tasks import find_task
+from tvcli.prompts.prompt import Example, in_context
 from tvcli.vector import TaskVector, save
 
 SMALL = ["-T", "food-color", "-T", "animal-young", "--limit", 5]
@@ -211,7 +211,7 @@ def test_a_thumbnail_stands_beside_its_own_query(tmp_path: Path) -> None:
     records: list[dict[str, object]] = [{"input": f"x{i}", "output": "y", "split": "validation"} for i in range(6)]
     records += [{**sample, "output": "y", "split": "test"} for sample in tests]
     (tmp_path / "examples.jsonl").write_text("\n".join(map(json.dumps, records)))
-    study = Study(FakeEngine(vision=False), ModelChoice("fake"), None, (find_task(str(tmp_path)),), (1,))
+    study = Study(FakeEngine(vision=False), ModelRequest("fake"), None, (find_task(str(tmp_path)),), (1,))
     examples = [section for section in sections(study) if section.title == "Examples"]
     found = re.findall(r'alt="(\w+)" src="data:image/png;base64,(.+?)"', page := render(study, iter(examples)))
     pictures = {name: load_image(base64.b64decode(data)) for name, data in found}
@@ -225,11 +225,11 @@ def test_a_thumbnail_stands_beside_its_own_query(tmp_path: Path) -> None:
 
 
 def test_a_report_without_pictures_has_no_column_for_them(tmp_path: Path) -> None:
-    study = Study(FakeEngine(), ModelChoice("fake"), None, (), (1,))
-    plain = Report(("task", "query"), (("a", "b"),), images=(None,))
+    study = Study(FakeEngine(), ModelRequest("fake"), None, (), (1,))
+    plain = Table(("task", "query"), (("a", "b"),), images=(None,))
     assert "<th></th>" not in render(study, iter([Section("t", plain, "", ())]))
     with pytest.raises(UndefinedError):  # fewer pictures than rows would stand beside other rows
-        render(study, iter([Section("t", Report(("q",), (("a",), ("b",))), "", (None,))]))
+        render(study, iter([Section("t", Table(("q",), (("a",), ("b",))), "", (None,))]))
 
 
 def test_what_a_model_says_cannot_become_html(tv: Runner, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_what_a_model_says_cannot_become_html(tv: Runner, tmp_path: Path) -> Non
     (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, records)))
     ran = tv("eval", "-T", folder, "--query", "text", "--seeds", 1)
     assert ran.code == 0
-    study = Study(FakeEngine(vision=False), ModelChoice("fake"), None, (find_task(str(folder)),), (1,))
+    study = Study(FakeEngine(vision=False), ModelRequest("fake"), None, (find_task(str(folder)),), (1,))
     page = render(study, sections(study))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

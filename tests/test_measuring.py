@@ -24,19 +24,21 @@ from jinja2 import UndefinedError
 from PIL import Image as Pillow
 
 from tvcli import plots
+from tvcli.doctor import isolated
+from tvcli.doctor.isolated import DiedError
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.errors import TvError
-from tvcli.experiments import cost, isolated, peak, report
-from tvcli.experiments.cost import Cost, measure_cost, memory_of, model_options
-from tvcli.experiments.extract import from_examples, tv_version
-from tvcli.experiments.isolated import DiedError
-from tvcli.experiments.report import Section, render, sections
-from tvcli.experiments.study import Report, Study
-from tvcli.experiments.timing import interleaved, timed
-from tvcli.loading import ModelChoice
-from tvcli.prompts import Example, Prompt, few_shot, query
-from tvcli.tasks import Sample, Task
+from tvcli.inputs.tasks import Sample, Task
+from tvcli.method.extract import from_examples, tv_version
+from tvcli.models.opening import ModelRequest
+from tvcli.paper import cost, report
+from tvcli.paper import memory as peak
+from tvcli.paper.cost import Cost, measure_cost, memory_of, model_options
+from tvcli.paper.report import Section, render, sections
+from tvcli.paper.study import Study, Table
+from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
+from tvcli.timing import interleaved, timed
 from tvcli.vector import ModelInfo, load
 
 # -- time -------------------------------------------------------------------------------------------------
@@ -127,10 +129,10 @@ TASK = Task("t", Path(), "d", "i:", validation=SAMPLES[:20], test=SAMPLES[20:])
 
 def test_a_prompt_of_thirty_long_examples_is_measured_against_a_patch(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = [Example(cost.LONG.format(x=f"x{i}"), f"y{i}") for i in range(1, 31)]
-    choice, engine, asked = ModelChoice("fake"), FakeEngine(), []  # type: ignore[var-annotated]
+    request, engine, asked = ModelRequest("fake"), FakeEngine(), []  # type: ignore[var-annotated]
 
-    def memory(command: Sequence[object], x: str, given: ModelChoice) -> float:
-        assert (x, given) == ("x20", choice)
+    def memory(command: Sequence[object], x: str, given: ModelRequest) -> float:
+        assert (x, given) == ("x20", request)
         name, *rest = command
         file = next(Path(part) for part in rest if isinstance(part, Path))
         if name == "prompt":
@@ -157,8 +159,8 @@ def test_a_prompt_of_thirty_long_examples_is_measured_against_a_patch(monkeypatc
 
     monkeypatch.setattr(cost, "memory_of", memory)
     monkeypatch.setattr(cost, "interleaved", seconds)
-    shown, bare = few_shot("x20", examples, shots=30, seed=1), query("x20")
-    assert measure_cost(Asked(), choice, TASK) == [
+    shown, bare = few_shot("x20", examples, shots=30, seed=1), zero_shot("x20")
+    assert measure_cost(Asked(), request, TASK) == [
         Cost("prompt, 30 long examples", len(engine.layout(shown)), 0.125, 11),
         Cost("patch", 5, 0.25, 22),
     ]
@@ -174,13 +176,13 @@ def test_the_memory_is_that_of_the_command_with_one_query(monkeypatch: pytest.Mo
         return 7.0
 
     monkeypatch.setattr(cost, "peak_megabytes", measured)
-    choice = ModelChoice("m.gguf", Path("v.gguf"), Settings(512, 3, 0))
-    assert memory_of(["apply", Path("v.npy")], "x", choice) == 7
+    request = ModelRequest("m.gguf", Path("v.gguf"), Settings(512, 3, 0))
+    assert memory_of(["apply", Path("v.npy")], "x", request) == 7
     asked = ["apply", "v.npy", "--text", "x", "--max-tokens", "1"]
     named = ["--model", "m.gguf", "--mmproj", "v.gguf", "--context", "512", "--threads", "3", "--gpu-layers", "0"]
     assert commands == [[sys.executable, "-m", "tvcli", *asked, *named]]
-    assert model_options(ModelChoice()) == []
-    assert math.isnan(memory_of(["apply"], "x", replace(choice, settings=Settings(rpc=("h:1",)))))
+    assert model_options(ModelRequest()) == []
+    assert math.isnan(memory_of(["apply"], "x", replace(request, settings=Settings(rpc=("h:1",)))))
 
 
 # -- a process of its own ---------------------------------------------------------------------------------
@@ -298,13 +300,13 @@ class Named(FakeEngine):
 
 
 def study(engine: FakeEngine, **more: Any) -> Study:
-    return Study(engine, ModelChoice("fake"), None, (TASK, replace(TASK, name="u")), (1, 22), **more)
+    return Study(engine, ModelRequest("fake"), None, (TASK, replace(TASK, name="u")), (1, 22), **more)
 
 
 def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(report, "TEMPLATE", tmp_path / "t")
     report.TEMPLATE.write_text(SMALL_TEMPLATE, "utf-8")
-    made = [Section("a", Report((), ()), "", ())] * 2
+    made = [Section("a", Table((), ()), "", ())] * 2
     assert render(study(Named("<é>", "Q4_0", "abc"), limit=7), iter(made)).splitlines() == [
         "&lt;é&gt;",
         "model=&lt;é&gt; (arch, 6 layers × 16) Q4_0;",
@@ -343,12 +345,12 @@ def test_sections_are_made_in_order_with_their_drawings_and_small_pictures(
     wide = tmp_path / "wide.png"
     Pillow.new("RGB", (200, 100), (9, 8, 7)).save(wide)
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    shown = Report(("q",), (("a",),) * 3, draw=drawing, images=(None, wide, tmp_path / "broken.png"))
-    plain = Report(("q",), (("a",), ("b",)), images=(None, tmp_path / "broken.png"))
+    shown = Table(("q",), (("a",),) * 3, draw=drawing, images=(None, wide, tmp_path / "broken.png"))
+    plain = Table(("q",), (("a",), ("b",)), images=(None, tmp_path / "broken.png"))
     one = study(FakeEngine())
     made = {"One": shown, "Two": plain}
 
-    def maker(title: str) -> tuple[str, Callable[[Study], Report]]:
+    def maker(title: str) -> tuple[str, Callable[[Study], Table]]:
         return title, lambda given: made[title] if given is one else plain
 
     monkeypatch.setattr(report, "CONTENTS", tuple(map(maker, made)))

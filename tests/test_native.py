@@ -202,7 +202,7 @@ LOGITS = """if True:
     import tvcli
     with tvcli.open_model(sys.argv[1]) as loaded:
         print(library.build.kernels)
-        print(hashlib.sha256(loaded.engine.logits([tvcli.query("Egypt")]).tobytes()).hexdigest())
+        print(hashlib.sha256(loaded.engine.logits([tvcli.zero_shot("Egypt")]).tobytes()).hexdigest())
 """
 
 
@@ -269,7 +269,7 @@ GUEST = """if True:
     import tvcli
     with tvcli.open_model(sys.argv[1]) as loaded:
         inside = dispositions()
-        loaded.engine.answer([tvcli.query("x")])
+        loaded.engine.answer([tvcli.zero_shot("x")])
     assert before == inside == dispositions(), (before, inside, dispositions())
 """
 
@@ -306,9 +306,9 @@ FAILING = """if True:
     os.environ.clear()
     os.environ.update(before)
     with tvcli.open_model(model) as loaded:
-        fails(lambda: loaded.engine.answer([tvcli.query("word " * 9000)]))
-        fails(lambda: loaded.engine.answer([tvcli.query(tvcli.load_image(sys.argv[2]))]))
-        fails(lambda: loaded.engine.logits_by_adapter(tvcli.query("x"), tvcli.Patch(0, None)))
+        fails(lambda: loaded.engine.answer([tvcli.zero_shot("word " * 9000)]))
+        fails(lambda: loaded.engine.answer([tvcli.zero_shot(tvcli.load_image(sys.argv[2]))]))
+        fails(lambda: loaded.engine.logits_by_adapter(tvcli.zero_shot("x"), tvcli.Patch(0, None)))
     assert failed == 9
 """
 
@@ -343,16 +343,16 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     """Which files were really checked; notes lie in a folder of the test's own."""
     import platformdirs
 
-    from tvcli.engine import gguf_file
+    from tvcli.engine.gguf import checks
 
     seen: list[Path] = []
-    real = gguf_file.check_model
+    real = checks.check_model
 
     def check(path: Path) -> object:
         seen.append(path)
         return real(path)
 
-    monkeypatch.setattr(gguf_file, "check_model", check)
+    monkeypatch.setattr(checks, "check_model", check)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
     return seen
 
@@ -365,7 +365,7 @@ def aged(path: Path, seconds: int = 60) -> Path:
 
 
 def test_a_file_is_checked_once_and_again_when_it_changes(model: Path, tmp_path: Path, counted: list[Path]) -> None:
-    from tvcli.engine.checked import MODEL, checked
+    from tvcli.engine.gguf.checked import MODEL, checked
 
     copy = aged(Path(shutil.copy(model, tmp_path / "copy.gguf")))
     first = checked(copy, MODEL)
@@ -383,7 +383,7 @@ def test_a_file_is_checked_once_and_again_when_it_changes(model: Path, tmp_path:
 
 
 def test_a_file_written_just_now_is_not_noted_as_checked(model: Path, tmp_path: Path, counted: list[Path]) -> None:
-    from tvcli.engine.checked import MODEL, checked
+    from tvcli.engine.gguf.checked import MODEL, checked
 
     copy = Path(shutil.copy(model, tmp_path / "copy.gguf"))
     copy.touch()
@@ -394,7 +394,7 @@ def test_a_file_written_just_now_is_not_noted_as_checked(model: Path, tmp_path: 
 
 @pytest.mark.parametrize("note", ["", "{}", "[]", '{"key": {}, "facts": {}}', "[" * 100_000])
 def test_a_note_that_is_not_tvs_is_no_note(model: Path, tmp_path: Path, counted: list[Path], note: str) -> None:
-    from tvcli.engine.checked import MODEL, checked
+    from tvcli.engine.gguf.checked import MODEL, checked
 
     copy = aged(Path(shutil.copy(model, tmp_path / "copy.gguf")))
     facts = checked(copy, MODEL)
@@ -407,7 +407,7 @@ def test_a_note_that_is_not_tvs_is_no_note(model: Path, tmp_path: Path, counted:
 def test_other_rules_check_again(
     model: Path, tmp_path: Path, counted: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tvcli.engine import checked as module
+    from tvcli.engine.gguf import checked as module
 
     copy = aged(Path(shutil.copy(model, tmp_path / "copy.gguf")))
     module.checked(copy, module.MODEL)
@@ -432,7 +432,7 @@ def raise_error(send: Any) -> None:
 
 
 def test_what_was_sent_before_a_crash_arrives_and_the_crash_is_an_error() -> None:
-    from tvcli.experiments.isolated import DiedError, isolated
+    from tvcli.doctor.isolated import DiedError, isolated
 
     assert list(isolated(send_and_die, [1, 2, 3], 0)) == [1, 2, 3]
     seen: list[int] = []

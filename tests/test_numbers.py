@@ -16,32 +16,32 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native.pinned import MAX_SEQUENCES
 from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.errors import UsageError, VectorError
-from tvcli.experiments.asking import after, alone
-from tvcli.experiments.bootstrap import Interval, interval, resampled
-from tvcli.experiments.cells import constant, method_cells, method_header, short_matches
-from tvcli.experiments.evaluate import PROMPTS, Column, Evaluation, Work
-from tvcli.experiments.extract import tv_version
-from tvcli.experiments.metrics import Judge, starts, whole
-from tvcli.experiments.numbers import averages, paper_numbers
-from tvcli.experiments.results import (
+from tvcli.evaluation.answering import PROMPTS, Column, Evaluation, Work
+from tvcli.evaluation.bootstrap import Interval, interval, resampled
+from tvcli.evaluation.cells import constant, method_cells, method_header, short_matches
+from tvcli.evaluation.prompts import after, alone
+from tvcli.evaluation.results import (
     AVERAGE,
     MAJORITY,
     Difference,
-    PairResult,
     Row,
     Score,
+    TransferResult,
     best_layer,
     layer_curve,
     majority,
-    pair_result,
+    transfer_result,
 )
-from tvcli.experiments.run import Files, Result, run
-from tvcli.experiments.setup import METHODS, NO_CONTEXT, PATCH, PROMPT, Setup
-from tvcli.experiments.store import Cell, Record, Store
-from tvcli.experiments.vectors import Shelf
-from tvcli.loading import ModelChoice
-from tvcli.prompts import Prompt
-from tvcli.tasks import Sample, Task, find_task
+from tvcli.evaluation.run import Files, Result, run
+from tvcli.evaluation.setup import METHODS, NO_CONTEXT, PATCH, PROMPT, Setup
+from tvcli.evaluation.store import Cell, Record, Store
+from tvcli.evaluation.vectors import Shelf
+from tvcli.inputs.tasks import Sample, Task, find_task
+from tvcli.method.extract import tv_version
+from tvcli.metrics import Judge, Metric, starts, whole
+from tvcli.models.opening import ModelRequest
+from tvcli.paper.numbers import averages, paper_numbers
+from tvcli.prompts.prompt import Prompt
 from tvcli.vector import TaskVector, load
 
 PAIR = ("text", "text")
@@ -84,7 +84,7 @@ def test_a_setup_is_written_down_with_all_that_answers_depend_on() -> None:
         "tasks": {"t": made_task().digest},
     }
     full = setup_of(
-        shots=3, prompts=2, judge=Judge("exact", True), layer=4, limit=7, wording="typo", against={"t": other}
+        shots=3, prompts=2, judge=Judge(Metric.EXACT, True), layer=4, limit=7, wording="typo", against={"t": other}
     )
     assert full.to_json() == {
         "shots": 3,
@@ -123,7 +123,7 @@ def test_a_results_file_begins_with_what_its_answers_depend_on(tmp_path: Path) -
         "against": None,
     }
     moved = tmp_path / "b.jsonl"
-    run(Layered(), setup_of(), source_model=ModelChoice("fake"), files=Files(moved))
+    run(Layered(), setup_of(), source_model=ModelRequest("fake"), files=Files(moved))
     head = json.loads(moved.read_text("utf-8").splitlines()[0])
     assert head == {"format": 2, **settings, "source_model": {"model": "fake 6 × 16"}}
 
@@ -166,7 +166,7 @@ def test_the_meter_is_told_how_much_there_is_to_do() -> None:
     told: list[object] = []
 
     @contextmanager
-    def meter(total: int, what: str) -> Iterator[Any]:
+    def meter(total: int | None, what: str, *, in_bytes: bool = False) -> Iterator[Any]:
         told.append((total, what))
         yield told.append
         told.append("end")
@@ -207,7 +207,7 @@ def test_what_cannot_be_evaluated_is_refused_before_the_work(tmp_path: Path, set
 @pytest.mark.parametrize(("layers", "width"), [(4, 16), (6, 8)])
 def test_vectors_of_a_model_of_another_size_are_refused(layers: int, width: int) -> None:
     with pytest.raises(VectorError) as caught:
-        run(FakeEngine(layers, width), setup_of(), source_model=ModelChoice("fake"))
+        run(FakeEngine(layers, width), setup_of(), source_model=ModelRequest("fake"))
     said = f"vectors of fake (fake, 6 layers × 16) do not fit fake (fake, {layers} layers × {width}); "
     assert str(caught.value) == f"{said}the models must have the same size"
 
@@ -354,7 +354,7 @@ def test_scores_and_differences_are_rounded_to_four_digits() -> None:
     assert full == {"mean": 0.3333, "interval": [0.3333, 0.6667], "std": 0.6667, "short": 0.1667, "against": 0.8333}
     assert Score(0.0, third, std=0.0).to_json()["std"] == 0.0
     assert Difference(-1 / 3, third).to_json() == {"mean": -0.3333, "interval": [0.3333, 0.6667]}
-    assert PairResult("a", "b", None, (1 / 3,), {}).to_json() == {
+    assert TransferResult("a", "b", None, (1 / 3,), {}).to_json() == {
         "source": "a",
         "query": "b",
         "layer": None,
@@ -405,18 +405,18 @@ def test_a_task_without_queries_has_no_row() -> None:
     store, setup = Store(), Setup((none, made_task()), pairs=(PAIR,), seeds=(1,), methods=(PATCH,))
     answers(store, made_task(), "test", {2: [True, False, False, False]})
     store.add([Record(Cell("none", "text", "text", PATCH, "test", 1), 0, 5, "x", (), "", True, 1)])
-    found = pair_result(store, setup, PAIR, 2)
+    found = transfer_result(store, setup, PAIR, 2)
     assert list(found.rows) == ["t", AVERAGE]
     assert (found.source, found.query, found.layer, found.validation) == ("text", "text", 2, ())
     alone_ = Setup((none,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,))
-    assert pair_result(Store(), alone_, PAIR, 2).rows == {}
+    assert transfer_result(Store(), alone_, PAIR, 2).rows == {}
 
 
 def test_only_the_patched_layer_counts() -> None:
     one, store = made_task(), Store()
     answers(store, one, "test", {2: [True] * 4, 3: [False] * 4})
     setup = Setup((one,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,))
-    means = [pair_result(store, setup, PAIR, layer).average.scores[PATCH].mean for layer in (2, 3)]
+    means = [transfer_result(store, setup, PAIR, layer).average.scores[PATCH].mean for layer in (2, 3)]
     assert means == [1.0, 0.0]
 
 
@@ -460,8 +460,8 @@ def test_a_line_has_a_cell_for_each_column() -> None:
 
 
 def test_short_matches_are_told_by_method() -> None:
-    def pair(rows: dict[str, Row]) -> PairResult:
-        return PairResult("text", "text", 2, (), rows)
+    def pair(rows: dict[str, Row]) -> TransferResult:
+        return TransferResult("text", "text", 2, (), rows)
 
     def score(short: float | None) -> Score:
         return Score(0.5, Interval(0, 1), short=short)
@@ -492,9 +492,9 @@ def test_short_matches_and_patterns_regard_case_as_the_judge_does() -> None:
     assert not Judge().short("C", ["calf"])
     assert Judge(ignore_case=True).short(" C ", ["calf"])
     one = made_task(pattern="[a-z]+!")
-    assert Judge().follows(one, (), " yes! and more")
-    assert not Judge().follows(one, ("Yes",), "Yes")
-    assert [Judge(metric).max_tokens(task) for metric in ("paper", "exact") for task in (made_task(), one)] == [
+    assert Judge().follows(" yes! and more", (), one.pattern)
+    assert not Judge().follows("Yes", ("Yes",), one.pattern)
+    assert [Judge(metric).max_tokens(task.pattern) for metric in Metric for task in (made_task(), one)] == [
         1,
         12,
         12,

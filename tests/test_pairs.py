@@ -7,7 +7,7 @@ import pytest
 
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.images import Image
-from tvcli.pairs import read_examples, read_queries
+from tvcli.inputs.examples import read_examples, read_queries
 
 
 def examples(tmp_path: Path, data: bytes, name: str = "pairs.txt") -> list[tuple[object, str]]:

@@ -14,28 +14,27 @@ import planted
 import pytest
 from conftest import Runner
 
-import tvcli.loading
+import tvcli.models.opening
 from tvcli import plots
-from tvcli.chat import CHATML, Chat
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch, Settings
 from tvcli.errors import NotApplicableError, UsageError, VectorError
-from tvcli.experiments import paper_figures as figures
-from tvcli.experiments import paper_tables as tables
-from tvcli.experiments.bootstrap import Interval
-from tvcli.experiments.cells import LEGEND
-from tvcli.experiments.cost import Cost
-from tvcli.experiments.lens import phases
-from tvcli.experiments.mapping import collect
-from tvcli.experiments.metrics import Judge
-from tvcli.experiments.paper import ITEMS, find_items
-from tvcli.experiments.results import AVERAGE, PairResult, Row, Score
-from tvcli.experiments.setup import ALL_PAIRS, PATCH, Setup
-from tvcli.experiments.study import Study
-from tvcli.experiments.vectors import Shelf, read_vector
-from tvcli.loading import Loaded, ModelChoice
-from tvcli.prompts import Example, Prompt, few_shot, query
-from tvcli.tasks import IMAGE, TEXT, Sample, Task, find_task
+from tvcli.evaluation.bootstrap import Interval
+from tvcli.evaluation.cells import LEGEND
+from tvcli.evaluation.results import AVERAGE, Row, Score, TransferResult
+from tvcli.evaluation.setup import ALL_TRANSFERS, PATCH, Setup
+from tvcli.evaluation.vectors import Shelf, read_vector
+from tvcli.inputs.tasks import IMAGE, TEXT, Sample, Task, find_task
+from tvcli.method.lens import phases
+from tvcli.method.projection import collect
+from tvcli.metrics import Judge, Metric
+from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.paper import figures, tables
+from tvcli.paper.cost import Cost
+from tvcli.paper.items import ITEMS, find_items
+from tvcli.paper.study import Study
+from tvcli.prompts.chat import CHATML, Chat
+from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def study(
     tasks_folder: Path, *names: str, engine: FakeEngine | None = None, llm: str | None = None, **more: Any
 ) -> Study:
     tasks = tuple(find_task(name) for name in names or ("alpha", "beta"))
-    return Study(engine or planted.Planted(tasks_folder), ModelChoice("fake"), llm, tasks, (1, 2), **more)
+    return Study(engine or planted.Planted(tasks_folder), ModelRequest("fake"), llm, tasks, (1, 2), **more)
 
 
 # -- names ----------------------------------------------------------------------------------------------------
@@ -110,7 +109,7 @@ def test_without_a_template_of_its_own_a_model_gets_chatml(folder: Path) -> None
     plain.chat_template = ""
     known = study(folder, engine=plain)
     assert tables.table10(known).note == "tv's own data; ChatML, since the model brings no template, patched at layer 3"
-    assert known.done["table10"][0].form == Chat(CHATML)
+    assert known.done["table10"][0].template == Chat(CHATML)
 
 
 def test_the_cost_of_both_ways_stands_above_their_ratio(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +122,7 @@ def test_the_cost_of_both_ways_stands_above_their_ratio(folder: Path, monkeypatc
     monkeypatch.setattr(tables, "measure_cost", measured)
     known = study(folder)
     made = tables.table7(known)
-    assert asked == [(known.engine, known.choice, known.tasks[0])]
+    assert asked == [(known.engine, known.request, known.tasks[0])]
     assert made.header == ("one query", "tokens", "seconds", "MB")
     assert made.rows == (
         ("prompt", "300", "2.000", "2000"),
@@ -135,9 +134,9 @@ def test_the_cost_of_both_ways_stands_above_their_ratio(folder: Path, monkeypatc
 
 
 def test_the_legend_tells_of_short_matches_where_there_are_some() -> None:
-    def pair(short: float) -> PairResult:
+    def pair(short: float) -> TransferResult:
         score = Score(0.5, Interval(0.4, 0.6), short=short)
-        return PairResult(TEXT, TEXT, 2, (), {AVERAGE: Row(1, {PATCH: score}, {}, {})})
+        return TransferResult(TEXT, TEXT, 2, (), {AVERAGE: Row(1, {PATCH: score}, {}, {})})
 
     assert tables._legend(pair(0.0)) == LEGEND
     short = "right by a match of fewer than three letters: patch 0.25"
@@ -157,12 +156,12 @@ def test_evaluations_are_kept_under_the_name_of_what_they_are_for(folder: Path, 
     assert [settings[name].prompts for name in six] == [None, 1, 2, 3, 4, 5, 6]
     assert {settings[name].layer for name in (*six, "table5")} == {3}
     assert [settings[name].wording for name in nine] == ["", "question", "typo", "paraphrase", "distractor"]
-    assert settings["table12"].pairs == ALL_PAIRS
+    assert settings["table12"].pairs == ALL_TRANSFERS
     alone = [name for name, setup in settings.items() if setup.methods == (PATCH,)]
     assert alone == ["table3", *nine, *six]
     assert [name for name, setup in settings.items() if setup.judge == Judge(ignore_case=True)] == six
-    assert [name for name, setup in settings.items() if setup.judge == Judge("exact")] == ["table5"]
-    assert known.done["table3"][1] == ModelChoice("fake")
+    assert [name for name, setup in settings.items() if setup.judge == Judge(Metric.EXACT)] == ["table5"]
+    assert known.done["table3"][1] == ModelRequest("fake")
     heads = {name: json.loads((tmp_path / f"{name}.jsonl").read_text("utf-8").split("\n")[0]) for name in names}
     assert [name for name, head in heads.items() if head["source_model"] is not None] == ["table3"]
 
@@ -270,7 +269,7 @@ def test_the_examples_shown_are_words_and_the_queries_what_the_model_sees(folder
     [task] = known.tasks
     examples = [Example(sample.input, sample.outputs[0]) for sample in task.validation]
     queries = [sample.load(IMAGE if sees else TEXT) for sample in task.test[first - 6 : first - 2]]
-    wanted = [[query(x), few_shot(x, examples, shots=5, seed=1), query(x)] for x in queries]
+    wanted = [[zero_shot(x), few_shot(x, examples, shots=5, seed=1), zero_shot(x)] for x in queries]
     assert engine.tokens_asked_for == {6}
     assert list(map(str, engine.prompts)) == [str(prompt) for three in wanted for prompt in three]
 
@@ -306,7 +305,7 @@ def test_an_evaluation_is_done_once_for_its_setup(folder: Path) -> None:
     assert known.evaluate("table2") is first
     other = known.evaluate("table2", layer=1)
     assert (first[0].layer, other[0].layer) == (3, 1)
-    moved = known.evaluate("table2", layer=1, source_model=ModelChoice("fake"))
+    moved = known.evaluate("table2", layer=1, source_model=ModelRequest("fake"))
     assert moved is not other
 
 
@@ -349,9 +348,9 @@ def test_vectors_of_the_language_model_are_read_there_and_must_fit(
 ) -> None:
     known, other = study(folder, llm="fake"), planted.Planted(folder, llm=True)
     with monkeypatch.context() as patched:
-        patched.setattr(tvcli.loading, "FakeEngine", lambda: other)
+        patched.setattr(tvcli.models.opening, "FakeEngine", lambda: other)
         found = known.vectors_of_llm("fake", 2)
-        patched.setattr(tvcli.loading, "FakeEngine", lambda: FakeEngine(n_layer=4))
+        patched.setattr(tvcli.models.opening, "FakeEngine", lambda: FakeEngine(n_layer=4))
         with pytest.raises(VectorError, match="the vector has 4 layers"):
             known.vectors_of_llm("fake", 2)
     wanted = [read_vector(other, known.setup(), task, TEXT, 2) for task in known.tasks]
@@ -359,18 +358,18 @@ def test_vectors_of_the_language_model_are_read_there_and_must_fit(
 
 
 def test_the_language_model_is_loaded_as_the_model_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[ModelChoice] = []
-    real = ModelChoice.open
+    opened: list[ModelRequest] = []
+    real = ModelRequest.open
 
-    def opening(choice: ModelChoice) -> AbstractContextManager[Loaded]:
-        opened.append(choice)
-        return real(choice)
+    def opening(request: ModelRequest) -> AbstractContextManager[Loaded]:
+        opened.append(request)
+        return real(request)
 
     known = study(folder)
-    known.choice = ModelChoice("fake", Path("eyes.gguf"), Settings(threads=3))
-    monkeypatch.setattr(ModelChoice, "open", opening)
+    known.request = ModelRequest("fake", Path("eyes.gguf"), Settings(threads=3))
+    monkeypatch.setattr(ModelRequest, "open", opening)
     known.vectors_of_llm("fake", 1)
-    assert opened == [ModelChoice("fake", None, Settings(threads=3))]
+    assert opened == [ModelRequest("fake", None, Settings(threads=3))]
 
 
 # -- vectors --------------------------------------------------------------------------------------------------
@@ -403,7 +402,7 @@ def test_a_vector_is_read_as_the_setup_says() -> None:
 
 def test_a_vector_is_read_from_what_the_source_names_in_the_setups_form(folder: Path) -> None:
     [task] = study(folder, "alpha").tasks
-    setup = Setup((task,), shots=3, form=Chat(CHATML))
+    setup = Setup((task,), shots=3, template=Chat(CHATML))
     for source in (TEXT, IMAGE):
         origin = read_vector(planted.Planted(folder), setup, task, source, 1).provenance
         assert (origin.source, origin.shots, origin.template) == (f"{source} examples", 3, "chat")

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tvcli.engine.plan import Limits, plan
+from tvcli.engine.batches import Limits, plan
 from tvcli.errors import UsageError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tvcli.errors import UsageError
 from tvcli.images import load_image
-from tvcli.prompts import (
+from tvcli.prompts.prompt import (
     Control,
     Example,
     Prompt,
@@ -15,8 +15,8 @@ from tvcli.prompts import (
     in_context,
     instruction,
     prompt_of,
-    query,
     sample_in_context,
+    zero_shot,
 )
 
 EXAMPLES = [Example(letter, letter.upper()) for letter in "abcd"]
@@ -24,11 +24,11 @@ OTHER = QuestionAnswer("In:{x}\nOut:")
 
 
 def test_a_query_is_the_papers_template() -> None:
-    assert query("Greece").parts == ("Q:Greece\nA:",)
+    assert zero_shot("Greece").parts == ("Q:Greece\nA:",)
 
 
 def test_braces_in_a_query_are_text() -> None:
-    assert query("{x}{y}").parts == ("Q:{x}{y}\nA:",)
+    assert zero_shot("{x}{y}").parts == ("Q:{x}{y}\nA:",)
 
 
 def test_examples_come_answered_and_the_last_one_open() -> None:
@@ -37,7 +37,7 @@ def test_examples_come_answered_and_the_last_one_open() -> None:
 
 def test_an_image_takes_the_inputs_place(picture: Path) -> None:
     image = load_image(picture)
-    assert query(image).parts == ("Q:", image, "\nA:")
+    assert zero_shot(image).parts == ("Q:", image, "\nA:")
     assert in_context([Example(image, "red"), EXAMPLES[0]]).parts == ("Q:", image, "\nA:red\n\nQ:a\nA:")
 
 
@@ -139,7 +139,7 @@ def test_a_seed_stands_for_the_same_prompts_for_ever() -> None:
         "Q:b\nA:B\n\nQ:d\nA:D\n\nQ:c\nA:",
         "Q:b\nA:B\n\nQ:c\nA:C\n\nQ:d\nA:",
     ]
-    assert texts(sample_in_context(EXAMPLES, shots=2, prompts=6, seed=2, form=OTHER)) == [
+    assert texts(sample_in_context(EXAMPLES, shots=2, prompts=6, seed=2, template=OTHER)) == [
         "In:c\nOut:C\n\nIn:b\nOut:",
         "In:a\nOut:A\n\nIn:c\nOut:",
         "In:c\nOut:C\n\nIn:d\nOut:",
@@ -147,7 +147,7 @@ def test_a_seed_stands_for_the_same_prompts_for_ever() -> None:
         "In:c\nOut:C\n\nIn:b\nOut:",
         "In:b\nOut:B\n\nIn:c\nOut:",
     ]
-    shown = few_shot("a", EXAMPLES, shots=2, seed=1, system="Be brief.", form=OTHER)
+    shown = few_shot("a", EXAMPLES, shots=2, seed=1, system="Be brief.", template=OTHER)
     assert shown.parts == ("Be brief.\n\nIn:b\nOut:B\n\nIn:d\nOut:D\n\nIn:a\nOut:",)
 
 
@@ -156,5 +156,5 @@ def test_a_few_shot_prompt_has_no_system_text_by_default() -> None:
 
 
 def test_a_query_takes_another_form_and_a_system_text() -> None:
-    assert query("a", OTHER, "Be brief.").parts == ("Be brief.\n\nIn:a\nOut:",)
+    assert zero_shot("a", OTHER, "Be brief.").parts == ("Be brief.\n\nIn:a\nOut:",)
     assert in_context(EXAMPLES[:2], OTHER).parts == ("In:a\nOut:A\n\nIn:b\nOut:",)

@@ -10,9 +10,9 @@ import pytest
 from conftest import Runner
 from PIL import Image as Pillow
 
-import tvcli.pull
-from tvcli.experiments.checks import errors
-from tvcli.tasks import load_task
+import tvcli.inputs.paper_data
+from tvcli.evaluation.task_checks import errors
+from tvcli.inputs.tasks import load_task
 
 SAMPLES = [{"input": f"x{i}", "image": f"images/country/{i}.png", "output": f"y{i}"} for i in range(3)]
 
@@ -62,7 +62,7 @@ def test_what_the_hub_sent_is_the_papers_data_until_somebody_changes_it(
     _, annotations, _, images, *target = archives(
         tmp_path, {"t_val.json": SAMPLES[:1], "t_test.json": SAMPLES}, PICTURES
     )
-    monkeypatch.setattr(tvcli.pull, "fetch", lambda: (annotations, images))
+    monkeypatch.setattr(tvcli.inputs.paper_data, "fetch", lambda meter: (annotations, images))
     assert tv("tasks", "pull", *target).err.startswith("wrote t to ")
     folder = tmp_path / "tasks" / "t"
     assert load_task(folder).is_papers

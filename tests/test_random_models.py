@@ -22,7 +22,7 @@ from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Decoding, Patch, Settings
 from tvcli.engine.vision import ImageChunk
 from tvcli.images import Image
-from tvcli.prompts import Prompt, prompt_of, query
+from tvcli.prompts.prompt import Prompt, prompt_of, zero_shot
 
 pytestmark = pytest.mark.model
 ROUNDING = 0.01
@@ -48,13 +48,16 @@ def noise(size: Size, seed: int) -> Image:
 
 def prompts_of(family: Family) -> dict[str, Prompt]:
     """A short text, a longer one, and where the family sees: one picture, two, and one that is cut into tiles."""
-    prompts = {"short": query("Greece"), "long": query("the capital of the country France is Paris, and of Peru Lima")}
+    prompts = {
+        "short": zero_shot("Greece"),
+        "long": zero_shot("the capital of the country France is Paris, and of Peru Lima"),
+    }
     if family.image is not None:
         first, second = noise(family.image, 1), noise(family.image, 2)
-        prompts["one"] = query(first)
+        prompts["one"] = zero_shot(first)
         prompts["two"] = prompt_of("Q:", first, "\nA: Paris\n\nQ:", second, "\nA:")
     if family.tiled is not None:
-        prompts["tiled"] = query(noise(family.tiled, 3))
+        prompts["tiled"] = zero_shot(noise(family.tiled, 3))
     return prompts
 
 

@@ -24,13 +24,13 @@ from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.native.library import load
 from tvcli.engine.protocol import Decoding, Patch
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.experiments.extract import from_examples
-from tvcli.experiments.lens import decode
 from tvcli.images import Image, load_image
-from tvcli.loading import ModelChoice
-from tvcli.models import resolve
-from tvcli.pairs import read_examples
-from tvcli.prompts import PAPER, in_context, instruction, prompt_of, query
+from tvcli.inputs.examples import read_examples
+from tvcli.method.extract import from_examples
+from tvcli.method.lens import decode
+from tvcli.models.opening import ModelRequest
+from tvcli.models.resolve import resolve
+from tvcli.prompts.prompt import QA, in_context, instruction, prompt_of, zero_shot
 from tvcli.vector import TaskVector, save
 
 pytestmark = pytest.mark.model
@@ -57,7 +57,7 @@ def flag(name: str) -> Image:
 
 def test_a_capital_comes_out_of_a_flag(engine: LlamaEngine, capital: TaskVector) -> None:
     """The paper's effect: a vector from words alone makes pictures answer."""
-    prompts = [query(flag(name)) for name in ("fr", "it", "jp", "eg")]
+    prompts = [zero_shot(flag(name)) for name in ("fr", "it", "jp", "eg")]
     answers = [row[0].text.strip() for row in engine.answer(prompts, [Patch.of(capital, 10)], Decoding(2))]
     plain = [row[0].text.strip() for row in engine.answer(prompts, [None], Decoding(2))]
     expected = ["Paris", "Rome", "Tokyo", "Cairo"]
@@ -67,15 +67,20 @@ def test_a_capital_comes_out_of_a_flag(engine: LlamaEngine, capital: TaskVector)
 
 def test_picture_and_text_queries_end_in_the_same_delimiter(engine: LlamaEngine) -> None:
     image = flag("fr")
-    prompts = [query("France"), query(image), in_context(read_examples(str(CAPITALS))[:5]), instruction("The capital")]
-    prompts.append(PAPER.render([(flag("it"), "Rome"), (image, None)]))
+    prompts = [
+        zero_shot("France"),
+        zero_shot(image),
+        in_context(read_examples(str(CAPITALS))[:5]),
+        instruction("The capital"),
+    ]
+    prompts.append(QA.render([(flag("it"), "Rome"), (image, None)]))
     assert len({engine.tail(prompt, 1)[-1].id for prompt in prompts}) == 1
-    assert [token.text for token in engine.tail(query(image), 3)] == ["\n", "A", ":"]
+    assert [token.text for token in engine.tail(zero_shot(image), 3)] == ["\n", "A", ":"]
 
 
 @pytest.mark.parametrize("x", ["text", "image"])
 def test_llama_cpps_own_adapter_agrees_with_the_patch(engine: LlamaEngine, capital: TaskVector, x: str) -> None:
-    prompt = query("Egypt" if x == "text" else flag("eg"))
+    prompt = zero_shot("Egypt" if x == "text" else flag("eg"))
     [plain] = engine.logits([prompt])[0]
     for layer in (1, 9, 17):
         patch = Patch.of(capital, layer)
@@ -91,7 +96,7 @@ def test_llama_cpps_own_adapter_agrees_with_the_patch(engine: LlamaEngine, capit
 def test_a_sweep_gives_the_tokens_of_single_runs_except_near_ties(
     engine: LlamaEngine, capital: TaskVector, x: str
 ) -> None:
-    prompt = query(flag(x) if len(x) == 2 else x)
+    prompt = zero_shot(flag(x) if len(x) == 2 else x)
     patches = [Patch.of(capital, layer) for layer in range(engine.model.n_layer)]
     [sweep] = engine.answer([prompt], patches)
     single = [engine.answer([prompt], [patch])[0][0] for patch in patches]
@@ -102,14 +107,14 @@ def test_a_sweep_gives_the_tokens_of_single_runs_except_near_ties(
 
 def test_neighbours_in_a_batch_of_the_same_shape_change_no_bit(engine: LlamaEngine, capital: TaskVector) -> None:
     patches = [None, Patch.of(capital, 9)]
-    among = engine.logits([query("Egypt"), query("Norway"), query("Chile")], patches)
-    others = engine.logits([query("Egypt"), query("France"), query("Japan")], patches)
+    among = engine.logits([zero_shot("Egypt"), zero_shot("Norway"), zero_shot("Chile")], patches)
+    others = engine.logits([zero_shot("Egypt"), zero_shot("France"), zero_shot("Japan")], patches)
     assert np.array_equal(among[0], others[0])
 
 
 def test_control_tokens_in_text_stay_text(engine: LlamaEngine) -> None:
     odd = "<__media__> <image> <start_of_image> <end_of_turn> <bos>"
-    text = [token.text for token in engine.tail(query(odd), 40)]
+    text = [token.text for token in engine.tail(zero_shot(odd), 40)]
     assert not {"<start_of_image>", "<end_of_turn>", "<image>"} & set(text)
     with_image = prompt_of(f"Q:{odd}", flag("fr"), f"{odd}\nA:")
     assert engine.answer([with_image], decoding=Decoding(4))[0][0].tokens
@@ -119,12 +124,12 @@ def test_control_tokens_in_text_stay_text(engine: LlamaEngine) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (3000, 20), (37, 53)])
 def test_odd_sizes_of_pictures_are_answered(engine: LlamaEngine, size: tuple[int, int]) -> None:
     image = Image(np.asarray(Pillow.new("RGB", size, "red")), "odd")
-    assert engine.answer([query(image)])[0][0].tokens
+    assert engine.answer([zero_shot(image)])[0][0].tokens
 
 
 def test_a_picture_without_a_short_side_is_refused(engine: LlamaEngine) -> None:
     with pytest.raises(UnavailableError, match="too narrow"):
-        engine.answer([query(Image(np.zeros((1, 2000, 3), np.uint8), "thin.png"))])
+        engine.answer([zero_shot(Image(np.zeros((1, 2000, 3), np.uint8), "thin.png"))])
 
 
 def test_image_examples_give_a_vector_too(engine: LlamaEngine) -> None:
@@ -145,7 +150,7 @@ def test_the_lens_is_the_models_own_norm_and_head(engine: LlamaEngine) -> None:
     )
     epsilon = float(reader.fields["gemma3.attention.layer_norm_rms_epsilon"].contents())
     for country in ("Greece", "France", "Japan", "Peru", "Kenya"):
-        [rows] = engine.read([query(country)])
+        [rows] = engine.read([zero_shot(country)])
         scaled = rows / np.sqrt((rows.astype(np.float64) ** 2).mean(1, keepdims=True) + epsilon) * norm
         logits = scaled.astype(np.float32) @ head.T
         lens = decode(engine, rows)
@@ -176,7 +181,7 @@ def test_a_forgotten_picture_is_encoded_again_and_answers_the_same(
     answers = []
     for _ in range(2):
         engine.forget(flag("fr"))
-        answers += [engine.answer([query(flag("fr"))])[0][0].tokens for _ in range(2)]
+        answers += [engine.answer([zero_shot(flag("fr"))])[0][0].tokens for _ in range(2)]
     assert len(encoded) == 2
     assert len(set(answers)) == 1
 
@@ -214,8 +219,8 @@ def test_twenty_mixed_runs_answer_as_twenty_fresh_processes_do(
 
     monkeypatch.setattr(LlamaEngine, "__init__", counted)
     together = []
-    with ModelChoice("picto").open() as loaded:
-        monkeypatch.setattr(ModelChoice, "open", lambda choice: nullcontext(loaded))
+    with ModelRequest("picto").open() as loaded:
+        monkeypatch.setattr(ModelRequest, "open", lambda request: nullcontext(loaded))
         for arguments in mixed_runs(vector_file):
             assert main([*map(str, arguments), "--json"]) == 0
             together.append(capsysbinary.readouterr().out)
@@ -264,14 +269,14 @@ def test_ctrl_c_ends_at_once_with_130_and_keeps_what_was_answered(vector_file: P
 
 
 def test_ctrl_c_in_the_middle_of_a_decode_is_not_lost(engine: LlamaEngine) -> None:
-    prompt = query("word " * 1500)
+    prompt = zero_shot("word " * 1500)
     for delay in (0.05, 0.2, 0.4):
         timer = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             engine.logits([prompt] * 20)
         timer.join()
-    assert engine.answer([query("France")])[0][0].tokens
+    assert engine.answer([zero_shot("France")])[0][0].tokens
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed")

@@ -12,15 +12,15 @@ import pytest
 from conftest import Runner
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.experiments.bootstrap import RESAMPLES, Interval, interval, resampled
-from tvcli.experiments.cells import accuracy, difference, method_cells, method_header, short_matches
-from tvcli.experiments.metrics import Judge
-from tvcli.experiments.results import AVERAGE, MAJORITY, Difference, Score, majority, pair_result
-from tvcli.experiments.setup import NO_CONTEXT, PATCH, PROMPT, Setup
-from tvcli.experiments.store import Cell, Record, Store
-from tvcli.experiments.study import Study
-from tvcli.loading import ModelChoice
-from tvcli.tasks import OTHER_DATA, OWN_DATA, PAPERS_DATA, Sample, Task, find_task, load_task, whose_data
+from tvcli.evaluation.bootstrap import RESAMPLES, Interval, interval, resampled
+from tvcli.evaluation.cells import accuracy, difference, method_cells, method_header, short_matches
+from tvcli.evaluation.results import AVERAGE, MAJORITY, Difference, Score, majority, transfer_result
+from tvcli.evaluation.setup import NO_CONTEXT, PATCH, PROMPT, Setup
+from tvcli.evaluation.store import Cell, Record, Store
+from tvcli.inputs.tasks import OTHER_DATA, OWN_DATA, PAPERS_DATA, Sample, Task, find_task, load_task, whose_data
+from tvcli.metrics import Judge, Metric
+from tvcli.models.opening import ModelRequest
+from tvcli.paper.study import Study
 
 PAIR = ("text", "text")
 
@@ -60,7 +60,7 @@ def test_the_majority_is_the_best_constant_on_validation_and_is_scored_on_test()
     one = task("t", [("a",), ("b",), ("b",)], [("a",), ("a",), ("b",), ("a",)])
     assert majority(setup(one), one, "text") == "b"
     store = answered([one], {"t": {m: [[0] * 4] * 2 for m in (PROMPT, PATCH)} | {NO_CONTEXT: [[0] * 4]}})
-    row = pair_result(store, setup(one), PAIR, 2).rows["t"]
+    row = transfer_result(store, setup(one), PAIR, 2).rows["t"]
     assert (row.constant, row.scores[MAJORITY].mean) == ("b", 0.25)
     assert row.scores[MAJORITY].std is None
 
@@ -70,7 +70,7 @@ def test_any_accepted_label_can_be_the_majority_and_the_metric_decides() -> None
     assert majority(setup(one), one, "text") == "zz"
     letters = task("t", [("c",), ("cub",), ("kid",), ("kid",)], FOUR)  # "c" is also right for "cub", and "cub" for "c"
     assert majority(setup(letters), letters, "text") == "kid"
-    assert majority(setup(letters, judge=Judge("exact")), letters, "text") == "kid"
+    assert majority(setup(letters, judge=Judge(Metric.EXACT)), letters, "text") == "kid"
     three = task("t", [("c",), ("cub",), ("calf",), ("kid",), ("kid",)], FOUR)
     assert majority(setup(three), three, "text") == "c"
     cased = task("t", [("Red",), ("red",), ("red",), ("blue",), ("blue",), ("blue",)], FOUR)
@@ -81,7 +81,7 @@ def test_any_accepted_label_can_be_the_majority_and_the_metric_decides() -> None
 def test_a_task_without_labels_has_no_majority() -> None:
     one = Task("t", Path(), "d", "i:", pattern=".*", validation=(Sample("x", ()),), test=(Sample("y", ()),))
     store = answered([task("t", [], [("",)])], {"t": {PATCH: [[1], [1]]}})
-    row = pair_result(store, setup(one, methods=(PATCH,)), PAIR, 2).rows["t"]
+    row = transfer_result(store, setup(one, methods=(PATCH,)), PAIR, 2).rows["t"]
     assert MAJORITY not in row.scores
     assert method_cells(row, (PATCH,))[1] == ""
 
@@ -112,7 +112,7 @@ def test_differences_are_paired() -> None:
     same = [i % 2 for i in range(40)]
     better = [1, *same[1:]]
     store = answered([one], {"t": {PROMPT: [same] * 2, PATCH: [better] * 2, NO_CONTEXT: [[0] * 40]}})
-    row = pair_result(store, setup(one), PAIR, 2).rows["t"]
+    row = transfer_result(store, setup(one), PAIR, 2).rows["t"]
     gain = row.differences[PATCH, PROMPT]
     assert gain.mean == pytest.approx(1 / 40)
     assert gain.interval.low == 0
@@ -127,7 +127,7 @@ def test_seeds_lie_within_queries() -> None:
     one = task("t", FOUR, FOUR)
     hits = [[1, 0, 0, 0]] * 2
     store = answered([one], {"t": {PATCH: hits}})
-    few = pair_result(store, setup(one, methods=(PATCH,)), PAIR, 2).rows["t"].scores[PATCH].interval
+    few = transfer_result(store, setup(one, methods=(PATCH,)), PAIR, 2).rows["t"].scores[PATCH].interval
     assert (few.low, few.high) == (0.0, 0.75)
 
 
@@ -135,7 +135,7 @@ def test_the_spread_of_an_average_is_that_of_the_per_seed_averages() -> None:
     """Two tasks that go up and down against each other: each spreads, their average does not."""
     tasks = [task(name, FOUR, FOUR) for name in ("t", "u")]
     hits = {"t": {PATCH: [[1, 1, 0, 0], [0, 0, 0, 0]]}, "u": {PATCH: [[0, 0, 0, 0], [1, 1, 0, 0]]}}
-    rows = pair_result(answered(tasks, hits), setup(*tasks, methods=(PATCH,)), PAIR, 2).rows
+    rows = transfer_result(answered(tasks, hits), setup(*tasks, methods=(PATCH,)), PAIR, 2).rows
     assert rows["t"].scores[PATCH].std == pytest.approx(np.std([0.5, 0], ddof=1))
     assert rows[AVERAGE].scores[PATCH].std == 0
     assert (rows[AVERAGE].n, rows[AVERAGE].scores[PATCH].mean) == (8, 0.25)
@@ -145,7 +145,7 @@ def test_the_spread_of_an_average_is_that_of_the_per_seed_averages() -> None:
 def test_one_seed_has_no_spread() -> None:
     one = task("t", FOUR, FOUR)
     single = Setup((one,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,))
-    found = pair_result(answered([one], {"t": {PATCH: [[1, 0, 0, 0]]}}), single, PAIR, 2).rows["t"].scores[PATCH]
+    found = transfer_result(answered([one], {"t": {PATCH: [[1, 0, 0, 0]]}}), single, PAIR, 2).rows["t"].scores[PATCH]
     assert found.std is None
     assert "±" not in accuracy(found)
     assert "std" not in found.to_json()
@@ -154,7 +154,7 @@ def test_one_seed_has_no_spread() -> None:
 def test_numbers_of_two_evaluations_of_the_same_queries_can_be_subtracted() -> None:
     one = task("t", FOUR, FOUR)
     first, second = (
-        pair_result(answered([one], {"t": {PATCH: [hits] * 2}}), setup(one, methods=(PATCH,)), PAIR, 2).rows["t"]
+        transfer_result(answered([one], {"t": {PATCH: [hits] * 2}}), setup(one, methods=(PATCH,)), PAIR, 2).rows["t"]
         for hits in ([1, 1, 1, 0], [1, 1, 0, 0])
     )
     gain = first.minus(PATCH, second, PATCH)
@@ -200,7 +200,7 @@ def test_the_share_of_short_matches_is_told() -> None:
             Cell("t", "text", "text", PATCH, "test", 1), number, 2, "x", ("calf",), answer, answer != "no", 1
         )
         store.add([record])
-    found = pair_result(store, Setup((one,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,)), PAIR, 2)
+    found = transfer_result(store, Setup((one,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,)), PAIR, 2)
     assert found.average.scores[PATCH].short == 0.5
     assert short_matches(found, (PATCH,)) == "right by a match of fewer than three letters: patch 0.50"
 
@@ -360,7 +360,7 @@ def test_all_pairs_leave_nothing_to_choose(tv: Runner) -> None:
 
 def test_a_study_answers_again_when_the_same_item_is_asked_with_another_setup() -> None:
     one = find_task("food-color")
-    study = Study(FakeEngine(), ModelChoice("fake"), None, (one,), seeds=(1,), limit=6)
+    study = Study(FakeEngine(), ModelRequest("fake"), None, (one,), seeds=(1,), limit=6)
     first = study.evaluate("table2", pairs=(PAIR,), methods=(PROMPT,))
     assert study.evaluate("table2", pairs=(PAIR,), methods=(PROMPT,)) is first
     other = study.evaluate("table2", pairs=(PAIR,), methods=(NO_CONTEXT,))

@@ -22,8 +22,8 @@ from tvcli.engine.native.library import load
 from tvcli.engine.protocol import Decoding, Engine, Patch, Settings
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.images import load_image
-from tvcli.loading import open_model
-from tvcli.prompts import query
+from tvcli.models.opening import open_model
+from tvcli.prompts.prompt import zero_shot
 
 DATA = Path(__file__).parent / "data"
 BUILT_WITH_RPC = bool(load().llama_supports_rpc())
@@ -196,7 +196,7 @@ def everything(engine: Engine, rows: np.ndarray) -> dict[str, Any]:
     """What a model reads and answers, in words and pictures, every layer patched alone and all in one batch."""
     found: dict[str, Any] = {}
     for x in ("Egypt", load_image(DATA / "flags" / "eg.png")):
-        prompt, patches = query(x), [Patch(layer, row) for layer, row in enumerate(rows)]
+        prompt, patches = zero_shot(x), [Patch(layer, row) for layer, row in enumerate(rows)]
         found |= {
             f"{x} read": engine.read([prompt]),
             f"{x} alone": np.array([engine.logits([prompt], [patch])[0, 0] for patch in patches]),
@@ -220,13 +220,13 @@ def test_a_model_on_servers_is_bit_equal_to_the_same_kernels_here(
 
     monkeypatch.setattr(load(), "llama_model_default_params", without_repacking)
     with open_model("picto", settings=Settings(threads=1)) as here:
-        rows = here.engine.read([query("Norway")])[0]
+        rows = here.engine.read([zero_shot("Norway")])[0]
         expected = everything(here.engine, rows)
     with serving() as (one, _), serving() as (other, _):
         settings = Settings(threads=1, rpc=(one, other)[:servers])
         with open_model("picto", settings=settings) as there:
-            assert len(set(there.engine.memory)) == servers
-            assert all(name.startswith("RPC") for name in there.engine.memory)
+            assert len(set(there.engine.buffers)) == servers
+            assert all(name.startswith("RPC") for name in there.engine.buffers)
             found = everything(there.engine, rows)
     for name, value in expected.items():
         assert np.array_equal(found[name], value) if isinstance(value, np.ndarray) else found[name] == value, name

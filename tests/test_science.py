@@ -11,21 +11,21 @@ import planted
 import pytest
 from conftest import Runner
 
-import tvcli.loading
+import tvcli.models.opening
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
-from tvcli.experiments.evaluate import Evaluation
-from tvcli.experiments.layers import default_layer, layer_accuracy
-from tvcli.experiments.lens import ANSWER, INPUT, TASK, phases
-from tvcli.experiments.metrics import Judge
-from tvcli.experiments.numbers import paper_numbers
-from tvcli.experiments.paper import ITEMS
-from tvcli.experiments.results import MAJORITY, pair_result
-from tvcli.experiments.setup import NO_CONTEXT, PATCH, PROMPT, Setup
-from tvcli.experiments.store import Store
-from tvcli.experiments.vectors import Shelf
-from tvcli.prompts import Example, Prompt
-from tvcli.tasks import Sample, Task
+from tvcli.evaluation.answering import Evaluation
+from tvcli.evaluation.results import MAJORITY, transfer_result
+from tvcli.evaluation.setup import NO_CONTEXT, PATCH, PROMPT, Setup
+from tvcli.evaluation.store import Store
+from tvcli.evaluation.vectors import Shelf
+from tvcli.inputs.tasks import Sample, Task
+from tvcli.method.layers import default_layer, layer_accuracy
+from tvcli.method.lens import ANSWER, INPUT, TASK, phases
+from tvcli.metrics import Judge, Metric
+from tvcli.paper.items import ITEMS
+from tvcli.paper.numbers import paper_numbers
+from tvcli.prompts.prompt import Example, Prompt
 from tvcli.vector import TaskVector
 
 PAIR = ("text", "text")
@@ -83,7 +83,7 @@ def test_all_of_the_paper_leaves_out_what_cannot_be_made_and_makes_the_rest(
     tv: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with planted.planted() as folder, monkeypatch.context() as patched:
-        patched.setattr(tvcli.loading, "FakeEngine", lambda: BlindPlanted(folder))
+        patched.setattr(tvcli.models.opening, "FakeEngine", lambda: BlindPlanted(folder))
         assert tv("paper", "table12").code == 2
         for task in folder.glob("*/task.toml"):
             task.write_text(task.read_text().split("[wordings]")[0])
@@ -238,7 +238,7 @@ def made_task(labels: str, **more: str) -> Task:
 )
 def test_the_metric_decides_how_many_tokens_are_asked_for(metric: str, pattern: str, tokens: int) -> None:
     engine = Says("no")
-    setup = Setup((made_task("y", pattern=pattern),), pairs=(PAIR,), judge=Judge(metric), seeds=(1,))
+    setup = Setup((made_task("y", pattern=pattern),), pairs=(PAIR,), judge=Judge(Metric(metric)), seeds=(1,))
     Evaluation(engine, setup, Store(), Shelf(engine, setup)).run()
     assert {decoding.max_tokens for decoding in engine.asked} == {tokens}
 
@@ -249,7 +249,7 @@ def test_an_answer_of_both_tasks_does_not_follow_the_vector() -> None:
     setup = Setup((made_task("both"),), pairs=(PAIR,), layer=2, seeds=(1,), against={"t": other})
     store = Store()
     Evaluation(engine, setup, store, Shelf(engine, setup)).run()
-    scores = pair_result(store, setup, PAIR, 2).rows["t"].scores
+    scores = transfer_result(store, setup, PAIR, 2).rows["t"].scores
     overridden = {method: (score.mean, score.against) for method, score in scores.items() if method != MAJORITY}
     assert overridden == dict.fromkeys((NO_CONTEXT, PROMPT, PATCH), (0.0, 1.0))
 
@@ -264,7 +264,7 @@ def test_an_answer_ends_at_the_newline_unless_it_may_go_on(
         ) -> list[list[Answer]]:
             return [[Answer("one" if decoding.stop_at_newline else "one\ntwo", (1,), 1.0)]]
 
-    monkeypatch.setattr(tvcli.loading, "FakeEngine", lambda: Lines(""))
+    monkeypatch.setattr(tvcli.models.opening, "FakeEngine", lambda: Lines(""))
     assert tv("prompt", "-t", "x", *options).out == f"{said}\n"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tvcli.errors import TvError, UnavailableError, UsageError
-from tvcli.experiments.store import Cell, Record, Store, open_store
+from tvcli.evaluation.store import Cell, Record, Store, open_store
 
 CELL = Cell("t", "text", "image", "patch", "test", 2)
 LINE = {

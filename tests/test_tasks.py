@@ -10,9 +10,19 @@ from conftest import Ran, Runner
 from PIL import Image as Pillow
 
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.experiments.checks import best_letter, cleaned, echo, errors, warnings
-from tvcli.experiments.metrics import Judge
-from tvcli.tasks import OTHER_DATA, OWN_DATA, PAPER_ORDER, Sample, Task, find_task, load_task, task_folders, whose_data
+from tvcli.evaluation.task_checks import best_letter, cleaned, echo, errors, warnings
+from tvcli.inputs.tasks import (
+    OTHER_DATA,
+    OWN_DATA,
+    PAPER_ORDER,
+    Sample,
+    Task,
+    find_task,
+    load_task,
+    task_folders,
+    whose_data,
+)
+from tvcli.metrics import Judge
 
 SHIPPED = [folder.name for folder in task_folders()]
 RECORD = {"input": "cat", "output": ["Felis catus"], "split": "test"}
@@ -532,7 +542,7 @@ def test_errors_are_in_the_order_of_their_kind_and_of_their_lines(pictures: list
 
 
 def test_a_picture_is_decoded_once(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from tvcli.experiments import checks
+    from tvcli.evaluation import task_checks as checks
     from tvcli.images import load_image
 
     seen: list[Path] = []

@@ -5,7 +5,7 @@
 ...     examples = tvcli.read_examples("pairs.txt")
 ...     vector = tvcli.from_examples(loaded.engine, examples)
 ...     patch = tvcli.Patch.of(vector, layer=10)
-...     [[answer]] = loaded.engine.answer([tvcli.query(tvcli.load_image(path))], [patch])
+...     [[answer]] = loaded.engine.answer([tvcli.zero_shot(tvcli.load_image(path))], [patch])
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 _HOMES = {
     "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Patch", "Settings"),
     "tvcli.errors": ("TvError", "UnavailableError", "UsageError", "VectorError"),
-    "tvcli.experiments.extract": ("from_examples", "from_instruction"),
+    "tvcli.method.extract": ("from_examples", "from_instruction"),
     "tvcli.images": ("Image", "load_image"),
-    "tvcli.loading": ("open_model",),
-    "tvcli.pairs": ("read_examples",),
-    "tvcli.prompts": ("Example", "Prompt", "instruction", "query"),
+    "tvcli.models.opening": ("open_model",),
+    "tvcli.inputs.examples": ("read_examples",),
+    "tvcli.prompts.prompt": ("Example", "Prompt", "instruction", "zero_shot"),
     "tvcli.vector": ("TaskVector", "combine", "load", "save"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -187,3 +187,12 @@ def _lives(process: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
+
+
+def byte_size(count: int) -> str:
+    """Bytes for people: "3.2 GB"; powers of 1000, as disks and the hub count."""
+    size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000
+        del units[0]
+    return f"{size:.0f} {units[0]}" if units[0] == "B" or size >= 99.5 else f"{size:.1f} {units[0]}"

@@ -26,9 +26,9 @@ from tvcli.cli import (
     show,
     tasks,
 )
+from tvcli.cli.output import hear_log, hold_descriptors, out
 from tvcli.cli.signals import CTRL_C, exit_code, hear_terminate, own_process
 from tvcli.errors import TvError, reason
-from tvcli.output import hold_descriptors, out
 
 MAKE, MEASURE, LOOK, SET_UP = "Make and use vectors", "Measure", "Look", "Set up"
 
@@ -77,6 +77,7 @@ def _options(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. The only place that turns errors into sentences."""
     hold_descriptors()
+    hear_log()
     if argv is None:
         hear_terminate()
         own_process()

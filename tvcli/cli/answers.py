@@ -9,11 +9,11 @@ import typer
 
 from tvcli.cli.inputs import Queries
 from tvcli.cli.options import Asking
+from tvcli.cli.output import out, visible
 from tvcli.engine.protocol import Answer, Engine, Patch
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image
-from tvcli.output import out, visible
-from tvcli.prompts import Input, Prompt
+from tvcli.prompts.prompt import Input, Prompt
 
 
 def answer_all(

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
-from tvcli.output import out
+from tvcli.cli.output import out
 
 if TYPE_CHECKING:
     from tvcli.engine.protocol import Engine
-    from tvcli.loading import ModelChoice
-    from tvcli.prompts import Prompt
+    from tvcli.models.opening import ModelRequest
+    from tvcli.prompts.prompt import Prompt
     from tvcli.vector import TaskVector
 
 
-@bundle(asked=options.asking, choice=options.model_choice)
+@bundle(asked=options.asking, request=options.model_request)
 def apply(
     vector: options.VectorFile,
     asked: options.Asking,
-    choice: ModelChoice,
+    request: ModelRequest,
     layer: Annotated[
         str | None, options.one_layer(help="The layer to overwrite, or 'all' for one answer each.")
     ] = None,
@@ -36,21 +36,21 @@ def apply(
     from tvcli.cli.answers import answer_all
     from tvcli.cli.inputs import check_one_stdin, gather, read_vector
     from tvcli.engine.protocol import Patch
-    from tvcli.experiments.layers import default_layer, parse_layer
-    from tvcli.prompts import query
+    from tvcli.method.layers import default_layer, parse_layer
+    from tvcli.prompts.prompt import zero_shot
 
     check_one_stdin(vector, *asked.sources)
     patching = read_vector(vector)
     queries = gather(asked)
     layers = parse_layer(layer, patching.n_layer) if layer is not None else []
-    with choice.open() as loaded:
+    with request.open() as loaded:
         patching.check_fits(loaded.engine.model)
         if not layers:
             chosen, why = default_layer(patching, loaded.layer)
             out.note(f"patching layer {chosen} ({why})")
             layers = [chosen]
-        check_origin(loaded.engine, patching, query("x"))
-        answer_all(loaded.engine, queries, query, [Patch.of(patching, one) for one in layers], asked)
+        check_origin(loaded.engine, patching, zero_shot("x"))
+        answer_all(loaded.engine, queries, zero_shot, [Patch.of(patching, one) for one in layers], asked)
 
 
 def check_origin(engine: Engine, vector: TaskVector, prompt: Prompt) -> None:

@@ -15,7 +15,7 @@ def bundle(**makers: Maker) -> Callable[[Callable[..., None]], Callable[..., Non
     """Replace an argument of a command by the options that make it.
 
     >>> @bundle(choice=model_choice)          # model_choice(model: Model = None, threads: Threads = None)
-    ... def show(vector: str, choice: ModelChoice) -> None: ...
+    ... def show(vector: str, request: ModelRequest) -> None: ...
 
     The command then has a vector, --model and --threads, and gets what `model_choice` makes of the two.
     """

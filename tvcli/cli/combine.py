@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tvcli.cli import options
+from tvcli.cli.output import out
 from tvcli.errors import UsageError
-from tvcli.output import out
 
 
 def combine(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tvcli.cli import options
-from tvcli.output import out
+from tvcli.cli.output import out
 
 
 def compare(
@@ -25,8 +25,8 @@ def compare(
     from tvcli.cli import pictures
     from tvcli.cli.inputs import check_one_stdin, read_vector
     from tvcli.cli.lens import show_curves
-    from tvcli.experiments.compare import similarity
-    from tvcli.experiments.layers import check_layer
+    from tvcli.method.layers import check_layer
+    from tvcli.method.similarity import similarity
 
     pictures.check(plot)
     check_one_stdin(*vectors)

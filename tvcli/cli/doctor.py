@@ -10,30 +10,31 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
-from tvcli.output import byte_size, out, visible
+from tvcli.cli.output import out, visible
+from tvcli.files import byte_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tvcli.doctor.checks import Check, Finding, Speed, Subject
+    from tvcli.doctor.machine import Machine, Software
     from tvcli.engine.protocol import ImageTokens, Token
-    from tvcli.experiments.doctor import Check, Finding, Speed, Subject
-    from tvcli.experiments.machine import Machine, Software
-    from tvcli.loading import ModelChoice
+    from tvcli.models.opening import ModelRequest
 
 
-@bundle(choice=options.model_choice)
+@bundle(request=options.model_request)
 def doctor(
-    choice: ModelChoice, json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False
+    request: ModelRequest, json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False
 ) -> None:
     """Check that a model can be read and patched on this machine, layer by layer; for bug reports.
 
     Example: tv doctor --model picto
     """
-    from tvcli.experiments.doctor import Check, diagnose, verdict
+    from tvcli.doctor.checks import Check, diagnose, verdict
 
     findings: list[Finding] = []
     with out.meter(None, "forward passes") as step:
-        for finding in diagnose(choice, step):
+        for finding in diagnose(request, step):
             findings.append(finding)
             for line in describe(finding) if not json else ():
                 out.line(line)
@@ -50,8 +51,8 @@ def doctor(
 
 def describe(finding: Finding) -> Iterator[str]:
     """Lines for people."""
-    from tvcli.experiments.doctor import Check, Speed, Subject
-    from tvcli.experiments.machine import Machine, Software
+    from tvcli.doctor.checks import Check, Speed, Subject
+    from tvcli.doctor.machine import Machine, Software
 
     match finding:
         case Software():
@@ -91,13 +92,13 @@ def _subject(found: Subject) -> Iterator[str]:
     model = found.model
     yield f"model: {found.name}, {model}, {model.quantization or 'unknown quantization'}, file {model.digest or 'none'}"
     yield f"vision: {'yes' if found.vision else 'no'}"
-    yield f"layers' outputs: {', '.join(_places(found.memory))}"
+    yield f"layers' outputs: {', '.join(_places(found.buffers))}"
     for modality, tokens in found.tokens.items():
         yield f"{modality} query: {' '.join(_tokens(tokens))}"
 
 
-def _places(memory: Sequence[str]) -> Iterator[str]:
-    for name, run in groupby(enumerate(memory), key=lambda place: place[1]):
+def _places(buffers: Sequence[str]) -> Iterator[str]:
+    for name, run in groupby(enumerate(buffers), key=lambda place: place[1]):
         layers = [layer for layer, _ in run]
         yield f"{layers[0]} to {layers[-1]} in {name}"
 
@@ -127,7 +128,7 @@ def _speed(found: Speed) -> str:
 
 def as_record(findings: Sequence[Finding]) -> dict[str, object]:
     """Each finding under its own name, the checks in a list."""
-    from tvcli.experiments.doctor import Check
+    from tvcli.doctor.checks import Check
 
     record: dict[str, object] = {
         type(finding).__name__.lower(): asdict(finding) for finding in findings if not isinstance(finding, Check)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
+from tvcli.cli.output import out
 from tvcli.cli.planning import Planned, planned
 from tvcli.errors import UsageError
-from tvcli.output import out
 
 if TYPE_CHECKING:
-    from tvcli.experiments.results import Difference, Score
-    from tvcli.experiments.run import Files, Result
-    from tvcli.experiments.setup import Setup
-    from tvcli.loading import ModelChoice
+    from tvcli.evaluation.results import Difference, Score
+    from tvcli.evaluation.run import Files, Result
+    from tvcli.evaluation.setup import Setup
+    from tvcli.models.opening import ModelRequest
 
 
 def kept(
@@ -24,18 +24,18 @@ def kept(
     vectors: Annotated[Path | None, options.about_output(help="Folder to keep the vectors in.")] = None,
 ) -> Files:
     """What to leave on disk."""
-    from tvcli.experiments.run import Files
+    from tvcli.evaluation.run import Files
 
     if resume and samples is None:
         raise UsageError("--resume needs the --samples file to go on with")
     return Files(samples, resume, vectors)
 
 
-@bundle(plan=planned, files=kept, choice=options.model_choice)
+@bundle(plan=planned, files=kept, request=options.model_request)
 def evaluate(
     plan: Planned,
     files: Files,
-    choice: ModelChoice,
+    request: ModelRequest,
     source_model: Annotated[str | None, options.other_model(help="Read the vectors in this model instead.")] = None,
     plot: options.Plot = None,
     json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False,
@@ -52,13 +52,13 @@ def evaluate(
         tv eval --task country-capital --limit 5 --source ensemble -l 3 --json
     """
     from tvcli.cli import pictures
-    from tvcli.experiments.run import run
-    from tvcli.experiments.setup import PATCH
-    from tvcli.loading import ModelChoice
+    from tvcli.evaluation.run import run
+    from tvcli.evaluation.setup import PATCH
+    from tvcli.models.opening import ModelRequest
 
     pictures.check(plot)
-    other = None if source_model is None else ModelChoice(source_model, None, choice.settings)
-    with choice.open() as loaded:
+    other = None if source_model is None else ModelRequest(source_model, None, request.settings)
+    with request.open() as loaded:
         setup = plan(loaded.engine)
         if plot is not None and (setup.layer is not None or PATCH not in setup.methods):
             raise UsageError("--plot draws the accuracy over layers, which needs the method patch and no --layer")
@@ -80,8 +80,8 @@ def note_skipped(setup: Setup) -> None:
 
 def show_result(result: Result, *, json: bool, csv: bool) -> None:
     """A table for each pair, or one JSON object, or comma-separated values."""
-    from tvcli.experiments.cells import LEGEND, method_cells, method_header, short_matches
-    from tvcli.experiments.setup import METHODS
+    from tvcli.evaluation.cells import LEGEND, method_cells, method_header, short_matches
+    from tvcli.evaluation.setup import METHODS
 
     if json:
         out.record(result.to_json())

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tvcli.cli import options
-from tvcli.output import out
+from tvcli.cli.output import out
 
 
 def export(
@@ -35,7 +35,7 @@ def export(
     from pathlib import Path
 
     from tvcli.cli.inputs import STDOUT, check_output, read_vector
-    from tvcli.control_vector import save, to_bytes
+    from tvcli.engine.gguf.control_vector import save, to_bytes
 
     check_output(control_vector)
     loaded = read_vector(vector)

@@ -9,19 +9,19 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
+from tvcli.cli.output import out
 from tvcli.errors import UsageError
-from tvcli.output import out
 
 if TYPE_CHECKING:
     from tvcli.engine.protocol import Engine
-    from tvcli.loading import ModelChoice
-    from tvcli.prompts import Example
+    from tvcli.models.opening import ModelRequest
+    from tvcli.prompts.prompt import Example
     from tvcli.vector import TaskVector
 
 
-@bundle(choice=options.model_choice)
+@bundle(request=options.model_request)
 def extract(
-    choice: ModelChoice,
+    request: ModelRequest,
     output: options.VectorOutput,
     examples: Annotated[
         str | None, typer.Option("--examples", "-e", help="File of pairs: input<TAB>output, @path<TAB>output, JSON.")
@@ -47,15 +47,15 @@ def extract(
         tv extract --instruction "The capital city:" -o instruction.npy
         tv extract --examples - -o - < pairs.txt | tv show -
     """
-    from tvcli.experiments.extract import check_examples, from_instruction
-    from tvcli.pairs import read_examples
+    from tvcli.inputs.examples import read_examples
+    from tvcli.method.extract import check_examples, from_instruction
 
     _check(output, examples, instruction, select_layer)
     pairs = read_examples(examples, modality) if examples is not None else []
     if pairs:
         check_examples(pairs, shots)
     both = examples is not None and instruction is not None
-    with choice.open() as loaded:
+    with request.open() as loaded:
         if pairs:
             vector = _from_pairs(loaded.engine, pairs, shots=shots, prompts=prompts, seed=seed)
             _write(_select(loaded.engine, vector, pairs) if select_layer else vector, _name(output, "examples", both))
@@ -64,8 +64,8 @@ def extract(
 
 
 def _check(output: str, examples: str | None, instruction: str | None, select_layer: bool) -> None:
-    from tvcli import prompts
     from tvcli.cli.inputs import STDOUT, check_output
+    from tvcli.prompts import prompt as prompts
 
     if examples is None and instruction is None:
         raise UsageError("nothing to read a task from: give --examples FILE or --instruction TEXT")
@@ -79,7 +79,7 @@ def _check(output: str, examples: str | None, instruction: str | None, select_la
 
 
 def _from_pairs(engine: Engine, pairs: list[Example], *, shots: int, prompts: int | None, seed: int) -> TaskVector:
-    from tvcli.experiments.extract import from_examples
+    from tvcli.method.extract import from_examples
 
     vector = from_examples(
         engine,
@@ -99,7 +99,7 @@ def _name(output: str, kind: str, both: bool) -> str:
 
 
 def _select(engine: Engine, vector: TaskVector, pairs: list[Example]) -> TaskVector:
-    from tvcli.experiments.layers import layer_accuracy
+    from tvcli.method.layers import layer_accuracy
 
     accuracy = layer_accuracy(engine, vector, pairs, lambda all_: out.progress(all_, len(all_), "tried the layers on"))
     best = int(accuracy.argmax())  # ties: the lowest layer, as in the paper

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tvcli.cli import completion, options
+from tvcli.cli.output import out
 from tvcli.engine.native.pinned import MAX_LAYERS
-from tvcli.output import out
 
 
 def import_(
@@ -31,7 +31,7 @@ def import_(
         tv import capital.gguf -o - | tv show -
     """
     from tvcli.cli.inputs import check_output, write_vector
-    from tvcli.control_vector import load
+    from tvcli.engine.gguf.control_vector import load
 
     check_output(output)
     vector, missing = load(file, layers)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvcli.cli.options import Asking
+from tvcli.cli.output import out
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_target, read_standard_input, standard_input_is_file
 from tvcli.images import SUFFIXES, load_image
-from tvcli.output import out
-from tvcli.pairs import STDIN, Query, read_image_names, read_queries
+from tvcli.inputs.examples import STDIN, Query, read_image_names, read_queries
 from tvcli.vector import TaskVector, load, save, to_bytes
 
 STDOUT = "-"

@@ -8,22 +8,22 @@ import typer
 
 from tvcli.cli import completion, options
 from tvcli.cli.bundle import bundle
+from tvcli.cli.output import out
 from tvcli.errors import UsageError
-from tvcli.output import out
 
 if TYPE_CHECKING:
     import numpy as np
 
     from tvcli.engine.protocol import Engine
-    from tvcli.loading import ModelChoice
-    from tvcli.prompts import Prompt
-    from tvcli.tasks import Task
+    from tvcli.inputs.tasks import Task
+    from tvcli.models.opening import ModelRequest
+    from tvcli.prompts.prompt import Prompt
     from tvcli.vector import TaskVector
 
 
-@bundle(choice=options.model_choice)
+@bundle(request=options.model_request)
 def lens(
-    choice: ModelChoice,
+    request: ModelRequest,
     vector: Annotated[
         str | None,
         typer.Option("--vector", autocompletion=completion.vectors, help="Decode a vector file's rows; - for stdin."),
@@ -48,7 +48,7 @@ def lens(
         tv lens --task country-capital --source both
     """
     from tvcli.cli import pictures
-    from tvcli.tasks import find_task
+    from tvcli.inputs.tasks import find_task
 
     if sum(given is not None for given in (vector, text, image, task)) != 1:
         raise UsageError("give one of --vector, --text, --image and --task")
@@ -57,11 +57,11 @@ def lens(
     pictures.check(plot)
     if task is None:
         given = vector_or_prompt(vector, text, image)
-        with choice.open() as loaded:
+        with request.open() as loaded:
             show_tokens(loaded.engine, residuals(loaded.engine, given), top, json=json)
         return
     found = find_task(task)
-    with choice.open() as loaded:
+    with request.open() as loaded:
         series = task_phases(loaded.engine, found, ["text", "image"] if source == "both" else [source])
     show_curves(series, json=json)
     pictures.curves(plot, series, x="layer", y="probability at the delimiter", title=task)
@@ -71,18 +71,18 @@ def vector_or_prompt(vector: str | None, text: str | None, image: str | None) ->
     """What is to be decoded; files are read before the model is loaded."""
     from tvcli.cli.inputs import read_vector
     from tvcli.images import load_image
-    from tvcli.prompts import query
+    from tvcli.prompts.prompt import zero_shot
 
     if vector is not None:
         return read_vector(vector)
-    return query(text if text is not None else load_image(str(image)))
+    return zero_shot(text if text is not None else load_image(str(image)))
 
 
 def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
     """Rows to decode, float32 (L, D)."""
     import numpy as np
 
-    from tvcli.prompts import Prompt
+    from tvcli.prompts.prompt import Prompt
 
     if isinstance(given, Prompt):
         [rows] = engine.read([given])
@@ -93,7 +93,7 @@ def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
 
 def task_phases(engine: Engine, found: Task, sources: list[str]) -> dict[str, np.ndarray]:
     """Curves by what is looked for and, if there are several, by the source that was shown."""
-    from tvcli.experiments.lens import phases
+    from tvcli.method.lens import phases
 
     series: dict[str, np.ndarray] = {}
     for source in sources:
@@ -106,7 +106,7 @@ def task_phases(engine: Engine, found: Task, sources: list[str]) -> dict[str, np
 
 def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
     """A line a curve; on a terminal with a sparkline."""
-    from tvcli.experiments.describe import sparkline
+    from tvcli.cli.describe import sparkline
 
     if json:
         out.record({name: [round(float(v), 6) for v in values] for name, values in series.items()})
@@ -123,7 +123,7 @@ def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
 
 
 def show_tokens(engine: Engine, rows: np.ndarray, top: int, *, json: bool) -> None:
-    from tvcli.experiments.lens import top_tokens
+    from tvcli.method.lens import top_tokens
 
     for layer, tokens in enumerate(top_tokens(engine, rows, top)):
         if json:

@@ -9,22 +9,22 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
+from tvcli.cli.output import out
 from tvcli.cli.planning import find_tasks
-from tvcli.output import out
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tvcli.experiments.mapping import Points
-    from tvcli.loading import Loaded, ModelChoice
-    from tvcli.prompts import Prompt
+    from tvcli.method.projection import Points
+    from tvcli.models.opening import Loaded, ModelRequest
+    from tvcli.prompts.prompt import Prompt
 
 TOKENS = ("delimiter", "context")
 
 
-@bundle(choice=options.model_choice)
+@bundle(request=options.model_request)
 def map_(
-    choice: ModelChoice,
+    request: ModelRequest,
     task: options.Tasks = None,
     source: Annotated[
         Literal["text", "image", "both"] | None, typer.Option(help="By default what the model sees.")
@@ -43,14 +43,14 @@ def map_(
         tv map --limit 5 --source text --method pca --json
     """
     from tvcli.cli import pictures
-    from tvcli.experiments.mapping import collect, project
+    from tvcli.method.projection import collect, project
     from tvcli.plots import check_projection, projection
 
     pictures.check(plot)
     how = method or projection()
     check_projection(how)
     tasks = find_tasks(task)
-    with choice.open() as loaded:
+    with request.open() as loaded:
         seen = source or ("both" if loaded.engine.has_vision else "text")
         modalities = ["text", "image"] if seen == "both" else [seen]
         at = chosen_layer(loaded, layer)
@@ -63,7 +63,7 @@ def map_(
 
 def chosen_layer(loaded: Loaded, layer: int | None) -> int:
     """The given layer, else the catalogue's, else half the depth."""
-    from tvcli.experiments.layers import check_layer
+    from tvcli.method.layers import check_layer
 
     depth = loaded.engine.model.n_layer
     if layer is not None:
@@ -77,7 +77,7 @@ def _progress(prompts: Sequence[Prompt]) -> Iterator[Prompt]:
 
 def show_points(name: str, layer: int, points: Points, plane: np.ndarray, *, json: bool) -> None:
     """How well the points cluster; with `json` also where they lie, float (N, 2)."""
-    from tvcli.experiments.mapping import silhouette
+    from tvcli.method.projection import silhouette
 
     by_task, by_modality = (silhouette(points.rows, labels) for labels in (points.tasks, points.modalities))
     if not json:

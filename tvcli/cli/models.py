@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tvcli.cli import options
-from tvcli.output import byte_size, out
+from tvcli.cli.output import out
+from tvcli.files import byte_size
 
 if TYPE_CHECKING:
-    from tvcli.catalog import Entry
-    from tvcli.models import ModelFiles
+    from tvcli.models.catalog import Entry
+    from tvcli.models.resolve import ModelFiles
 
 app = typer.Typer(help="List, describe, fetch and add models.", no_args_is_help=True)
 
@@ -26,8 +27,8 @@ def list_models(json: options.Json = False) -> None:
 
     Example: tv models list
     """
-    from tvcli.catalog import catalog
-    from tvcli.models import is_here, size
+    from tvcli.models.catalog import catalog
+    from tvcli.models.resolve import is_here, size
 
     entries = [(entry, is_here(entry), size(entry)) for entry in catalog().values()]
     if json:
@@ -47,7 +48,7 @@ def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
 
     Example: tv models info llava-1.5-7b
     """
-    from tvcli.models import describe
+    from tvcli.models.resolve import describe
 
     facts = _facts(describe(name, quant))
     if json:
@@ -74,10 +75,10 @@ def pull(
 
     Example: tv models pull ggml-org/SmolVLM-256M-Instruct-GGUF --quant Q8_0
     """
-    from tvcli.models import describe
-    from tvcli.models import pull as fetch
+    from tvcli.models.resolve import describe
+    from tvcli.models.resolve import pull as fetch
 
-    _print_paths(fetch(describe(name, quant), verify=verify), json=json)
+    _print_paths(fetch(describe(name, quant), verify=verify, meter=out.meter), json=json)
 
 
 @app.command()
@@ -87,7 +88,7 @@ def path(name: Name, quant: Quant = None, json: options.Json = False) -> None:
     Example: tv models path picto
     """
     from tvcli.errors import UnavailableError
-    from tvcli.models import describe, present
+    from tvcli.models.resolve import describe, present
 
     files = present(describe(name, quant))
     if files is None:
@@ -106,8 +107,8 @@ def add(
 
     Example: tv models add my-Q8_0.gguf --mmproj my-mmproj.gguf --name mine
     """
-    from tvcli.catalog import register
-    from tvcli.engine.gguf_file import check_gguf
+    from tvcli.engine.gguf.checks import check_gguf
+    from tvcli.models.catalog import register
 
     for given in filter(None, (file, mmproj)):
         check_gguf(given)
@@ -130,8 +131,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
     """What `tv models info` prints, in order; nothing that is unknown."""
     from dataclasses import asdict
 
-    from tvcli.catalog import OnHub
-    from tvcli.models import is_here, size
+    from tvcli.models.catalog import OnHub
+    from tvcli.models.resolve import is_here, size
 
     facts = asdict(entry)
     facts["files"] = {key: str(v) if isinstance(v, Path) else v for key, v in facts["files"].items()}

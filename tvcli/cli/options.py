@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tvcli.cli import completion
-from tvcli.output import out
+from tvcli.cli.output import out
 
 if TYPE_CHECKING:
     from tvcli.engine.protocol import Decoding
-    from tvcli.loading import ModelChoice
+    from tvcli.models.opening import ModelRequest
 
 
 # the groups of options in --help, and two that commands word themselves
@@ -87,7 +87,7 @@ Tasks = Annotated[
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many samples of each split.")]
 
 
-def model_choice(
+def model_request(
     model: Model = None,
     mmproj: Mmproj = None,
     context: Context = None,
@@ -96,14 +96,14 @@ def model_choice(
     rpc: Rpc = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
-) -> ModelChoice:
+) -> ModelRequest:
     """Which model, and how it is loaded."""
     from tvcli.engine.protocol import Settings
     from tvcli.engine.rpc import parse_endpoints
-    from tvcli.loading import ModelChoice
+    from tvcli.models.opening import ModelRequest
 
     servers = parse_endpoints(rpc or [])
-    return ModelChoice(model, mmproj, Settings(context, threads, gpu_layers, servers, out.loading, out.detail))
+    return ModelRequest(model, mmproj, Settings(context, threads, gpu_layers, servers, out.loading), out.meter)
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
+from tvcli.cli.output import out
 from tvcli.cli.planning import find_tasks, parse_seeds
 from tvcli.errors import NotApplicableError
-from tvcli.output import out
 
 if TYPE_CHECKING:
-    from tvcli.experiments.study import Report
-    from tvcli.loading import ModelChoice
+    from tvcli.models.opening import ModelRequest
+    from tvcli.paper.study import Table
 
 
-@bundle(choice=options.model_choice)
+@bundle(request=options.model_request)
 def paper(
-    choice: ModelChoice,
+    request: ModelRequest,
     items: Annotated[list[str] | None, typer.Argument(help="table2, figure6 ..., or all; nothing lists them.")] = None,
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
@@ -43,9 +43,9 @@ def paper(
         tv paper table2 --limit 5 --seeds 1 -o results
     """
     from tvcli import plots
-    from tvcli.experiments.paper import ITEMS, find_items
-    from tvcli.experiments.study import Study
     from tvcli.files import make_folder
+    from tvcli.paper.items import ITEMS, find_items
+    from tvcli.paper.study import Study
 
     if not items:
         out.table("", ["name", "what", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
@@ -53,8 +53,8 @@ def paper(
     wanted = find_items(items)
     tasks, chosen = tuple(find_tasks(task)), parse_seeds(seeds)
     folder = None if output is None else make_folder(output)
-    with choice.open() as loaded:
-        study = Study(loaded.engine, choice, llm or loaded.llm, tasks, chosen, limit, folder, out.meter)
+    with request.open() as loaded:
+        study = Study(loaded.engine, request, llm or loaded.llm, tasks, chosen, limit, folder, out.meter)
         for name in wanted:
             try:
                 made = ITEMS[name].make(study)
@@ -69,7 +69,7 @@ def paper(
                 out.note(f"drew {folder / name}.png")
 
 
-def show_report(name: str, title: str, report: Report, *, json: bool) -> None:
+def show_report(name: str, title: str, report: Table, *, json: bool) -> None:
     """A table, or one JSON object."""
     if json:
         rows = [dict(zip(report.header, row, strict=True)) for row in report.rows]

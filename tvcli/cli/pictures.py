@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvcli.output import out
+from tvcli.cli.output import out
 
 if TYPE_CHECKING:
     import numpy as np

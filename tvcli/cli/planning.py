@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tvcli.cli import options
+from tvcli.cli.output import out
 from tvcli.errors import UsageError
-from tvcli.output import out
+from tvcli.metrics import Judge, Metric
 
 if TYPE_CHECKING:
     from tvcli.engine.protocol import Engine
-    from tvcli.experiments.setup import Setup
-    from tvcli.tasks import Task
+    from tvcli.evaluation.setup import Setup
+    from tvcli.inputs.tasks import Task
 
 Planned = Callable[["Engine"], "Setup"]
 
@@ -41,7 +42,7 @@ def planned(
         int | None,
         typer.Option(min=1, max=100_000, help="Prompts in a vector; by default one a validation sample."),
     ] = None,
-    metric: Annotated[Literal["paper", "exact"], typer.Option(help="One new token, or the whole label.")] = "paper",
+    metric: Annotated[Metric, typer.Option(help="One new token, or the whole label.")] = Metric.PAPER,
     ignore_case: Annotated[
         bool, typer.Option("--ignore-case", help="Compare without regard to letter case, as in the paper's figure 6.")
     ] = False,
@@ -56,8 +57,7 @@ def planned(
     limit: options.Limit = None,
 ) -> Planned:
     """What to evaluate, apart from what depends on the model: the queries it can see, and its chat template."""
-    from tvcli.experiments.metrics import Judge
-    from tvcli.experiments.setup import ALL_PAIRS, Setup
+    from tvcli.evaluation.setup import ALL_TRANSFERS, Setup
 
     if pairs == "all" and (source or query):
         raise UsageError("--pairs all is every pair of text and image; leave out --source and --query")
@@ -77,20 +77,22 @@ def planned(
 
     def plan(engine: Engine) -> Setup:
         one = (source or "text", query or ("image" if engine.has_vision else "text"))
-        return replace(fixed, pairs=ALL_PAIRS if pairs == "all" else (one,), form=_chat(engine) if chat else fixed.form)
+        return replace(
+            fixed, pairs=ALL_TRANSFERS if pairs == "all" else (one,), template=_chat(engine) if chat else fixed.template
+        )
 
     return plan
 
 
 def find_tasks(names: list[str] | None) -> list[Task]:
     """Tasks by name or folder; by default the paper's six."""
-    from tvcli.tasks import find_task, task_folders
+    from tvcli.inputs.tasks import find_task, task_folders
 
     return [find_task(name) for name in names or map(str, task_folders("paper"))]
 
 
 def _chat(engine: Engine) -> Any:
-    from tvcli.chat import CHATML, Chat
+    from tvcli.prompts.chat import CHATML, Chat
 
     if not engine.chat_template:
         out.note(f"{engine.model.name} brings no chat template; using ChatML, llama.cpp's default")
@@ -98,7 +100,7 @@ def _chat(engine: Engine) -> Any:
 
 
 def _against(tasks: list[Task]) -> dict[str, Task]:
-    from tvcli.tasks import find_task
+    from tvcli.inputs.tasks import find_task
 
     for task in tasks:
         if not task.against:
@@ -117,7 +119,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def parse_methods(given: list[str] | None) -> tuple[str, ...]:
     """The methods in the paper's order."""
-    from tvcli.experiments.setup import METHODS
+    from tvcli.evaluation.setup import METHODS
 
     unknown = set(given or ()) - set(METHODS)
     if unknown:

@@ -10,13 +10,13 @@ from tvcli.cli import options
 from tvcli.cli.bundle import bundle
 
 if TYPE_CHECKING:
-    from tvcli.loading import ModelChoice
+    from tvcli.models.opening import ModelRequest
 
 
-@bundle(asked=options.asking, choice=options.model_choice)
+@bundle(asked=options.asking, request=options.model_request)
 def prompt(
     asked: options.Asking,
-    choice: ModelChoice,
+    request: ModelRequest,
     examples: Annotated[str | None, typer.Option("--examples", "-e", help="Pairs to put before the query.")] = None,
     shots: Annotated[int, typer.Option(min=1, help="How many of the examples.")] = 5,
     seed: options.Seed = 1,
@@ -31,13 +31,13 @@ def prompt(
     """
     from tvcli.cli.answers import answer_all
     from tvcli.cli.inputs import check_one_stdin, gather
-    from tvcli.pairs import read_examples
-    from tvcli.prompts import few_shot
+    from tvcli.inputs.examples import read_examples
+    from tvcli.prompts.prompt import few_shot
 
     check_one_stdin(examples, *asked.sources)
     pairs = read_examples(examples, asked.modality) if examples is not None else []
     queries = gather(asked)
-    with choice.open() as loaded:
+    with request.open() as loaded:
         answer_all(
             loaded.engine,
             queries,

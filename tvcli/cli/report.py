@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
+from tvcli.cli.output import out
 from tvcli.cli.planning import find_tasks, parse_seeds
-from tvcli.output import out
 
 if TYPE_CHECKING:
-    from tvcli.loading import ModelChoice
+    from tvcli.models.opening import ModelRequest
 
 
-@bundle(choice=options.model_choice)
+@bundle(request=options.model_request)
 def report(
-    choice: ModelChoice,
+    request: ModelRequest,
     output: Annotated[Path, options.about_output("--output", "-o", help="The HTML file to write.")],
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
@@ -30,18 +30,18 @@ def report(
         tv report --task country-capital --limit 5 --seeds 1 -o report.html
     """
     from tvcli import plots
-    from tvcli.experiments.report import render, sections
-    from tvcli.experiments.study import Study
     from tvcli.files import check_target, make_folder, replacing
-    from tvcli.loading import ModelChoice
+    from tvcli.models.opening import ModelRequest
+    from tvcli.paper.report import render, sections
+    from tvcli.paper.study import Study
 
     check_target(output)
     tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
     if llm is not None:
-        ModelChoice(llm).check()
+        ModelRequest(llm).check()
     folder = None if results is None else make_folder(results)
-    with choice.open() as loaded:
-        study = Study(loaded.engine, choice, llm or loaded.llm, tasks, counted, limit, folder, out.meter)
+    with request.open() as loaded:
+        study = Study(loaded.engine, request, llm or loaded.llm, tasks, counted, limit, folder, out.meter)
         page = render(study, sections(study))
     with replacing(output) as temporary:
         temporary.write_text(page, encoding="utf-8")

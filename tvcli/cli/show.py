@@ -8,17 +8,17 @@ import typer
 
 from tvcli.cli import options
 from tvcli.cli.bundle import bundle
-from tvcli.output import out
+from tvcli.cli.output import out
 
 if TYPE_CHECKING:
-    from tvcli.loading import ModelChoice
+    from tvcli.models.opening import ModelRequest
     from tvcli.vector import TaskVector
 
 
-@bundle(choice=options.model_choice)
+@bundle(request=options.model_request)
 def show(
     vector: options.VectorFile,
-    choice: ModelChoice,
+    request: ModelRequest,
     decode: Annotated[bool, typer.Option("--decode", help="Also the tokens it decodes to, in the model.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -29,11 +29,11 @@ def show(
         tv show capital.npy --decode
         tv show capital.npy --json
     """
+    from tvcli.cli.describe import describe_lines, describe_record
     from tvcli.cli.inputs import read_vector
-    from tvcli.experiments.describe import describe_lines, describe_record
 
     loaded = read_vector(vector)
-    tokens = top_tokens(loaded, choice) if decode else None
+    tokens = top_tokens(loaded, request) if decode else None
     if json:
         out.record({**describe_record(loaded), **({} if tokens is None else {"decodes_to": tokens})})
         return
@@ -42,12 +42,12 @@ def show(
         out.line(f"{name:<12}{value}")
 
 
-def top_tokens(vector: TaskVector, choice: ModelChoice) -> list[str]:
+def top_tokens(vector: TaskVector, request: ModelRequest) -> list[str]:
     """The five likeliest tokens at the vector's layer (paper, table 6)."""
-    from tvcli.experiments import lens
-    from tvcli.experiments.layers import default_layer
+    from tvcli.method import lens
+    from tvcli.method.layers import default_layer
 
-    with choice.open() as loaded:
+    with request.open() as loaded:
         vector.check_fits(loaded.engine.model)
         layer, why = default_layer(vector, loaded.layer)
         out.note(f"decoding layer {layer} ({why})")

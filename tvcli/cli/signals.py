@@ -6,8 +6,8 @@ import os
 import signal
 from types import FrameType
 
+from tvcli.cli.output import out
 from tvcli.engine.native.process import Owner, own
-from tvcli.output import out
 
 CTRL_C = 128 + signal.SIGINT  # the exit code of an interrupted command, by a shell's custom
 

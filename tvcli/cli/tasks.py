@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tvcli.cli import completion, options
+from tvcli.cli.output import out
 from tvcli.errors import TvError
-from tvcli.output import out
 
 app = typer.Typer(help="List, show and check tasks.", no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def list_tasks(json: options.Json = False) -> None:
         tv tasks list
         tv tasks list --json
     """
-    from tvcli.tasks import load_task, task_folders
+    from tvcli.inputs.tasks import load_task, task_folders
 
     tasks = [load_task(folder) for folder in task_folders()]
     if json:
@@ -44,7 +44,7 @@ def show(
         tv tasks show country-capital
         tv tasks show my-task --json
     """
-    from tvcli.tasks import find_task
+    from tvcli.inputs.tasks import find_task
 
     task = find_task(name)
     if not json:
@@ -69,8 +69,8 @@ def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> Non
     Examples:
         tv tasks check my-task
     """
-    from tvcli.experiments.checks import errors, warnings
-    from tvcli.tasks import load_task
+    from tvcli.evaluation.task_checks import errors, warnings
+    from tvcli.inputs.tasks import load_task
 
     task = load_task(folder)
     for warning in warnings(task):
@@ -96,11 +96,11 @@ def pull(
         tv tasks pull -o paper-tasks
     """
     from tvcli.errors import UsageError
-    from tvcli.pull import convert, fetch, mark_as_papers
+    from tvcli.inputs.paper_data import convert, fetch, mark_as_papers
 
     if (annotations is None) != (images is None):
         raise UsageError("--annotations and --images go together")
-    archives = (annotations, images) if annotations is not None and images is not None else fetch()
+    archives = (annotations, images) if annotations is not None and images is not None else fetch(out.meter)
     names = convert(*archives, output)
     if annotations is None:
         for name in names:

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from tvcli.engine import devices
-from tvcli.engine.checked import Facts
+from tvcli.engine.batches import Limits
+from tvcli.engine.gguf.checked import Facts
 from tvcli.engine.hook import ResidualHook
 from tvcli.engine.native import pinned
 from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import Library, load
 from tvcli.engine.native.log import forget_errors, last_error
 from tvcli.engine.native.memory import address, buffer, floats, location
-from tvcli.engine.plan import Limits
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError, UnavailableError
-from tvcli.prompts import Control
+from tvcli.prompts.prompt import Control
 from tvcli.vector import ModelInfo
 
 DEFAULT_CONTEXT = 4096  # cells; a 30-shot prompt with images fits, and LLaVA-7B's cache stays at 2 GB

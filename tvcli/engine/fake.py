@@ -15,7 +15,7 @@ import numpy as np
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
 from tvcli.errors import UsageError
 from tvcli.images import Image
-from tvcli.prompts import Prompt
+from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo
 
 N_LAYER, N_EMBD = 6, 16
@@ -48,7 +48,7 @@ class FakeEngine:
         pass
 
     @property
-    def memory(self) -> Sequence[str]:
+    def buffers(self) -> Sequence[str]:
         return ["NumPy"] * self.model.n_layer
 
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:

@@ -42,7 +42,7 @@ class ResidualHook:
         self._n_layer, self._n_embd = n_layer, n_embd
         self._job: _Job | None = None
         self._error: BaseException | None = None
-        self.memory = [""] * n_layer  # where llama.cpp keeps each layer's output, as it names that
+        self.buffers = [""] * n_layer  # where llama.cpp keeps each layer's output, as it names that
         self.callback = library.ggml_backend_sched_eval_callback(self._on_node)
 
     @contextmanager
@@ -103,5 +103,5 @@ class ResidualHook:
             block = np.empty((job.rows, self._n_embd), np.float32)
             self._library.ggml_backend_tensor_get(tensor, address(block), 0, block.nbytes)
             job.captured[:, layer] = block
-            self.memory[layer] = self._library.ggml_backend_buffer_name(head.buffer).decode("utf-8", "replace")
+            self.buffers[layer] = self._library.ggml_backend_buffer_name(head.buffer).decode("utf-8", "replace")
         job.fired[layer] = job.fired.get(layer, 0) + 1

@@ -7,16 +7,17 @@ each ``l_out-l`` has exactly the rows of that batch, whatever images, micro-batc
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tvcli.engine.checked import MMPROJ, MODEL, checked
+from tvcli.engine.batches import Block, plan
 from tvcli.engine.decoder import Decoder
+from tvcli.engine.gguf.checked import MMPROJ, MODEL, checked
 from tvcli.engine.hook import Write
-from tvcli.engine.plan import Block, plan
 from tvcli.engine.protocol import (
     DEFAULTS,
     FIRST_TOKEN,
@@ -31,7 +32,9 @@ from tvcli.engine.protocol import (
 from tvcli.engine.vision import ImageChunk, Vision
 from tvcli.errors import TvError, UnavailableError, UsageError
 from tvcli.images import Image
-from tvcli.prompts import Prompt
+from tvcli.prompts.prompt import Prompt
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,8 @@ class LlamaEngine:
             self.close()
             raise
         self.model = self._decoder.info
-        if settings.opened is not None:
-            build = self._decoder.library.build
-            settings.opened(f"{build}; {build.kernels}")
+        build = self._decoder.library.build
+        log.debug("%s; %s", build, build.kernels)
 
     def __enter__(self) -> LlamaEngine:
         return self
@@ -111,8 +113,8 @@ class LlamaEngine:
         return self._decoder.chat_template()
 
     @property
-    def memory(self) -> Sequence[str]:
-        return self._decoder.hook.memory
+    def buffers(self) -> Sequence[str]:
+        return self._decoder.hook.buffers
 
     # -- the verbs ----------------------------------------------------------------------------------------
 

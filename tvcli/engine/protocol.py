@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from tvcli.images import Image
-from tvcli.prompts import Prompt
+from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo, TaskVector
 
 
@@ -52,7 +52,6 @@ class Settings:
     gpu_layers: int | None = None
     rpc: tuple[str, ...] = ()  # HOST:PORT of llama.cpp's rpc-servers, over which the model is spread
     progress: Callable[[float], None] | None = field(default=None, compare=False)  # hears 0 to 1 while loading
-    opened: Callable[[str], None] | None = field(default=None, compare=False)  # hears what computes, once it is loaded
 
 
 DEFAULTS = Settings()
@@ -115,7 +114,7 @@ class Engine(Protocol):
         """The Jinja template that the model brings, or nothing."""
 
     @property
-    def memory(self) -> Sequence[str]:
+    def buffers(self) -> Sequence[str]:
         """The name of the memory that each layer's output lies in, L texts."""
 
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:

@@ -25,7 +25,7 @@ from tvcli.engine.native.memory import address, floats, integers, location, numb
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image
-from tvcli.prompts import Control, Prompt
+from tvcli.prompts.prompt import Control, Prompt
 
 CACHE_BYTES = 512 << 20  # encoded pictures; one of LLaVA-1.5's is 9.4 MB
 MAX_ASPECT = 200  # beyond it, resizing leaves no pixel on the short side and mtmd asserts

@@ -37,7 +37,7 @@ from train import EPOCHS, Names, Pool, train
 from words import Words, read_words
 
 from tvcli.engine.llama import LlamaEngine
-from tvcli.models import resolve
+from tvcli.models.resolve import resolve
 
 GGUF = HERE.parent / "mmproj-picto-f16.gguf"
 LANGUAGE_MODEL = "gemma3-270m"

@@ -9,7 +9,7 @@ import jinja2
 from classes import HERE, read_classes
 from fetch import read_packages
 
-from tvcli.experiments.cells import LEGEND
+from tvcli.evaluation.cells import LEGEND
 
 
 def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], parameters: int) -> None:

@@ -13,12 +13,12 @@ from classes import Class
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
-from tvcli.experiments.cells import accuracy, method_cells, method_header, short_matches
-from tvcli.experiments.run import run
-from tvcli.experiments.setup import METHODS, PATCH, Setup
+from tvcli.evaluation.cells import accuracy, method_cells, method_header, short_matches
+from tvcli.evaluation.run import run
+from tvcli.evaluation.setup import METHODS, PATCH, Setup
 from tvcli.images import Image, load_image
-from tvcli.prompts import Example, Prompt, few_shot, query
-from tvcli.tasks import PAPER_ORDER, find_task
+from tvcli.inputs.tasks import PAPER_ORDER, find_task
+from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
 
 if TYPE_CHECKING:
     from words import Words
@@ -131,8 +131,8 @@ def first_piece(engine: LlamaEngine, name: str) -> str:
 def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: int = 200) -> list[float]:
     """Cosine, layer by layer, of the residual at the delimiter after the picture and after its name."""
     some = np.random.default_rng(0).choice(len(drawn.images), min(count, len(drawn.images)), replace=False)
-    seen = engine.read([query(drawn.images[i]) for i in some])
-    named = engine.read([query(classes[drawn.labels[i]].name) for i in some])
+    seen = engine.read([zero_shot(drawn.images[i]) for i in some])
+    named = engine.read([zero_shot(classes[drawn.labels[i]].name) for i in some])
     return [round(float(value), 4) for value in (unit(seen) * unit(named)).sum(-1).mean(0)]
 
 

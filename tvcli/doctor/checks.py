@@ -1,0 +1,340 @@
+"""Does this model, on this machine, do what tv says it does? The checks of ``tv doctor``.
+
+What is bit-equal here is computed in batches of the same shape: llama.cpp picks its kernels by the shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tvcli.doctor.isolated import DiedError, Send, isolated
+from tvcli.doctor.machine import (
+    Machine,
+    Software,
+    anonymous,
+    missing_instructions,
+    processor,
+    software,
+    this_machine,
+)
+from tvcli.engine.native import faults, places
+from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Token
+from tvcli.errors import TvError
+from tvcli.images import Image
+from tvcli.models.catalog import FAKE, wanted_model
+from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.progress import silent
+from tvcli.prompts.prompt import Prompt, zero_shot
+from tvcli.timing import interleaved
+from tvcli.vector import ModelInfo
+
+ROUNDS = 5
+NEW_TOKENS = 32
+FUSION_TOLERANCE = 1e-5  # of the largest logit; float32 sums in another order, 7e-7 seen
+LEAST_MOVE = 1e-3  # of the largest logit; far above what fusing does, far below what noise does
+LOADS = "llama.cpp and the model load and run"
+ADAPTER_TOLERANCE = 0.01  # of how far the patch moves the logits; the two add in another order
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: what was seen, or what is wrong."""
+
+    name: str
+    healthy: bool
+    detail: str
+    exit_code: int = 1  # if it is not healthy
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is examined, where its layers' outputs lie, and what it makes of the queries."""
+
+    name: str
+    model: ModelInfo
+    vision: bool
+    buffers: list[str]
+    tokens: dict[str, list[Token | ImageTokens]]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens a second of the text query: plain, patched at half the depth, read at all layers; and of an answer."""
+
+    prompt_tokens: int
+    plain: float
+    patched: float
+    read: float
+    generated: float
+
+
+class _SickError(Exception):
+    """A check failed; the message says what was seen."""
+
+
+Finding = Software | Machine | Subject | Check | Speed
+
+
+def diagnose(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
+    """All that can be found out, in order, up to what cannot be loaded; `step` hears of each forward pass.
+
+    What may crash runs in a process of its own, so that there is a verdict in any case.
+    """
+    yield software()
+    features = ""
+    try:
+        for finding in isolated(_machine, request.settings.rpc):
+            features = finding.features if isinstance(finding, Machine) else features
+            yield finding
+            if isinstance(finding, Check):
+                return
+        yield from _model(request, step) if wanted_model(request.name) == FAKE else _model_in_a_child(request, step)
+    except DiedError as died:
+        yield Check(LOADS, False, anonymous(_crash(died, features)))
+
+
+def _machine(send: Send, endpoints: Sequence[str]) -> None:
+    try:
+        send(this_machine(endpoints))
+    except TvError as error:
+        send(_unavailable(error))
+
+
+def _model(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
+    try:
+        with request.open() as loaded:
+            asked = queries(loaded.engine)
+            yield _subject(loaded, asked)
+            yield from examine(loaded.engine, asked, step)
+            yield measure(loaded.engine, asked["text"])
+    except TvError as error:
+        yield _unavailable(error)
+
+
+def _model_in_a_child(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
+    """The child sends how much of the model is loaded, a number for forward passes, and findings."""
+    progress = request.settings.progress
+    sent = replace(request, settings=replace(request.settings, progress=None), meter=silent)  # functions stay here
+    for item in isolated(_send_model, sent):
+        if isinstance(item, int):
+            step(item)
+        elif not isinstance(item, float):
+            yield item
+        elif progress is not None:
+            progress(item)
+
+
+def _send_model(send: Send, request: ModelRequest) -> None:
+    for finding in _model(replace(request, settings=replace(request.settings, progress=send)), send):
+        send(finding)
+
+
+def _unavailable(error: TvError) -> Check:
+    return Check(LOADS, False, anonymous(str(error)), error.exit_code)
+
+
+def _crash(died: DiedError, features: str) -> str:
+    """What killed the child, on which processor, and what is known of why."""
+    place = places.find()
+    if died.signal is None:
+        return f"the process that ran {place} ended: {died}"
+    said = f"{faults.fault(died.signal, str(place), place.remedy)}; the processor is {processor()}"
+    missing = missing_instructions(features)
+    built = f", and the library was built for {', '.join(missing)}, which it does not have" if missing else ""
+    return f"{said}{built}; the last words were: {died}"
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """One sentence that names what failed."""
+    sick = [f"{check.name} ({check.detail})" for check in checks if not check.healthy]
+    if not sick:
+        return f"healthy, all {len(checks)} checks passed"
+    return f"not healthy, {len(sick)} of {len(checks)} checks failed: {'; '.join(sick)}"
+
+
+def queries(engine: Engine) -> dict[str, Prompt]:
+    """What is asked, by modality: a word and, if the model sees, a picture made here."""
+    asked = {"text": zero_shot("Greece")}
+    if engine.has_vision:
+        red, green = np.meshgrid(np.arange(224, dtype=np.uint8), np.arange(224, dtype=np.uint8))
+        asked["image"] = zero_shot(Image(np.dstack([red, green, 255 - red]), "a picture of colours"))
+    return asked
+
+
+def examine(engine: Engine, asked: Mapping[str, Prompt], step: Callable[[int], None]) -> Iterator[Check]:
+    """All checks of all queries; `step` hears of each forward pass."""
+    yield _check("one delimiter", lambda: _one_delimiter(engine, asked))
+    for modality, prompt in asked.items():
+        for name, check in CHECKS.items():
+            yield _check(f"{modality}: {name}", lambda c=check, p=prompt: c(_Patient(engine, p, step)))  # type: ignore[misc]
+
+
+def measure(engine: Engine, prompt: Prompt) -> Speed:
+    """With the hook at rest, writing, and reading; medians."""
+    tokens, layer = len(engine.layout(prompt)), engine.model.n_layer // 2
+    patch = Patch(layer, engine.read([prompt])[0, layer])
+    decoding = Decoding(NEW_TOKENS, stop_at_newline=False)
+    plain, patched, read = interleaved(
+        lambda: engine.logits([prompt]),
+        lambda: engine.logits([prompt], [patch]),
+        lambda: engine.read([prompt]),
+        rounds=ROUNDS,
+    )
+    answers: list[int] = []
+    [seconds] = interleaved(
+        lambda: answers.append(len(engine.answer([prompt], decoding=decoding)[0][0].tokens)), rounds=1
+    )
+    return Speed(tokens, tokens / plain, tokens / patched, tokens / read, answers[-1] / seconds)
+
+
+def _subject(loaded: Loaded, asked: Mapping[str, Prompt]) -> Subject:
+    engine = loaded.engine
+    tokens = {modality: engine.layout(prompt) for modality, prompt in asked.items()}
+    buffers = [anonymous(name) for name in engine.buffers]
+    return Subject(anonymous(loaded.name), engine.model, engine.has_vision, buffers, tokens)
+
+
+def _check(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except (_SickError, TvError) as error:
+        return Check(name, False, anonymous(str(error)))
+
+
+def _one_delimiter(engine: Engine, asked: Mapping[str, Prompt]) -> str:
+    """The token that is read and overwritten is the same after a word and after a picture."""
+    ends = {modality: engine.tail(prompt, 1)[-1] for modality, prompt in asked.items()}
+    seen = ", ".join(f"{modality} {token.text!r} ({token.id})" for modality, token in ends.items())
+    if len(set(ends.values())) > 1:
+        raise _SickError(f"queries end in different tokens: {seen}")
+    return seen
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """An engine and a query to examine it with."""
+
+    engine: Engine
+    prompt: Prompt
+    step: Callable[[int], None]
+
+    @property
+    def n_layer(self) -> int:
+        return self.engine.model.n_layer
+
+    def layers(self) -> list[int]:
+        """All that are patched one by one; of a picture, which takes its time each time, three."""
+        if not self.prompt.images:
+            return list(range(self.n_layer))
+        return sorted({0, self.n_layer // 2, self.n_layer - 1})
+
+    def read(self, patch: Patch | None = None) -> np.ndarray:
+        """float32 (L, D)."""
+        self.step(1)
+        return np.asarray(self.engine.read([self.prompt], patch)[0])
+
+    def logits(self, *patches: Patch | None) -> np.ndarray:
+        """Of all patches in one batch, float32 (K, V)."""
+        self.step(1)
+        return np.asarray(self.engine.logits([self.prompt], patches)[0])
+
+    def logits_by_adapter(self, patch: Patch) -> np.ndarray:
+        """float32 (V,)."""
+        self.step(2)
+        return self.engine.logits_by_adapter(self.prompt, patch)
+
+    def noise(self, own: np.ndarray) -> list[Patch]:
+        """For every layer a random row, as long as the query's own residual there."""
+        rows = np.random.default_rng(0).standard_normal(own.shape)
+        rows *= np.linalg.norm(own, axis=1, keepdims=True) / np.linalg.norm(rows, axis=1, keepdims=True)
+        return [Patch(layer, row) for layer, row in enumerate(rows.astype(np.float32))]
+
+
+def _readable(patient: _Patient) -> str:
+    residuals, model = patient.read(), patient.engine.model
+    if residuals.shape != (model.n_layer, model.n_embd):
+        raise _SickError(f"the residuals have the shape {residuals.shape}, not {(model.n_layer, model.n_embd)}")
+    fine = np.isfinite(residuals).all(axis=1) & residuals.any(axis=1)
+    _expect({layer: bool(fine[layer]) for layer in range(model.n_layer)}, "the residual is zero or not finite")
+    return f"{model.n_layer} layers × {model.n_embd}"
+
+
+def _self_patch(patient: _Patient) -> str:
+    """Strict on the residuals, read with the graph cut at all layers both times.
+
+    The logits of a plain run come of a graph without cuts, in which a GPU's backend fuses steps that it
+    computes one by one where a patch is written; seen with Vulkan, and gone with ``GGML_VK_DISABLE_FUSION``.
+    """
+    own, plain = patient.read(), patient.logits(None)[0]
+    scale, equal, away = float(np.abs(plain).max()), {}, 0.0
+    for layer in patient.layers():
+        patch = Patch(layer, own[layer])
+        apart = float(np.abs(patient.logits(patch)[0] - plain).max()) / scale
+        equal[layer] = np.array_equal(patient.read(patch), own) and apart <= FUSION_TOLERANCE
+        away = max(away, apart)
+    said = _expect(equal, "the residuals or logits change")
+    return said if away == 0 else f"{said}, the logits within {away:.2g} of the largest"
+
+
+def _every_layer(patient: _Patient) -> str:
+    plain = patient.logits(*[None] * patient.n_layer)
+    moved = np.abs(patient.logits(*patient.noise(patient.read())) - plain).max(axis=1)
+    least = LEAST_MOVE * np.abs(plain).max()
+    _expect({layer: bool(moved[layer] > least) for layer in range(patient.n_layer)}, "the patch changes nothing")
+    return f"by {moved.min():.3g} to {moved.max():.3g}"
+
+
+def _below(patient: _Patient) -> str:
+    own = patient.read()
+    noise, fine = patient.noise(own), {}
+    for layer in patient.layers():
+        patched = patient.read(noise[layer])
+        written = np.array_equal(patched[layer], noise[layer].row)
+        fine[layer] = written and np.array_equal(patched[:layer], own[:layer])
+    return _expect(fine, "the patched row is not the one that was written, or a layer below it changes")
+
+
+def _by_adapter(patient: _Patient) -> str:
+    if patient.n_layer < 2:
+        return "none for a model of one layer"
+    noise, plain, away = patient.noise(patient.read()), patient.logits(None)[0], {}
+    for layer in sorted({1, patient.n_layer // 2, patient.n_layer - 1}):
+        patched = patient.logits(noise[layer])[0]
+        apart = np.abs(patient.logits_by_adapter(noise[layer]) - patched).max()
+        away[layer] = float(apart / max(np.abs(patched - plain).max(), 1e-12))
+    fine = {layer: share <= ADAPTER_TOLERANCE for layer, share in away.items()}
+    _expect(fine, f"the logits differ by {max(away.values()):.3g} of what the patch moves them")
+    return f"differs by {max(away.values()):.2g} of what the patch moves at most, at layers {_listed(away)}"
+
+
+def _no_trace(patient: _Patient) -> str:
+    before = patient.logits(None)
+    patient.logits(*patient.noise(patient.read()))
+    if not np.array_equal(patient.logits(None), before):
+        raise _SickError("the same query has other logits after a patched run")
+    return "bit-equal"
+
+
+CHECKS: dict[str, Callable[[_Patient], str]] = {
+    "residuals can be read": _readable,
+    "a patch with the query's own residual changes nothing": _self_patch,
+    "a patch changes the logits at every layer": _every_layer,
+    "a patch is written, and layers below it stay as they are": _below,
+    "a patch moves the logits as the model's own adapter does": _by_adapter,
+    "what ran before leaves no trace": _no_trace,
+}
+
+
+def _expect(fine: Mapping[int, bool], otherwise: str) -> str:
+    """Raises _SickError that names the layers which are not fine."""
+    sick = [layer for layer, healthy in fine.items() if not healthy]
+    if sick:
+        raise _SickError(f"{otherwise} at layer{'s' if len(sick) > 1 else ''} {_listed(sick)}")
+    return f"bit-equal at {f'all {len(fine)} layers' if len(fine) > 3 else f'layers {_listed(fine)}'}"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))

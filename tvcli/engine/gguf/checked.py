@@ -1,0 +1,92 @@
+"""Model files that were checked before, so that a file's header is walked through once and not at every start.
+
+A note says that a file passed, and what was found in it. It lies in the user's cache folder, one for each path, and
+counts as long as the file has the same size, time and place on the disk, and the check the same rules.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tvcli.engine.gguf.parts import part_names
+from tvcli.errors import TvError
+from tvcli.files import make_folder, replacing
+
+RULES = ("checks.py", "header.py", "../native/pinned.py")  # what decides whether a file passes
+SETTLED = 2.0  # seconds; a file written just now may be written again without a change of its time
+MODEL, MMPROJ = "model", "mmproj"
+
+Key = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What identifies a GGUF file, and its quantization as llama.cpp names it, or nothing."""
+
+    digest: str
+    quantization: str
+
+
+def checked(path: Path, kind: str) -> Facts:
+    """What `checks.check_model` or `check_mmproj` gives, now or the last time. Raises UnavailableError."""
+    key = _key(path, kind)
+    known = _read(path, key) if key else None
+    if known is not None:
+        return known
+    from tvcli.engine.gguf import checks  # not at every start: it loads the gguf package
+
+    facts = checks.check_model(path) if kind == MODEL else checks.check_mmproj(path)
+    if key and key == _key(path, kind):
+        _write(path, key, facts)
+    return facts
+
+
+def _key(path: Path, kind: str) -> Key | None:
+    """What must be the same; `None` where that says too little: of a model in parts, of a file just written."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    if len(part_names(path.name)) > 1 or time.time() - status.st_mtime < SETTLED:
+        return None
+    place = {"device": status.st_dev, "inode": status.st_ino}
+    return {"kind": kind, "rules": _rules(), "size": status.st_size, "time": status.st_mtime_ns, **place}
+
+
+@functools.cache
+def _rules() -> str:
+    digest = hashlib.sha256()
+    for name in RULES:
+        digest.update(Path(__file__).parent.joinpath(name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _note(path: Path) -> Path:
+    import platformdirs
+
+    name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+    return Path(platformdirs.user_cache_dir("tv", appauthor=False)) / "checked" / f"{name}.json"
+
+
+def _read(path: Path, key: Key) -> Facts | None:
+    try:
+        note = json.loads(_note(path).read_text("utf-8"))
+        return Facts(**note["facts"]) if note["key"] == key else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # none, or not one of tv's
+        return None
+
+
+def _write(path: Path, key: Key, facts: Facts) -> None:
+    """Without a word where it cannot be: then the file is checked again the next time."""
+    note = _note(path)
+    with suppress(OSError, TvError):
+        make_folder(note.parent)
+        with replacing(note) as temporary:
+            temporary.write_text(json.dumps({"key": key, "facts": asdict(facts)}), encoding="utf-8")

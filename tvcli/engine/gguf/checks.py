@@ -1,0 +1,195 @@
+"""Checks of a GGUF file before llama.cpp sees it, and what identifies one."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from gguf.constants import GGMLQuantizationType, GGUFValueType, LlamaFileType
+
+from tvcli.engine.gguf.checked import Facts
+from tvcli.engine.gguf.header import Header, HeaderError, read_header
+from tvcli.engine.gguf.parts import part_names
+from tvcli.engine.native import pinned
+from tvcli.errors import UnavailableError, reason
+
+SAMPLE = 1 << 20
+MAX_WIDTH = 1 << 20
+NO_PRODUCT = frozenset(GGMLQuantizationType[name] for name in pinned.NO_PRODUCT)
+VISION_KINDS = {
+    **dict.fromkeys(pinned.VISION_U32, GGUFValueType.UINT32),
+    **dict.fromkeys(pinned.VISION_I32, GGUFValueType.INT32),
+    **dict.fromkeys(pinned.VISION_F32, GGUFValueType.FLOAT32),
+    **dict.fromkeys(pinned.VISION_BOOL, GGUFValueType.BOOL),
+    **dict.fromkeys(pinned.VISION_TEXT, GGUFValueType.STRING),
+}
+
+
+def check_gguf(path: Path) -> Header:
+    """Read the header. Raises UnavailableError if `path` is unreadable, no GGUF file, truncated or malformed."""
+    try:
+        if path.exists() and not path.is_file():
+            raise UnavailableError(f"model file {path} cannot be read: it is not a regular file")
+        return read_header(path)
+    except OSError as error:
+        raise UnavailableError(f"model file {path} cannot be read: {reason(error)}") from error
+    except HeaderError as error:
+        raise UnavailableError(f"model file {path} {error}") from error
+    except ValueError as error:  # a NUL character in the name
+        raise UnavailableError(f"model file {path} cannot be read: {error}") from error
+
+
+def check_model(path: Path) -> Facts:
+    """Refuse what llama.cpp would abort on in a language model. Raises UnavailableError."""
+    header = check_gguf(path)
+    kind = header.text("general.type") or "model"
+    if _is_vision(header):
+        raise UnavailableError(
+            f"{path} is the vision half of a model; give it as --mmproj, and its text model as --model"
+        )
+    if kind != "model":
+        raise UnavailableError(f"{path} holds no model but {kind!r}")
+    _check_parts(path, header)
+    for problem in _model_problems(path, header):
+        raise UnavailableError(f"model file {path} {problem}")
+    return _facts(path, header)
+
+
+def check_mmproj(path: Path) -> Facts:
+    """Refuse what llama.cpp would abort on in the vision half of a model. Raises UnavailableError."""
+    header = check_gguf(path)
+    if not _is_vision(header):
+        raise UnavailableError(f"{path} is not the vision half of a model (mmproj); --mmproj needs one")
+    for problem in _vision_problems(header):
+        raise UnavailableError(f"mmproj {path} {problem}")
+    return _facts(path, header)
+
+
+def _facts(path: Path, header: Header) -> Facts:
+    file_type = header.number("general.file_type")
+    return Facts(gguf_digest(path), "" if file_type is None else quantization(file_type))
+
+
+def _is_vision(header: Header) -> bool:
+    return header.text("general.architecture") == "clip" or header.text("general.type") == "mmproj"
+
+
+def _check_parts(path: Path, header: Header) -> None:
+    """A model in several files is loaded from its first, and all must be there (``llama_model_loader``)."""
+    count = header.number("split.count") or 1
+    if count <= 1:
+        return
+    names = part_names(path.name)
+    if len(names) != count or path.suffix != ".gguf":
+        raise UnavailableError(f"{path} is one of {count} files of a model, which must keep the names they came with")
+    parts = [path.with_name(name) for name in names]
+    if header.number("split.no") != 0:
+        raise UnavailableError(f"{path} is not the first of the model's {count} files; give {parts[0].name}")
+    for number, part in enumerate(parts[1:], 1):
+        if not part.exists():
+            raise UnavailableError(f"{part.name} is missing beside {path.name}; the model is in {count} files")
+        value = check_gguf(part).keys.get("split.no")
+        if value is None or (value.kind, value.data) != (GGUFValueType.UINT16, number):
+            raise UnavailableError(f"{part} is not part {number + 1} of the model")
+
+
+def _model_problems(path: Path, header: Header) -> Iterator[str]:
+    """What llama.cpp asserts of a text model (``llama_model_base::load_hparams``, ``llama_vocab::impl::load``)."""
+    architecture = header.text("general.architecture")
+    if not architecture:
+        yield "does not say its architecture (general.architecture)"
+
+    def number(key: str) -> int | None:
+        return header.number(f"{architecture}.{key}")
+
+    layers, experts, width = number("block_count"), number("expert_count") or 0, number("embedding_length")
+    if layers is not None and not 0 < layers <= pinned.MAX_LAYERS:
+        yield f"claims to have {layers} layers; llama.cpp takes 1 to {pinned.MAX_LAYERS}"
+    if (number("nextn_predict_layers") or 0) > (layers or 0):
+        yield "claims to have more prediction layers than layers"
+    if width is not None and not 0 < width <= MAX_WIDTH:
+        yield f"claims to be {width} wide"
+    yield from _expert_problems(header, architecture, experts)
+    yield from _tensor_problems(header)
+    scaling = header.get(f"{architecture}.rope.scaling.type")
+    if isinstance(scaling, str) and scaling not in pinned.ROPE_SCALINGS:
+        yield f"has the unknown RoPE scaling {scaling!r}"
+    yield from _vocabulary_problems(path, header)
+
+
+def _tensor_problems(header: Header) -> Iterator[str]:
+    """ggml has no matrix product for some types, and llama.cpp calls it through a null pointer (ggml_vec_dot)."""
+    for name, tensor in header.tensors.items():
+        if tensor.kind in NO_PRODUCT and not (tensor.kind == GGMLQuantizationType.I32 and "tid2eid" in name):
+            kind = GGMLQuantizationType(tensor.kind).name
+            yield f"has the tensor {name!r} in a type that ggml cannot compute with: {kind}"
+    for key, value in header.keys.items():
+        if key.endswith("epsilon") and isinstance(value.data, float) and not 0 <= value.data < math.inf:
+            yield f"has {key} {value.data}"
+
+
+def _expert_problems(header: Header, architecture: str, experts: int) -> Iterator[str]:
+    used = header.get(f"{architecture}.expert_used_count")
+    most = max((n for n in (used if isinstance(used, tuple) else (used,)) if isinstance(n, int)), default=0)
+    groups = header.number(f"{architecture}.expert_group_count") or 0
+    chosen = header.number(f"{architecture}.expert_group_used_count") or 0
+    if experts > pinned.MAX_EXPERTS or most > experts or (experts and not most):
+        yield f"claims to use {most} of {experts} experts"
+    elif groups and (groups >= experts or (groups > 1 and (experts % groups or not 0 < chosen < groups))):
+        yield f"claims to use {chosen} of {groups} groups of {experts} experts"
+
+
+def _vocabulary_problems(path: Path, header: Header) -> Iterator[str]:
+    tokens = header.keys.get("tokenizer.ggml.tokens")
+    if header.text("tokenizer.ggml.model") in {"", "none", "no_vocab"} or tokens is None:
+        yield "has no vocabulary"
+    elif tokens.kind != GGUFValueType.STRING or not tokens.length:
+        yield "has no texts as its vocabulary"
+    elif header.text("tokenizer.ggml.model") == "llama":
+        with path.open("rb") as file:
+            file.seek(tokens.data.start)
+            texts = file.read(len(tokens.data))
+        if not all(_entry(b"<0x%02X>" % byte) in texts or _entry(bytes([byte])) in texts for byte in range(256)):
+            yield "has a vocabulary without a token for every byte, which llama.cpp needs for unknown characters"
+
+
+def _entry(text: bytes) -> bytes:
+    """A text as it lies in an array of a GGUF file."""
+    return len(text).to_bytes(8, "little") + text
+
+
+def _vision_problems(header: Header) -> Iterator[str]:
+    """clip.cpp reads every key with the type it expects and aborts on another; it divides by some of them."""
+    for key, value in header.keys.items():
+        wanted = VISION_KINDS.get(key)
+        if wanted is not None and (value.kind, value.length) != (wanted, None):
+            yield f"has {key} as {value.type_name}, not {wanted.name.lower()}"
+    for key in pinned.VISION_POSITIVE:
+        if header.get(key) == 0:
+            yield f"has {key} 0"
+    width, heads = (header.number(f"clip.vision.{key}") for key in ("embedding_length", "attention.head_count"))
+    if width and heads and width % heads:
+        yield f"cuts its width of {width} into {heads} heads"
+    yield from _tensor_problems(header)
+
+
+def gguf_digest(path: Path) -> str:
+    """Identifies a model file without reading it whole: its size, first and last MiB (SHA-256, 16 hex digits)."""
+    digest = hashlib.sha256()
+    size = path.stat().st_size
+    digest.update(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(SAMPLE))
+        file.seek(max(0, size - SAMPLE))
+        digest.update(file.read(SAMPLE))
+    return digest.hexdigest()[:16]
+
+
+def quantization(file_type: int) -> str:
+    """llama.cpp's name of ``general.file_type``: 15 is "Q4_K_M"; nothing for a number without one."""
+    try:
+        return str(LlamaFileType(file_type).name).removeprefix("MOSTLY_").removeprefix("ALL_")
+    except ValueError:
+        return ""

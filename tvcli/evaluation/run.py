@@ -1,0 +1,112 @@
+"""One evaluation from models to numbers: loads them, reads vectors, answers, sums up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvcli.engine.protocol import Engine
+from tvcli.errors import UsageError, VectorError
+from tvcli.evaluation.answering import Evaluation
+from tvcli.evaluation.results import AVERAGE, TransferResult, transfer_result
+from tvcli.evaluation.setup import Setup
+from tvcli.evaluation.store import open_store
+from tvcli.evaluation.vectors import Shelf
+from tvcli.files import make_folder
+from tvcli.inputs.tasks import IMAGE, whose_data
+from tvcli.method.extract import tv_version
+from tvcli.method.layers import check_layer
+from tvcli.models.opening import ModelRequest
+from tvcli.progress import Meter, silent
+from tvcli.vector import ModelInfo, save
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where an evaluation leaves its answers and vectors."""
+
+    samples: Path | None = None
+    resume: bool = False
+    vectors: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """An evaluation: the model, the one that vectors were read in if it was another, whose data, and the numbers."""
+
+    model: ModelInfo
+    source_model: ModelInfo | None
+    data: str
+    pairs: tuple[TransferResult, ...]
+
+    def to_json(self) -> dict[str, object]:
+        origin = None if self.source_model is None else str(self.source_model)
+        pairs = [pair.to_json() for pair in self.pairs]
+        return {"model": str(self.model), "source_model": origin, "data": self.data, "pairs": pairs}
+
+
+def run(
+    engine: Engine,
+    setup: Setup,
+    *,
+    source_model: ModelRequest | None = None,
+    files: Files = Files(),
+    meter: Meter = silent,
+) -> Result:
+    """Evaluate; with `source_model`, vectors are read there and patched into `engine` (paper, table 3).
+
+    Raises:
+        VectorError: the models have different sizes.
+        UsageError: pictures are asked for and the model has no image encoder; see also `open_store`.
+    """
+    _check(engine, setup)
+    settings = {**engine.identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
+    shelf, origin = Shelf(engine, setup), None
+    if source_model is not None:
+        shelf = _transferred(source_model, setup, engine.model)
+        origin = shelf.engine.model
+        settings["source_model"] = shelf.engine.identity
+    with open_store(files.samples, settings, resume=files.resume) as store:
+        evaluation = Evaluation(engine, setup, store, shelf)
+        with meter(evaluation.total_rows(), "answered") as advance:
+            layers = evaluation.run(advance)
+        pairs = tuple(transfer_result(store, setup, pair, layer) for pair, layer in layers.items())
+    if files.vectors is not None:
+        shelf.fill()
+        _keep(shelf, files.vectors, pairs)
+    return Result(engine.model, origin, whose_data(setup.tasks), pairs)
+
+
+def _transferred(request: ModelRequest, setup: Setup, target: ModelInfo) -> Shelf:
+    """All vectors that the setup needs, read in another model, which is closed again."""
+    with request.open() as source:
+        model = source.engine.model
+        if (model.n_layer, model.n_embd) != (target.n_layer, target.n_embd):
+            raise VectorError(f"vectors of {model} do not fit {target}; the models must have the same size")
+        shelf = Shelf(source.engine, setup)
+        shelf.fill()
+        return shelf
+
+
+def _check(engine: Engine, setup: Setup) -> None:
+    names = [task.name for task in setup.tasks]
+    for name in names:
+        if names.count(name) > 1 or name == AVERAGE:
+            used = "the name of a row of the table" if name == AVERAGE else "the name of two tasks"
+            raise UsageError(f"{name} is {used}; rename a task's folder")
+    if any(IMAGE in pair for pair in setup.pairs) and not engine.has_vision:
+        raise UsageError(f"the model {engine.model.name} has no image encoder; add --mmproj FILE or --query text")
+    if setup.layer is not None:
+        check_layer(setup.layer, engine.model.n_layer)
+
+
+def _keep(shelf: Shelf, folder: Path, pairs: Sequence[TransferResult]) -> None:
+    """Save every vector with the layer that validation chose for it."""
+    chosen = {pair.source: (pair.layer, max(pair.validation, default=None)) for pair in pairs}
+    make_folder(folder)
+    for (task, source, seed), vector in shelf.held.items():
+        layer, accuracy = chosen[source]
+        if layer is not None:
+            vector = vector.with_layer(layer, "best on validation over the tasks", accuracy)
+        save(vector, folder / f"{task}.{source}.{seed}.npy")

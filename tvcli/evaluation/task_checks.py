@@ -1,0 +1,115 @@
+"""What ``tv tasks check`` looks for in a task's samples, a sentence each, with file and line.
+
+Errors make a task unfit: pictures that cannot be read, and a sample that another one repeats, so that vectors are
+read from what they are tested on. Warnings say what a score must be read with.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from pathlib import Path
+
+from tvcli.errors import UnavailableError
+from tvcli.evaluation.setup import Setup
+from tvcli.images import load_image
+from tvcli.inputs.tasks import IMAGE, SAMPLES, TEST, TEXT, VALIDATION, Sample, Task
+from tvcli.metrics import Judge
+
+LETTER_SHARE = 0.25  # of the test samples; a hundred capitals reach 0.12 by chance
+
+
+def errors(task: Task) -> list[str]:
+    """Repeated inputs, pictures that cannot be read, repeated pictures."""
+    digests: dict[Path | None, bytes] = {}  # of pixels: the same picture may lie in two files
+    unreadable = []
+    for _, sample in _in_order(task):
+        try:
+            if sample.image is not None and sample.image not in digests:
+                digests[sample.image] = load_image(sample.image).digest
+        except UnavailableError as error:
+            unreadable.append(f"{_place(task, sample)}: {error}")
+    return [
+        *_repeats(task, lambda sample: cleaned(sample.input), lambda sample: f"input {sample.input!r}"),
+        *unreadable,
+        *_repeats(task, lambda sample: digests.get(sample.image), lambda sample: f"picture {sample.image}"),
+    ]
+
+
+def warnings(task: Task, shots: int = Setup.shots) -> list[str]:
+    """Too few validation samples for prompts of `shots` examples, echoes, and one letter that answers many samples."""
+    found = list(_few_examples(task, shots))
+    if not task.pattern:  # which is judged by another metric
+        found += [*_echoes(task), *_letter(task)]
+    return found
+
+
+def cleaned(text: str) -> str:
+    """The same for texts that differ in case, white space or Unicode composition alone."""
+    return unicodedata.normalize("NFC", " ".join(text.split()).casefold())
+
+
+def echo(sample: Sample) -> str | None:
+    """The answer for which the input itself would be right under the paper's metric, whatever its case."""
+    judge = Judge(ignore_case=True)
+    return next((output for output in sample.outputs if judge.correct(sample.input, [output])), None)
+
+
+def best_letter(samples: tuple[Sample, ...]) -> tuple[str, float]:
+    """The letter that begins an answer of the most samples, and their share."""
+    firsts = Counter(letter for sample in samples for letter in sorted({o.strip()[0] for o in sample.outputs}))
+    letter, count = firsts.most_common(1)[0]
+    return letter, count / len(samples)
+
+
+def _in_order(task: Task) -> list[tuple[str, Sample]]:
+    """Splits and samples, as in the file."""
+    samples = [(VALIDATION, sample) for sample in task.validation] + [(TEST, sample) for sample in task.test]
+    return sorted(samples, key=lambda item: item[1].line)
+
+
+def _place(task: Task, sample: Sample) -> str:
+    return f"{task.folder / SAMPLES}, line {sample.line}"
+
+
+def _repeats(task: Task, key: Callable[[Sample], Hashable], name: Callable[[Sample], str]) -> Iterator[str]:
+    """Samples with the key of an earlier line; an empty key is nobody's."""
+    first: dict[Hashable, tuple[str, int]] = {}  # split and line
+    for split, sample in _in_order(task):
+        same = key(sample)
+        if same in first:
+            before, line = first[same]
+            where = "there twice" if before == split else "in both splits"
+            yield f"{_place(task, sample)}: the {name(sample)} is {where}, first in line {line}"
+        elif same:
+            first[same] = split, sample.line
+
+
+def _few_examples(task: Task, shots: int) -> Iterator[str]:
+    for modality, words in ((TEXT, "a text"), (IMAGE, "a picture")):
+        count = len(task.samples(VALIDATION, modality))
+        if count < shots and (count or task.samples(TEST, modality)):
+            yield (
+                f"{task.folder / SAMPLES}: a prompt takes {shots} examples,"
+                f" and the validation samples with {words} are {count}"
+            )
+
+
+def _echoes(task: Task) -> Iterator[str]:
+    for _, sample in _in_order(task):
+        if (answer := echo(sample)) is not None:
+            yield (
+                f"{_place(task, sample)}: the answer {answer!r} echoes the input {sample.input!r},"
+                " which would count as right under the paper's metric"
+            )
+
+
+def _letter(task: Task) -> Iterator[str]:
+    letter, share = best_letter(task.test)
+    labels = {output for sample in task.test for output in sample.outputs if output.strip().startswith(letter)}
+    if share >= LETTER_SHARE and len(labels) > 1:
+        yield (
+            f"{task.folder / SAMPLES}: {len(labels)} answers begin with {letter!r}, which alone would be right"
+            f" for {share:.0%} of the test samples under the paper's metric"
+        )

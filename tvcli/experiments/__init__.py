@@ -1,1 +1,0 @@
-"""What the paper does, on any engine: NumPy in, NumPy or records out."""

@@ -1,0 +1,1 @@
+"""What users write and the paper publishes: files of examples and queries, task folders, the paper's data."""

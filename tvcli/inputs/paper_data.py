@@ -1,0 +1,178 @@
+"""The paper's own annotations and pictures, fetched and made into task folders."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tvcli.data import data_folder
+from tvcli.errors import UnavailableError, UsageError, reason
+from tvcli.files import parse_json, replacing, stays_inside
+from tvcli.inputs.tasks import TEST, VALIDATION, load_task
+from tvcli.models.hub import transfer
+from tvcli.models.hub.cache import cached
+from tvcli.models.hub.remote import Source, list_files
+from tvcli.progress import Meter, silent
+
+REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # now, and until 2025
+ANNOTATIONS, IMAGES = "data/annotations.zip", "data/images.zip"
+SPLITS = {"val": VALIDATION, "test": TEST}
+MAX_MEMBER, MAX_ALL = 64 << 20, 4 << 30  # bytes unpacked; a few kilobytes can claim to be a thousand times as many
+
+
+def fetch(meter: Meter = silent) -> tuple[Path, Path]:
+    """The two archives, in the Hugging Face cache. Raises UnavailableError."""
+    failure = None
+    for repository in REPOSITORIES:
+        source = Source(repository, kind="dataset")
+        here = [cached(source, name) for name in (ANNOTATIONS, IMAGES)]
+        if here[0] is not None and here[1] is not None:
+            return here[0], here[1]
+        try:
+            annotations, images = transfer.fetch(list_files(source), [ANNOTATIONS, IMAGES], meter=meter)
+            return annotations, images
+        except UnavailableError as error:
+            failure = failure or error
+    raise UnavailableError(f"the paper's data cannot be fetched: {failure}") from failure
+
+
+def convert(annotations: Path, images: Path, target: Path) -> list[str]:
+    """Write a task folder for each ``NAME_val.json`` / ``NAME_test.json``; returns the names.
+
+    Only pictures that a sample names are taken out of the archive, and only to paths inside `target`.
+
+    Raises:
+        UnavailableError: an archive that is missing or broken, a folder that cannot be written.
+        UsageError: annotations of another form.
+    """
+    try:
+        with zipfile.ZipFile(annotations) as archive, zipfile.ZipFile(images) as pictures:
+            tasks = _read_annotations(archive)
+            if not tasks:
+                raise UsageError(f"{annotations} holds no NAME_val.json or NAME_test.json")
+            named = [record["image"] for records in tasks.values() for record in records if "image" in record]
+            members = _members(pictures, dict.fromkeys(map(PurePosixPath, named)))
+            for name, records in tasks.items():
+                _write_task(target, name, records)
+            for path, member in members.items():
+                _extract(pictures, member, target / path)
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        words = reason(error) if isinstance(error, OSError) else str(error)
+        raise UnavailableError(f"the archives {annotations} and {images} cannot be converted: {words}") from error
+    return list(tasks)
+
+
+def mark_as_papers(folder: Path) -> None:
+    """Note the digest of a task made of the fetched archives: while it stays the same, the data are the paper's.
+
+    Raises:
+        UnavailableError: the folder cannot be written.
+    """
+    digest = load_task(folder).digest
+    try:
+        with (folder / "task.toml").open("a", encoding="utf-8") as file:
+            file.write(f"paper = {json.dumps(digest)}\n")
+    except OSError as error:
+        raise UnavailableError(f"{folder / 'task.toml'} cannot be written: {reason(error)}") from error
+
+
+def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]]]:
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    found = {
+        m.group(1, 2): name
+        for name in archive.namelist()
+        if (m := re.search(r"([\w-]+)_(val|test)\.json$", name)) and not _is_hidden(name)
+    }
+    for task, split in sorted(found, key=lambda key: (key[0], key[1] != "val")):
+        name = found[task, split]
+        try:
+            data = parse_json(_unpacked(archive, name))
+        except ValueError as error:
+            raise UsageError(f"{name}: not JSON ({error})") from error
+        samples = data.get("data") if isinstance(data, dict) else data
+        if not isinstance(samples, list):
+            raise UsageError(f"{name}: expected a JSON list of samples, also under a key data")
+        tasks.setdefault(task, []).extend(_converted(samples, SPLITS[split], name))
+    return tasks
+
+
+def _is_hidden(member: str) -> bool:
+    """What a Mac adds to an archive: ``__MACOSX/…/._NAME`` holds the attributes of ``…/NAME``."""
+    return any(part == "__MACOSX" or part.startswith(".") for part in PurePosixPath(member).parts)
+
+
+def _converted(samples: Iterable[Any], split: str, where: str) -> Iterator[dict[str, Any]]:
+    for number, sample in enumerate(samples, 1):
+        output = sample.get("output") if isinstance(sample, dict) else None
+        if not isinstance(output, str) or not output.strip():
+            raise UsageError(f"{where}, item {number}: the output is missing")
+        record = {"input": str(sample.get("input", "")), "output": [output], "split": split}
+        image = sample.get("image")
+        if isinstance(image, str) and image:
+            _check_inside(PurePosixPath(image), f"{where}, item {number}")
+            record["image"] = image
+        yield record
+
+
+def _check_inside(path: PurePosixPath, where: str) -> None:
+    if not (stays_inside(path) and str(path).isprintable()):
+        raise UsageError(f"{where}: the image path {str(path)!r} leads out of the folder")
+
+
+def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
+    folder = target / name
+    folder.mkdir(parents=True, exist_ok=True)
+    shipped = data_folder("tasks") / name
+    instruction = load_task(shipped).instruction if (shipped / "task.toml").is_file() else f"{name}:"
+    toml = {"description": f"{name}, the paper's own data", "instruction": instruction, "group": "original"}
+    lines = [{**r, **({"image": f"../{r['image']}"} if "image" in r else {})} for r in records]
+    with replacing(folder / "task.toml") as temporary:
+        temporary.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in toml.items()), encoding="utf-8")
+    with replacing(folder / "examples.jsonl") as temporary:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _members(pictures: zipfile.ZipFile, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """Where the archive's folders put each picture; one that is missing shows in ``tv tasks check``."""
+    names = {PurePosixPath(name): name for name in pictures.namelist()}
+    found: dict[PurePosixPath, str] = {}
+    for path in paths:
+        candidates = (path, PurePosixPath("data") / path, PurePosixPath(*path.parts[1:]))
+        member = next((names[candidate] for candidate in candidates if candidate in names), None)
+        if member is not None:
+            found[path] = member
+    for member in found.values():
+        _check_size(pictures, member)
+    if sum(pictures.getinfo(member).file_size for member in found.values()) > MAX_ALL:
+        raise UsageError(f"the pictures are too large: they unpack to more than {MAX_ALL >> 30} GiB")
+    return found
+
+
+def _check_size(archive: zipfile.ZipFile, member: str) -> None:
+    if archive.getinfo(member).file_size > MAX_MEMBER:
+        raise UsageError(f"{member} is too large: it unpacks to more than {MAX_MEMBER >> 20} MiB")
+
+
+def _unpacked(archive: zipfile.ZipFile, member: str) -> bytes:
+    """Never more than the archive says the member has (zipfile sees to it), and that is bounded."""
+    _check_size(archive, member)
+    try:
+        return archive.read(member)
+    except (zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:  # torn, encrypted, an unknown method
+        raise zipfile.BadZipFile(f"{member}: {error}") from error
+
+
+def _extract(pictures: zipfile.ZipFile, member: str, destination: Path) -> None:
+    if destination.exists():
+        return
+    data = _unpacked(pictures, member)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(destination) as temporary:
+        temporary.write_bytes(data)

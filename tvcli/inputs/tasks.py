@@ -1,0 +1,201 @@
+"""Tasks: folders with a `task.toml`, an `examples.jsonl` and pictures.
+
+Each line of `examples.jsonl` is a sample: ``input`` (text), ``output`` (accepted answers, the first is the
+label), ``image`` (a path relative to the folder) and ``split`` ("validation" or "test").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+
+from tvcli.data import data_folder
+from tvcli.errors import UnavailableError, UsageError
+from tvcli.files import parse_record, parse_toml, read_bytes
+from tvcli.images import load_image
+from tvcli.prompts.prompt import Example, Input
+
+TEXT, IMAGE = "text", "image"
+VALIDATION, TEST = "validation", "test"
+PAPERS_DATA, OWN_DATA, OTHER_DATA = "the paper's data", "tv's own data", "other data"
+SAMPLES = "examples.jsonl"
+PAPER_ORDER = ("country-capital", "country-currency", "animal-latin", "animal-young", "food-color", "food-flavor")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One input in words and, where there is one, as a picture, with its accepted answers."""
+
+    input: str
+    outputs: tuple[str, ...]
+    image: Path | None = None
+    line: int = field(default=0, compare=False)  # of the samples file; the first is 1
+
+    def has(self, modality: str) -> bool:
+        return bool(self.input) if modality == TEXT else self.image is not None
+
+    def load(self, modality: str) -> Input:
+        """The text, or the decoded picture."""
+        return self.input if modality == TEXT or self.image is None else load_image(self.image)
+
+    def example(self, modality: str) -> Example:
+        return Example(self.load(modality), self.outputs[0] if self.outputs else "")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A folder of samples. `wordings` are other ways to say the instruction (paper, table 9)."""
+
+    name: str
+    folder: Path
+    description: str
+    instruction: str
+    group: str = ""
+    images: str = ""  # where the pictures come from
+    facts: str = ""  # where the answers come from
+    wordings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    against: str = ""  # the task that the prompt asks, when this one is to override it (paper, table 5)
+    kind: str = ""
+    pattern: str = ""  # what an answer looks like, where there is no label
+    paper: str = ""  # the task's `digest` when ``tv tasks pull`` made it of the paper's own data
+    validation: tuple[Sample, ...] = ()
+    test: tuple[Sample, ...] = ()
+
+    def samples(self, split: str, modality: str) -> list[Sample]:
+        """Those of a split that have the modality, in the file's order."""
+        return [s for s in (self.validation if split == VALIDATION else self.test) if s.has(modality)]
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies all that answers depend on: wordings, labels, splits, pictures (SHA-256, 16 hex digits)."""
+        samples = [
+            [split, sample.input, sample.outputs, _picture_digest(sample.image)]
+            for split, samples in ((VALIDATION, self.validation), (TEST, self.test))
+            for sample in samples
+        ]
+        told = [self.instruction, {kind: list(texts) for kind, texts in self.wordings.items()}, self.pattern]
+        return hashlib.sha256(json.dumps([told, samples], sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether these are the paper's own samples and pictures, unchanged."""
+        return bool(self.paper) and self.paper == self.digest
+
+    def says(self, wording: str) -> list[str]:
+        """The instruction, or its other wordings of one kind.
+
+        Raises:
+            UsageError: this task has no such wordings.
+        """
+        if not wording:
+            return [self.instruction]
+        if wording not in self.wordings:
+            known = ", ".join(sorted(self.wordings)) or "none"
+            raise UsageError(f"task {self.name} has no wordings {wording!r}; it has: {known}")
+        return list(self.wordings[wording])
+
+
+def _picture_digest(path: Path | None) -> str:
+    """Of the file's bytes; nothing where there is none, which shows when the picture is asked about."""
+    try:
+        return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError):
+        return ""
+
+
+def whose_data(tasks: Sequence[Task]) -> str:
+    """Whose samples and pictures these are, in words for the title of a table."""
+    shipped = data_folder("tasks").resolve()
+    if tasks and all(task.is_papers for task in tasks):
+        return PAPERS_DATA
+    return OWN_DATA if all(shipped in task.folder.resolve().parents for task in tasks) else OTHER_DATA
+
+
+def task_folders(group: str | None = None) -> list[Path]:
+    """The folders of the shipped tasks, the paper's first and in its order."""
+    folders = sorted(path.parent for path in data_folder("tasks").glob("*/task.toml"))
+    rank = {name: i for i, name in enumerate(PAPER_ORDER)}
+    folders.sort(key=lambda folder: rank.get(folder.name, len(rank)))
+    return [f for f in folders if group is None or parse_toml(f / "task.toml").get("group") == group]
+
+
+def find_task(name: str) -> Task:
+    """A shipped task by name, or any folder by path.
+
+    Raises:
+        UnavailableError: there is no such task.
+        UsageError: a malformed task; the file, line and key are named.
+    """
+    shipped = data_folder("tasks") / name
+    for folder in (Path(name), shipped):
+        if (folder / "task.toml").is_file():
+            return load_task(folder)
+    known = ", ".join(folder.name for folder in task_folders())
+    raise UnavailableError(f"there is no task {name!r}; give a folder with a task.toml or one of: {known}")
+
+
+def load_task(folder: Path) -> Task:
+    """Read and check a task folder; pictures are looked for, not decoded."""
+    path = folder / "task.toml"
+    settings = parse_toml(path)
+    known = {f.name for f in fields(Task)} - {"name", "folder", "validation", "test"}
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key}")
+        if not (_is_wordings(settings[key]) if key == "wordings" else isinstance(settings[key], str)):
+            raise UsageError(f"{path}: the key {key} cannot be {settings[key]!r}")
+    for key in ("description", "instruction"):
+        if not settings.get(key, "").strip():
+            raise UsageError(f"{path}: the key {key} is missing")
+    try:
+        re.compile(settings.get("pattern", ""))
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(f"{path}: the pattern is no regular expression: {error}") from error
+    splits = _read_samples(folder / SAMPLES, needs_output=not settings.get("pattern"))
+    validation, test = splits[VALIDATION], splits[TEST]
+    return Task(folder.resolve().name, folder, **settings, validation=validation, test=test)
+
+
+def _is_wordings(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(wordings, list) and all(isinstance(wording, str) for wording in wordings)
+        for wordings in value.values()
+    )
+
+
+def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, ...]]:
+    splits: dict[str, list[Sample]] = {VALIDATION: [], TEST: []}
+    for number, line in enumerate(read_bytes(path, "file").decode("utf-8", "replace").split("\n"), 1):
+        if line.strip():
+            split, sample = _sample(line, path, number, needs_output=needs_output)
+            splits[split].append(sample)
+    if not splits[TEST]:
+        raise UsageError(f"{path} holds no test samples")
+    return {split: tuple(samples) for split, samples in splits.items()}
+
+
+def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[str, Sample]:
+    where = f"{path}, line {number}"
+    record = parse_record(line, where)
+    for key in record:
+        if key not in {"input", "output", "image", "split"}:
+            raise UsageError(f"{where}: unknown key {key}")
+    outputs = record.get("output", [])
+    outputs = [outputs] if isinstance(outputs, str) else outputs
+    if not isinstance(outputs, list) or not all(isinstance(o, str) and o.strip() for o in outputs):
+        raise UsageError(f"{where}: output must be text or a list of texts")
+    if needs_output and not outputs:
+        raise UsageError(f"{where}: the output is missing")
+    text, image = record.get("input", ""), record.get("image")
+    if not isinstance(text, str) or not (image is None or isinstance(image, str)) or not (text.strip() or image):
+        raise UsageError(f"{where}: a sample needs a text input or an image")
+    split = record.get("split", TEST)
+    if split not in (VALIDATION, TEST):
+        raise UsageError(f"{where}: split must be validation or test, not {split!r}")
+    picture = path.parent / image if image else None
+    return split, Sample(text.strip(), tuple(outputs), picture, number)

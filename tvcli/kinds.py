@@ -1,0 +1,49 @@
+"""The closed sets of words that tv's options, results and functions share, each spelled here and nowhere else."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NoReturn
+
+from tvcli.errors import UsageError
+
+
+class Kind(str, Enum):
+    """One of a few words. It equals its text, and is written as its text, in JSON too."""
+
+    __str__ = str.__str__
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise UsageError(f"the {cls.__name__.lower()} must be one of {', '.join(cls)}, not {value!r}")
+
+
+class Modality(Kind):
+    """What a query or an example is made of."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
+
+class Split(Kind):
+    """The samples that vectors are read from and layers are chosen on, and those that are scored."""
+
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Source(Kind):
+    """What a task vector is read from (paper, sections 3.1, 3.2 and 4.4)."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    INSTRUCTION = "instruction"
+    ENSEMBLE = "ensemble"
+
+
+class Method(Kind):
+    """How a query is answered (paper, table 2)."""
+
+    NO_CONTEXT = "no context"
+    PROMPT = "prompt"
+    PATCH = "patch"

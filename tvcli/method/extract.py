@@ -1,0 +1,87 @@
+"""Examples or an instruction to a task vector (paper, sections 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from tvcli.engine.protocol import Engine
+from tvcli.errors import UsageError
+from tvcli.prompts.prompt import QA, Example, Prompt, Template, instruction, sample_in_context
+from tvcli.vector import Provenance, TaskVector
+
+Progress = Callable[[Sequence[Prompt]], Iterable[Prompt]]
+
+
+def mean_residuals(engine: Engine, prompts: Sequence[Prompt], progress: Progress = iter) -> np.ndarray:
+    """The mean residual at the delimiter over prompts, float32 (L, D).
+
+    Prompts are read one by one: a residual then does not depend, in its last bits, on its neighbours.
+    """
+    total = np.zeros((engine.model.n_layer, engine.model.n_embd))
+    for prompt in progress(prompts):
+        total += engine.read([prompt])[0]
+    return (total / len(prompts)).astype(np.float32)
+
+
+def from_examples(
+    engine: Engine,
+    examples: Sequence[Example],
+    *,
+    shots: int = 5,
+    prompts: int | None = None,
+    seed: int = 1,
+    template: Template = QA,
+    progress: Progress = iter,
+) -> TaskVector:
+    """The vector of a task shown by examples; see `prompts.sample_in_context` for `shots` and `prompts`.
+
+    Raises:
+        UsageError: see `check_examples`.
+    """
+    check_examples(examples, shots)
+    shots = min(shots, len(examples))
+    sampled = sample_in_context(examples, shots=shots, prompts=prompts, seed=seed, template=template)
+    provenance = _provenance(engine, sampled, source=_source(examples), template=template.name, shots=shots, seed=seed)
+    return TaskVector(mean_residuals(engine, sampled, progress), provenance)
+
+
+def check_examples(examples: Sequence[Example], shots: int) -> None:
+    """Raises UsageError for fewer than two examples, or fewer than two shots."""
+    if len(examples) < 2:
+        raise UsageError("a task vector needs at least 2 examples: one before, one to read at")
+    if shots < 2:
+        raise UsageError("--shots must be at least 2: the last example is the one to read at")
+
+
+def from_instruction(engine: Engine, text: str) -> TaskVector:
+    """The vector of a task described in one sentence, read at its final colon."""
+    prompt = instruction(text)
+    provenance = _provenance(engine, [prompt], source="instruction", instruction=str(prompt.parts[0]))
+    return TaskVector(mean_residuals(engine, [prompt]), provenance)
+
+
+def _source(examples: Sequence[Example]) -> str:
+    kinds = {"image" if example.is_image else "text" for example in examples}
+    return f"{'mixed' if len(kinds) > 1 else kinds.pop()} examples"
+
+
+def _provenance(engine: Engine, prompts: Sequence[Prompt], **known: object) -> Provenance:
+    delimiter = engine.tail(prompts[0], 1)[-1]
+    return Provenance(
+        model=engine.model,
+        delimiter_id=delimiter.id,
+        delimiter=delimiter.text,
+        prompts=len(prompts),
+        tv_version=tv_version(),
+        **known,  # type: ignore[arg-type]
+    )
+
+
+def tv_version() -> str:
+    try:
+        return version("tvcli")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,62 @@
+"""Which layer to patch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from tvcli.engine.protocol import Engine, Patch
+from tvcli.errors import UsageError
+from tvcli.metrics import Judge
+from tvcli.prompts.prompt import Example, zero_shot
+from tvcli.vector import TaskVector
+
+
+def default_layer(vector: TaskVector, suggested: int | None) -> tuple[int, str]:
+    """The layer to patch when none is given, and why.
+
+    Half the depth is where the paper's best layers lie: 15 and 16 of 32 (LLaVA-1.5, Idefics2).
+    """
+    if vector.provenance.layer is not None:
+        return vector.provenance.layer, vector.provenance.layer_selection or "the vector's own"
+    if suggested is not None and suggested < vector.n_layer:
+        return suggested, "the catalogue's for this model"
+    return vector.n_layer // 2, "half the depth, as nothing better is known; try --layer all"
+
+
+def parse_layer(text: str, n_layer: int) -> list[int]:
+    """``all`` or one layer number.
+
+    Raises:
+        UsageError: not a number, or out of range.
+    """
+    if text == "all":
+        return list(range(n_layer))
+    try:
+        layer = int(text)
+    except ValueError as error:
+        raise UsageError(f"--layer must be a number or 'all', not {text!r}") from error
+    return [check_layer(layer, n_layer)]
+
+
+def check_layer(layer: int, n_layer: int) -> int:
+    """The layer itself. Raises UsageError if there is none of that number."""
+    if not 0 <= layer < n_layer:
+        raise UsageError(f"--layer {layer} is outside 0 to {n_layer - 1}")
+    return layer
+
+
+def layer_accuracy(
+    engine: Engine,
+    vector: TaskVector,
+    examples: Sequence[Example],
+    progress: Callable[[Sequence[Example]], Iterable[Example]] = iter,
+) -> np.ndarray:
+    """How often each layer's patch answers the examples' own queries, float64 (L,): the paper's validation."""
+    patches = [Patch.of(vector, layer) for layer in range(vector.n_layer)]
+    judge, hits = Judge(), np.zeros(vector.n_layer)
+    for example in progress(examples):
+        answers = engine.answer([zero_shot(example.input)], patches)[0]
+        hits += [judge.correct(answer.text, [example.output]) for answer in answers]
+    return hits / len(examples)

@@ -1,0 +1,102 @@
+"""Many single-prompt vectors in two dimensions: do they cluster by task or by modality? (paper, figure 2)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvcli.engine.protocol import Engine
+from tvcli.errors import UsageError
+from tvcli.inputs.tasks import VALIDATION, Task
+from tvcli.prompts.prompt import Prompt, sample_in_context
+
+Progress = Callable[[Sequence[Prompt]], Iterable[Prompt]]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Residuals of single prompts, float32 (N, D), with the task and the modality that each came from."""
+
+    rows: np.ndarray
+    tasks: tuple[str, ...]
+    modalities: tuple[str, ...]
+
+
+def collect(
+    engine: Engine,
+    tasks: Sequence[Task],
+    modalities: Sequence[str],
+    layer: int,
+    *,
+    shots: int = 5,
+    limit: int = 30,
+    seed: int = 1,
+    progress: Progress = iter,
+) -> tuple[Points, Points]:
+    """Vectors at the delimiter, and beside them the context: the token that ends the last example's input.
+
+    Raises:
+        UsageError: fewer than three prompts.
+    """
+    prompts, names = [], []
+    for task in tasks:
+        for modality in modalities:
+            examples = [s.example(modality) for s in task.samples(VALIDATION, modality)[:limit]]
+            sampled = sample_in_context(examples, shots=min(shots, len(examples)), prompts=None, seed=seed)
+            prompts += sampled
+            names += [(task.name, modality)] * len(sampled)
+    if len(prompts) < 3:
+        raise UsageError(f"a map needs at least 3 vectors, here are {len(prompts)}")
+    delimiters, contexts = [], []
+    for prompt in progress(prompts):
+        delimiters.append(engine.read([prompt])[0, layer])
+        contexts.append(engine.read([before_question(prompt)])[0, layer])
+    labels = tuple(task for task, _ in names), tuple(modality for _, modality in names)
+    return Points(np.array(delimiters), *labels), Points(np.array(contexts), *labels)
+
+
+def before_question(prompt: Prompt) -> Prompt:
+    """The prompt up to the newline that ends the last input: its last token still belongs to the context."""
+    *rest, last = prompt.parts
+    return Prompt((*rest, str(last).rsplit("A:", 1)[0]))
+
+
+def project(rows: np.ndarray, method: str, seed: int = 1) -> np.ndarray:
+    """Residuals float32 (N, D) to float64 (N, 2), by ``pca`` or ``tsne`` (scikit-learn)."""
+    centred = rows.astype(np.float64) - rows.mean(axis=0)
+    if method == "pca":
+        left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+        return np.asarray(left[:, :2] * scale[:2])
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # scikit-learn depends on it
+
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    with threadpool_limits(1):  # for some hundred points threads only wait for each other: 3 s instead of 28
+        return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred))
+
+
+def silhouette(rows: np.ndarray, labels: Sequence[str]) -> float:
+    """Mean silhouette of a labelling, -1 to 1, by cosine distance of centred rows; 0 for a single label.
+
+    Rousseeuw 1987: (b - a) / max(a, b), a the mean distance within a label, b to the nearest other label.
+    """
+    names = sorted(set(labels))
+    if len(names) < 2:
+        return 0.0
+    centred = rows.astype(np.float64) - rows.mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    distance = 1 - centred @ centred.T
+    np.fill_diagonal(distance, 0)  # also of a row that lies at the mean, which has no direction
+    own = np.array(labels)
+    means = np.array([distance[:, own == name].sum(1) for name in names]).T  # (N, names)
+    sizes = np.array([(own == name).sum() for name in names])
+    index = np.array([names.index(label) for label in labels])
+    rest = np.arange(len(labels))
+    within = means[rest, index] / np.maximum(sizes[index] - 1, 1)
+    others = means / sizes
+    others[rest, index] = np.inf
+    nearest = others.min(axis=1)
+    values = (nearest - within) / np.maximum(np.maximum(nearest, within), 1e-12)
+    return float(np.where(sizes[index] > 1, values, 0.0).mean())

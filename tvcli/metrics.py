@@ -1,0 +1,74 @@
+"""When an answer counts as correct. A metric is added here alone: a word and its rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tvcli.kinds import Kind
+
+SHORT = 3  # letters; a match of fewer says little of what was meant
+
+
+class Metric(Kind):
+    """By name, as `--metric` takes it."""
+
+    PAPER = "paper"
+    EXACT = "exact"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an answer is compared with a label, both stripped, and how many new tokens that takes."""
+
+    matches: Callable[[str, str], bool]
+    max_tokens: int
+
+
+def starts(prediction: str, label: str) -> bool:
+    """The paper's: both non-empty, and one starts with the other. One new token is judged: "Kath" is Kathmandu."""
+    return bool(prediction and label) and (prediction.startswith(label) or label.startswith(prediction))
+
+
+def whole(prediction: str, label: str) -> bool:
+    """The answer begins with the whole label, as words, whatever its case."""
+    return re.match(rf"{re.escape(label.casefold())}(?!\w)", prediction.casefold()) is not None
+
+
+RULES = {
+    Metric.PAPER: Rule(starts, 1),
+    Metric.EXACT: Rule(whole, 12),  # long enough for every label of the paper's tasks
+}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A metric, with `ignore_case` as in the paper's figure 6."""
+
+    metric: Metric = Metric.PAPER
+    ignore_case: bool = False
+
+    def __post_init__(self) -> None:
+        Metric(self.metric)  # refuses what is none
+
+    def correct(self, answer: str, labels: Sequence[str]) -> bool:
+        """Whether any accepted label counts."""
+        matches = RULES[self.metric].matches
+        return any(matches(self._plain(answer), self._plain(label)) for label in labels)
+
+    def short(self, answer: str, labels: Sequence[str]) -> bool:
+        """Whether the answer counts only because its first one or two letters are also a label's."""
+        given, known = self._plain(answer), [self._plain(label) for label in labels]
+        return len(given) < SHORT and given not in known and self.correct(answer, labels)
+
+    def follows(self, answer: str, labels: Sequence[str], pattern: str) -> bool:
+        """Whether an answer counts: by the task's `pattern` where it has one instead of labels, else by the metric."""
+        return re.match(pattern, answer.strip()) is not None if pattern else self.correct(answer, labels)
+
+    def max_tokens(self, pattern: str) -> int:
+        """New tokens that an answer needs to be judged; a pattern needs as many as a whole label."""
+        return RULES[Metric.EXACT if pattern else self.metric].max_tokens
+
+    def _plain(self, text: str) -> str:
+        return text.strip().casefold() if self.ignore_case else text.strip()

@@ -1,0 +1,172 @@
+"""A model's name to its files: a path, a name of the catalogue, or ``owner/repo[:QUANT]`` on the hub."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tvcli.engine.gguf.parts import part_names
+from tvcli.errors import UnavailableError
+from tvcli.files import check_readable
+from tvcli.models import packaged
+from tvcli.models.catalog import Entry, HubFile, Local, OnHub, Packaged, find, names
+from tvcli.models.hub import cache
+from tvcli.models.hub.remote import Listing, Source, is_offline, list_files
+from tvcli.models.hub.transfer import fetch
+from tvcli.models.repository import Chosen, choose
+from tvcli.progress import Meter, silent
+
+log = logging.getLogger(__name__)
+REPOSITORY = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<quant>[\w.-]+))?")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model that is there: its files, and the layer the catalogue suggests for patching."""
+
+    name: str
+    text: Path  # of a split model, the first part
+    vision: Path | None = None
+    layer: int | None = None
+    llm: str | None = None
+
+
+def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> ModelFiles:
+    """The files of a model, fetched where they are not on this machine; the hub is asked only then.
+
+    Raises:
+        UnavailableError: an unknown name, a missing file, a package that is not installed, a hub that refuses.
+    """
+    entry = describe(wanted)
+    files = present(entry) or pull(entry, meter=meter)
+    return files if mmproj is None else replace(files, vision=mmproj)
+
+
+def describe(wanted: str, quant: str | None = None) -> Entry:
+    """The catalogue's entry, or one made up for a path or a hub repository; `quant` goes before the file it names.
+
+    Raises:
+        UnavailableError: it is none of them.
+    """
+    path = Path(wanted).expanduser()
+    entry = None if path.is_file() else find(wanted)
+    if entry is not None:
+        if quant is not None and isinstance(entry.files, OnHub):
+            return replace(entry, files=OnHub(entry.files.repository, revision=entry.files.revision, quant=quant))
+        return entry
+    if path.suffix.lower() == ".gguf" or path.exists():
+        return Entry(path.stem, "a file", "", Local(path))
+    named = REPOSITORY.fullmatch(wanted)
+    if named is None:
+        known = ", ".join(names())
+        raise UnavailableError(f"there is no model {wanted!r}; give a .gguf file, owner/repo or one of: {known}")
+    return Entry(wanted, "a repository", "", OnHub(named["repository"], quant=quant or named["quant"]))
+
+
+def present(entry: Entry) -> ModelFiles | None:
+    """The files of a model that need not be fetched, or None. Packaged ones are put together where need be."""
+    return _cached(entry, entry.files) if isinstance(entry.files, OnHub) else _owned(entry, entry.files)
+
+
+def is_here(entry: Entry) -> bool:
+    """Whether a model can be used without fetching or installing anything."""
+    if isinstance(entry.files, Packaged):
+        return packaged.is_installed(entry.files.text)
+    return _found(entry) is not None
+
+
+def size(entry: Entry) -> int | None:
+    """All files together in bytes, as they lie on this machine, or as the catalogue says; None if nobody knows."""
+    files = entry.files
+    if isinstance(files, Packaged):
+        vision = packaged.vision_file(files)
+        return files.text.size and files.text.size + (vision.stat().st_size if vision else 0)
+    if (here := _found(entry)) is not None:
+        paths = [here.text.with_name(part) for part in part_names(here.text.name)]
+        return sum(path.stat().st_size for path in (*paths, here.vision) if path is not None)
+    known = [f.size for f in (files.text, files.vision) if isinstance(f, HubFile)]
+    return sum(filter(None, known)) if known and None not in known else None
+
+
+def _found(entry: Entry) -> ModelFiles | None:
+    """What `present` gives; None also for files that were moved away."""
+    try:
+        return present(entry)
+    except UnavailableError:
+        return None
+
+
+def pull(entry: Entry, *, verify: bool = False, meter: Meter = silent) -> ModelFiles:
+    """Make sure that a model is here as the hub has it now; `verify` reads and hashes what was here before.
+
+    Raises:
+        UnavailableError: see `resolve`.
+    """
+    files = entry.files
+    if not isinstance(files, OnHub):
+        return _owned(entry, files)
+    here = _cached(entry, files)
+    if here is not None and is_offline():
+        return here
+    try:
+        listing = list_files(_source(files))
+    except UnavailableError as error:
+        if here is None:
+            raise
+        log.warning("%s; what is here is used as it is", error)
+        return here
+    _check_known(files, listing)
+    chosen = _chosen(files, listing.files)
+    paths = fetch(listing, chosen.in_order, verify=verify, meter=meter)
+    return _fetched(entry, chosen, dict(zip(chosen.in_order, paths, strict=True)))
+
+
+def _owned(entry: Entry, files: Packaged | Local) -> ModelFiles:
+    if isinstance(files, Local):
+        for path in filter(None, (files.text, files.vision)):
+            check_readable(path, "model file")
+        return _made(entry, files.text, files.vision)
+    return _made(entry, packaged.text_file(entry.name, files.text), packaged.vision_file(files))
+
+
+def _cached(entry: Entry, files: OnHub) -> ModelFiles | None:
+    source = _source(files)
+    try:
+        chosen = _chosen(files, cache.cached_names(source))
+    except UnavailableError:  # nothing that fits is here
+        return None
+    paths = {name: path for name in chosen.in_order if (path := cache.cached(source, name)) is not None}
+    return _fetched(entry, chosen, paths) if len(paths) == len(chosen.in_order) else None
+
+
+def _source(files: OnHub) -> Source:
+    return Source(files.repository, files.revision)
+
+
+def _chosen(files: OnHub, available: Iterable[str]) -> Chosen:
+    """The files that the catalogue names, or the best of those that are available."""
+    if files.text is not None:
+        return Chosen((files.text.file,), files.vision.file if files.vision else None)
+    return choose(available, files.repository, files.quant)
+
+
+def _check_known(files: OnHub, listing: Listing) -> None:
+    """The hub's files are those that the catalogue knows by their hash."""
+    for known in (files.text, files.vision):
+        now = listing.files.get(known.file) if known and known.sha256 else None
+        if known is not None and now is not None and now.etag != known.sha256:
+            raise UnavailableError(
+                f"{known.file} of {files.repository} is not the file that the catalogue knows (SHA-256 "
+                f"{known.sha256[:12]}…, now {now.etag[:12]}…); give {files.repository} as the model to take it as it is"
+            )
+
+
+def _fetched(entry: Entry, chosen: Chosen, paths: dict[str, Path]) -> ModelFiles:
+    return _made(entry, paths[chosen.parts[0]], paths[chosen.vision] if chosen.vision else None)
+
+
+def _made(entry: Entry, text: Path, vision: Path | None) -> ModelFiles:
+    return ModelFiles(entry.name, text, vision, entry.layer.suggested if entry.layer else None, entry.llm)

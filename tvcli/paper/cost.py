@@ -1,0 +1,93 @@
+"""What a query costs with its examples in the prompt, and with the task patched in (paper, table 7)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvcli.engine.protocol import Engine, Patch
+from tvcli.inputs.tasks import TEXT, Task
+from tvcli.method.extract import from_examples
+from tvcli.models.opening import ModelRequest
+from tvcli.paper.memory import peak_megabytes
+from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
+from tvcli.timing import interleaved
+from tvcli.vector import save
+
+EXAMPLES = 30
+ROUNDS = 5
+LONG = (
+    "{x}, of which it is written here at some length, with more words than the question needs, "
+    "so that each of the examples is a long one"
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one forward pass: tokens, median seconds, and peak memory of a process that runs it, in MB (1e6 bytes)."""
+
+    name: str
+    tokens: int
+    seconds: float
+    megabytes: float
+
+
+def measure_cost(engine: Engine, request: ModelRequest, task: Task) -> list[Cost]:
+    """A prompt with 30 long examples, then a patch of the same task.
+
+    Raises:
+        TvError: a process whose memory is measured failed.
+    """
+    examples = [Example(LONG.format(x=e.input), e.output) for e in _examples(task)]
+    x = task.samples("test", TEXT)[0].input
+    prompt, bare = few_shot(x, examples, shots=EXAMPLES, seed=1), zero_shot(x)
+    vector = from_examples(engine, examples[:10])
+    patch = Patch.of(vector, vector.n_layer // 2)
+    with tempfile.TemporaryDirectory() as folder:
+        pairs, file = Path(folder) / "pairs.jsonl", Path(folder) / "vector.npy"
+        lines = (json.dumps({"input": e.input, "output": e.output}) for e in examples)
+        pairs.write_text("\n".join(lines), encoding="utf-8")
+        save(vector, file)
+        shown = memory_of(["prompt", "--examples", pairs, "--shots", EXAMPLES], x, request)
+        patched = memory_of(["apply", file], x, request)
+    [long] = interleaved(lambda: engine.logits([prompt]), rounds=ROUNDS)
+    [short] = interleaved(lambda: engine.logits([bare], [patch]), rounds=ROUNDS)
+    return [
+        Cost(f"prompt, {EXAMPLES} long examples", _length(engine, prompt), long, shown),
+        Cost("patch", _length(engine, bare), short, patched),
+    ]
+
+
+def _examples(task: Task) -> list[Example]:
+    return [sample.example(TEXT) for sample in (*task.validation, *task.test)][1 : EXAMPLES + 1]
+
+
+def _length(engine: Engine, prompt: Prompt) -> int:
+    return len(engine.tail(prompt, 1_000_000))
+
+
+def memory_of(command: Sequence[object], x: str, request: ModelRequest) -> float:
+    """Peak memory of a `tv` process that answers one query, in MB; see `peak_megabytes`.
+
+    NaN with RPC servers: they hold the model, and serve one client at a time, which is this process.
+    """
+    if request.settings.rpc:
+        return float("nan")
+    asked = ["--text", x, "--max-tokens", 1, *model_options(request)]
+    return peak_megabytes([sys.executable, "-m", "tvcli", *map(str, (*command, *asked))])
+
+
+def model_options(request: ModelRequest) -> list[object]:
+    """The command line's words for a request."""
+    given = {
+        "--model": request.name,
+        "--mmproj": request.mmproj,
+        "--context": request.settings.context,
+        "--threads": request.settings.threads,
+        "--gpu-layers": request.settings.gpu_layers,
+    }
+    return [part for option, value in given.items() if value is not None for part in (option, value)]

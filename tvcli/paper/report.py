@@ -1,0 +1,90 @@
+"""The paper's results for one model as a single HTML page that needs nothing from the network."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from tvcli import plots
+from tvcli.errors import UnavailableError
+from tvcli.images import load_image, thumbnail
+from tvcli.method.extract import tv_version
+from tvcli.paper import figures, tables
+from tvcli.paper.study import Study, Table
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+THUMBNAIL = 96  # pixels; shown at half of that, since many screens have two a CSS pixel
+CONTENTS = (
+    ("The three methods", tables.table2),
+    ("Which layer works", figures.layers),
+    ("Examples", figures.figure4),
+    ("What the delimiter decodes to, layer by layer", figures.figure8),
+    ("What vectors decode to", figures.table6),
+    ("How alike vectors are", figures.figure5),
+    ("Map of vectors and contexts", figures.figure2),
+    ("Cost", tables.table7),
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a table, and a picture as SVG or nothing.
+
+    `thumbnails` are data URLs, one a row, `None` for a row without a picture; there are none if no row has one.
+    """
+
+    title: str
+    report: Table
+    svg: str
+    thumbnails: tuple[str | None, ...]
+
+
+def sections(study: Study) -> Iterator[Section]:
+    """Make one after the other; what needs matplotlib comes without its picture where there is none."""
+    for title, make in CONTENTS:
+        report = make(study)
+        urls = tuple(None if path is None else _data_url(path) for path in report.images)
+        yield Section(title, report, _svg(report), urls if any(urls) else ())
+
+
+def render(study: Study, made: Iterator[Section]) -> str:
+    """The page. Everything but tv's own pictures is escaped."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
+    model = study.engine.model
+    about = {
+        "model": f"{model} {model.quantization}".strip(),
+        "fingerprint": model.digest,
+        "tasks": ", ".join(task.name for task in study.tasks),
+        "seeds": ", ".join(map(str, study.seeds)),
+        "samples of a split": "all" if study.limit is None else str(study.limit),
+        "written by": f"tv {tv_version()}",
+    }
+    return template.render(name=model.name, about=about, sections=list(made), install=plots.INSTALL)
+
+
+def _svg(report: Table) -> str:
+    if report.draw is None or not plots.available():
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.svg"
+        report.draw(path)
+        text = path.read_text("utf-8")
+    return text[text.index("<svg") :]
+
+
+def _data_url(path: Path) -> str | None:
+    """Small and as PNG: browsers show no TIFF, and a photo for each row makes a page that nobody can send.
+
+    `None` if it cannot be read: a text query is answered without its picture, and the page can do without it too.
+    """
+    try:
+        png = thumbnail(load_image(path), THUMBNAIL)
+    except UnavailableError:
+        return None
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

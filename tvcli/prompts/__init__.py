@@ -1,0 +1,1 @@
+"""Examples and queries to prompts: the paper's template, or a model's chat template."""

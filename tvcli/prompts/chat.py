@@ -1,0 +1,55 @@
+"""A model's chat template as a prompt format (paper, table 10)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tvcli.errors import TvError
+from tvcli.prompts.jinja_process import TemplateError, rendered
+from tvcli.prompts.prompt import Control, Input, Prompt, Turn, prompt_of
+
+# llama.cpp's default for models that bring no template of their own
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+_SLOT = re.compile("\ue000(\\d{1,6})\ue001")  # private characters hold the place of what users write
+
+
+@dataclass(frozen=True)
+class Chat:
+    """Users' texts and images are put into the rendered template afterwards: they are never parsed with it."""
+
+    template: str
+
+    @property
+    def name(self) -> str:
+        return "chat"
+
+    def render(self, turns: Sequence[Turn], system: str = "") -> Prompt:
+        contents: list[Input] = [system] if system else []
+        messages = [{"role": "system", "content": _slot(0)}] if system else []
+        for x, answer in turns:
+            for role, content in (("user", x), ("assistant", answer)):
+                if content is not None:
+                    messages.append({"role": role, "content": _slot(len(contents))})
+                    contents.append(content)
+        pieces = _SLOT.split(self._rendered(messages))
+        if any(int(piece) >= len(contents) for piece in pieces[1::2]):
+            raise TvError("the model's chat template cannot be used: it makes up messages")
+        parts = [Control(piece) if i % 2 == 0 else contents[int(piece)] for i, piece in enumerate(pieces)]
+        return prompt_of(*parts)
+
+    def _rendered(self, messages: Sequence[dict[str, str]]) -> str:
+        variables = {"messages": messages, "add_generation_prompt": True, "bos_token": "", "eos_token": ""}
+        try:
+            return rendered(self.template, json.dumps(variables))
+        except TemplateError as error:
+            raise TvError(f"the model's chat template cannot be used: {error}") from error
+
+
+def _slot(number: int) -> str:
+    return f"\ue000{number}\ue001"

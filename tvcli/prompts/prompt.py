@@ -1,0 +1,139 @@
+"""Examples and queries to prompts, in the paper's template or in a model's chat template.
+
+A prompt is a sequence of text and images. Its last token is the *delimiter*, the ``:`` of ``A:``:
+task vectors are read there and written there (paper, section 3).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tvcli.errors import UsageError
+from tvcli.images import Image
+
+Input = str | Image
+Turn = tuple[Input, str | None]  # an input and its answer, `None` while it is open
+
+
+class Control(str):
+    """Text of a chat template: the only text in which control tokens are parsed."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Example:
+    """One input with its answer; `where` (file and line) is for error messages."""
+
+    input: Input
+    output: str
+    where: str = ""
+
+    @property
+    def is_image(self) -> bool:
+        return isinstance(self.input, Image)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Text and images in order. Text is never parsed for control tokens, `Control` is."""
+
+    parts: tuple[Input, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts or not isinstance(self.parts[-1], str) or not self.parts[-1]:
+            raise UsageError("a prompt must end in text, since its last token is the delimiter")
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+
+def prompt_of(*parts: Input) -> Prompt:
+    """A prompt of the given parts; neighbouring texts become one, so that they are tokenized as one."""
+    merged: list[Input] = []
+    for part in parts:
+        if type(part) is str and merged and type(merged[-1]) is str:
+            merged[-1] += part
+        elif isinstance(part, Image) or part:
+            merged.append(part)
+    return Prompt(tuple(merged))
+
+
+class Template(Protocol):
+    """How inputs and answers are written down; `name` goes into a vector's provenance."""
+
+    @property
+    def name(self) -> str: ...
+
+    def render(self, turns: Sequence[Turn], system: str = "") -> Prompt:
+        """The dialogue so far, the last turn open, ending in the delimiter."""
+
+
+@dataclass(frozen=True)
+class QuestionAnswer:
+    """``Q:{x}\\nA:{y}\\n\\n`` for each example, then ``Q:{x}\\nA:`` (paper, section 3.1)."""
+
+    name: str = "Q:{x}\nA:"
+
+    def render(self, turns: Sequence[Turn], system: str = "") -> Prompt:
+        before, after = self.name.split("{x}")
+        parts: list[Input] = [f"{system}\n\n" if system else ""]
+        for x, answer in turns:
+            parts += [before, x, after, "" if answer is None else f"{answer}\n\n"]
+        return prompt_of(*parts)
+
+
+QA = QuestionAnswer()
+
+
+def zero_shot(x: Input, template: Template = QA, system: str = "") -> Prompt:
+    """The query alone, without examples."""
+    return template.render([(x, None)], system)
+
+
+def instruction(text: str) -> Prompt:
+    """``{text}:``, read at its final colon (paper, section 3.2)."""
+    text = text.strip().rstrip(":").rstrip()
+    if not text:
+        raise UsageError("the instruction is empty")
+    return prompt_of(text + ":")
+
+
+def in_context(examples: Sequence[Example], template: Template = QA) -> Prompt:
+    """Examples of which the last is still unanswered: what a task vector is read from."""
+    *answered, last = examples
+    return template.render([*((e.input, e.output) for e in answered), (last.input, None)])
+
+
+def sample_in_context(
+    examples: Sequence[Example], *, shots: int, prompts: int | None, seed: int, template: Template = QA
+) -> list[Prompt]:
+    """Prompts of `shots` examples each, the last of them unanswered.
+
+    Every example takes one turn as the last one; with `prompts` given, turns go round in a shuffled
+    order until that many prompts are made. The others are drawn without replacement.
+    """
+    rng = random.Random(seed)
+    turns = list(range(len(examples)))
+    if prompts is not None:
+        rng.shuffle(turns)
+        turns = [turns[i % len(turns)] for i in range(prompts)]
+    sampled = []
+    for last in turns:
+        others = [i for i in range(len(examples)) if i != last]
+        chosen = rng.sample(others, min(shots - 1, len(others)))
+        sampled.append(in_context([examples[i] for i in (*chosen, last)], template))
+    return sampled
+
+
+def few_shot(
+    x: Input, examples: Sequence[Example], *, shots: int, seed: int, system: str = "", template: Template = QA
+) -> Prompt:
+    """The query after `shots` answered examples (its own answer never among them) and a system text."""
+    others = [example for example in examples if example.input != x]
+    chosen = random.Random(seed).sample(others, min(shots, len(others)))
+    return template.render([*((e.input, e.output) for e in chosen), (x, None)], system)

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from conftest import Runner
 
-from tvcli.cli.describe import describe_lines, describe_record, sparkline
+from tvcli.cli.work.describe import describe_lines, describe_record, sparkline
+from tvcli.cli.work.layers import parse_layer
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import DEFAULTS, FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
 from tvcli.errors import UsageError, VectorError
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.method import extract
 from tvcli.method.extract import from_examples, from_instruction, mean_residuals
-from tvcli.method.layers import check_layer, default_layer, layer_accuracy, parse_layer
+from tvcli.method.layers import check_layer, default_layer, layer_accuracy
 from tvcli.method.lens import FUNCTION_WORDS, Decoded, decode, first_tokens, phases, task_words, top_tokens
 from tvcli.method.projection import before_question, collect, project, silhouette
 from tvcli.method.similarity import check_same_shape, similarity

@@ -11,10 +11,9 @@ from conftest import PAIRS, Runner, started
 from PIL import Image as Pillow
 
 from tvcli.cli import spread
-from tvcli.cli.inputs import gather
-from tvcli.cli.options import Asking
+from tvcli.cli.commands.options import QueryOptions
+from tvcli.cli.work.inputs import gather
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import Decoding
 from tvcli.prompts.prompt import Example, sample_in_context
 from tvcli.vector import TaskVector, load, save, to_bytes
 
@@ -205,7 +204,7 @@ def test_the_queries_of_a_redirected_file_are_counted_and_those_of_a_pipe_are_no
 ) -> None:
     names = tmp_path / "names"
     names.write_text("a.png\nb.png\nc.png\n")
-    asked = Asking([], "-", False, ["x"], None, "text", Decoding(), False)
+    asked = QueryOptions(images_from="-", text=["x"])
     with names.open() as file, subprocess.Popen(["cat", names], stdout=subprocess.PIPE, text=True) as process:
         for stream, total in ((file, 4), (process.stdout, None)):
             monkeypatch.setattr("sys.stdin", stream)

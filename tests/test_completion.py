@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tvcli.cli import main
-from tvcli.cli.completion import layers_of
+from tvcli.cli.commands.completion import layers_of
 from tvcli.inputs.tasks import task_folders
 from tvcli.models.catalog import catalog
 from tvcli.vector import TaskVector, save
@@ -109,7 +109,7 @@ def test_nothing_heavy_is_loaded(line: str) -> None:
     environment = {**os.environ, **protocol(line, "bash")}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout
-    assert "tvcli.cli.completion" in ran.stderr.split()
+    assert "tvcli.cli.commands.completion" in ran.stderr.split()
     assert not set(ran.stderr.split()) & HEAVY
 
 

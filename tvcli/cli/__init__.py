@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tvcli.cli import (
+from tvcli.cli.commands import (
     apply,
     combine,
     compare,

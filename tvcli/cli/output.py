@@ -27,6 +27,7 @@ PROGRESS_AFTER = 1.0  # seconds; what is quicker needs no progress line
 REDRAW_AFTER = 0.1  # seconds
 LONGEST = 1000  # characters of an error
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # environment variables
+PARAMETER = re.compile(r"`([a-z_]+)`")  # in a message of the library: how a Python caller names what can be changed
 TOKEN, SHORTEST_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}"), 8
 
 
@@ -70,7 +71,7 @@ class Output:
     def note(self, text: str) -> None:
         """What was done, for people; silent with --quiet."""
         if not self.quiet:
-            self._say(text)
+            self._say(_with_options(text))
 
     def detail(self, text: str) -> None:
         """What was touched; with --verbose only."""
@@ -78,10 +79,10 @@ class Output:
             self._say(text)
 
     def warn(self, text: str) -> None:
-        self._say(f"warning: {_shortened(text)}")
+        self._say(f"warning: {_shortened(_with_options(text))}")
 
     def error(self, text: str) -> None:
-        self._say(f"tv: {_shortened(text)}")
+        self._say(f"tv: {_shortened(_with_options(text))}")
 
     def trace(self, error: BaseException) -> None:
         """Where an error comes from, for those who mend it."""
@@ -215,6 +216,11 @@ def _for_terminal(text: str) -> str:
         if len(secret) >= SHORTEST_TOKEN:
             text = text.replace(secret, "hf_…")
     return "\n".join(visible(line) for line in TOKEN.sub("hf_…", text).split("\n"))
+
+
+def _with_options(text: str) -> str:
+    """A message of the library, with its parameters as the command line's options: ``gpu_layers`` as --gpu-layers."""
+    return PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')}", text)
 
 
 def _shortened(text: str) -> str:

@@ -25,21 +25,6 @@ def default_layer(vector: TaskVector, suggested: int | None) -> tuple[int, str]:
     return vector.n_layer // 2, "half the depth, as nothing better is known; try --layer all"
 
 
-def parse_layer(text: str, n_layer: int) -> list[int]:
-    """``all`` or one layer number.
-
-    Raises:
-        UsageError: not a number, or out of range.
-    """
-    if text == "all":
-        return list(range(n_layer))
-    try:
-        layer = int(text)
-    except ValueError as error:
-        raise UsageError(f"--layer must be a number or 'all', not {text!r}") from error
-    return [check_layer(layer, n_layer)]
-
-
 def check_layer(layer: int, n_layer: int) -> int:
     """The layer itself. Raises UsageError if there is none of that number."""
     if not 0 <= layer < n_layer:

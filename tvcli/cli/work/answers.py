@@ -7,10 +7,10 @@ from typing import Any
 
 import typer
 
-from tvcli.cli.inputs import Queries
-from tvcli.cli.options import Asking
+from tvcli.cli.commands.options import QueryOptions
 from tvcli.cli.output import out, visible
-from tvcli.engine.protocol import Answer, Engine, Patch
+from tvcli.cli.work.inputs import Queries
+from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image
 from tvcli.prompts.prompt import Input, Prompt
@@ -21,13 +21,14 @@ def answer_all(
     queries: Queries,
     make_prompt: Callable[[Input], Prompt],
     patches: Sequence[Patch | None],
-    asked: Asking,
+    asked: QueryOptions,
 ) -> None:
     """Print one line an answer, in order; a query that cannot be read is named, skipped and counted.
 
     Each query runs alone: its answer does not depend on which others were asked with it.
     """
     broken: list[TvError] = []
+    decoding = Decoding(asked.max_tokens, stop_at_newline=not asked.multiline)
     for query in out.progress(queries.items, queries.total, "answered"):
         try:
             asked_about = query.load()
@@ -39,7 +40,7 @@ def answer_all(
             out.error(str(error))
             continue
         describe(engine, query.name, prompt, patches)
-        for patch, answer in zip(patches, engine.answer([prompt], patches, asked.decoding)[0], strict=True):
+        for patch, answer in zip(patches, engine.answer([prompt], patches, decoding)[0], strict=True):
             if asked.json:
                 out.record(_record(query.name, prompt, patch, answer))
             else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvcli.cli.options import Asking
+from tvcli.cli.commands.options import QueryOptions
 from tvcli.cli.output import out
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_target, read_standard_input, standard_input_is_file
@@ -57,7 +57,7 @@ class Queries:
     several: bool
 
 
-def gather(asked: Asking) -> Queries:
+def gather(asked: QueryOptions) -> Queries:
     """All queries: images, texts, then those of the files.
 
     Raises:
@@ -65,8 +65,8 @@ def gather(asked: Asking) -> Queries:
     """
     if asked.null and asked.images_from is None:
         raise UsageError("--null says how the names of --images-from end")
-    given = [query for source in asked.images for query in _image_queries(source)]
-    given += [Query.text(text) for text in asked.texts if _not_blank(text)]
+    given = [query for source in asked.image or () for query in _image_queries(source)]
+    given += [Query.text(text) for text in asked.text or () if _not_blank(text)]
     names = () if asked.images_from is None else read_image_names(asked.images_from, null=asked.null)
     listed = () if asked.queries is None else read_queries(asked.queries, asked.modality)
     streamed = STDIN in (asked.images_from, asked.queries)

@@ -3,70 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-from tvcli.cli import options
-from tvcli.cli.bundle import bundle
+from tvcli.cli.commands.options import EvaluationOptions, FileOptions, ModelOptions
 from tvcli.cli.output import out
-from tvcli.cli.planning import Planned, planned
+from tvcli.cli.work import pictures
+from tvcli.cli.work.opening import model_request
+from tvcli.cli.work.planning import planned
 from tvcli.errors import UsageError
-
-if TYPE_CHECKING:
-    from tvcli.evaluation.results import Difference, Score
-    from tvcli.evaluation.run import Files, Result
-    from tvcli.evaluation.setup import Setup
-    from tvcli.models.opening import ModelRequest
-
-
-def kept(
-    samples: Annotated[Path | None, options.about_output(help="Write every answer here, as JSON Lines.")] = None,
-    resume: Annotated[bool, options.about_output("--resume", help="Go on with a --samples file.")] = False,
-    vectors: Annotated[Path | None, options.about_output(help="Folder to keep the vectors in.")] = None,
-) -> Files:
-    """What to leave on disk."""
-    from tvcli.evaluation.run import Files
-
-    if resume and samples is None:
-        raise UsageError("--resume needs the --samples file to go on with")
-    return Files(samples, resume, vectors)
+from tvcli.evaluation import run as evaluation
+from tvcli.evaluation.cells import LEGEND, method_cells, method_header, short_matches
+from tvcli.evaluation.results import Difference, Score
+from tvcli.evaluation.run import Files, Result
+from tvcli.evaluation.setup import METHODS, PATCH, Setup
+from tvcli.models.opening import ModelRequest
 
 
-@bundle(plan=planned, files=kept, request=options.model_request)
-def evaluate(
-    plan: Planned,
-    files: Files,
-    request: ModelRequest,
-    source_model: Annotated[str | None, options.other_model(help="Read the vectors in this model instead.")] = None,
-    plot: options.Plot = None,
-    json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False,
-    csv: Annotated[bool, options.about_output("--csv", help="Comma-separated values.")] = False,
+def run(
+    wanted: EvaluationOptions,
+    kept: FileOptions,
+    chosen: ModelOptions,
+    source_model: str | None,
+    plot: Path | None,
+    *,
+    json: bool,
+    csv: bool,
 ) -> None:
-    """Measure no context, prompt and patch on tasks, the layer chosen on validation.
-
-    Without --task: the paper's six tasks on tv's own data. A majority column says
-    what a constant answer reaches; intervals are 95 %, by bootstrap over queries.
-
-    Examples:
-        tv eval --task country-capital --limit 10 --seeds 1
-        tv eval --limit 5 --samples answers.jsonl --resume --csv
-        tv eval --task country-capital --limit 5 --source ensemble -l 3 --json
-    """
-    from tvcli.cli import pictures
-    from tvcli.evaluation.run import run
-    from tvcli.evaluation.setup import PATCH
-    from tvcli.models.opening import ModelRequest
-
+    plan = planned(wanted)
+    files = kept_files(kept)
+    request = model_request(chosen)
     pictures.check(plot)
-    other = None if source_model is None else ModelRequest(source_model, None, request.settings)
+    other = None if source_model is None else ModelRequest(source_model, None, request.settings, out.meter)
     with request.open() as loaded:
         setup = plan(loaded.engine)
         if plot is not None and (setup.layer is not None or PATCH not in setup.methods):
             raise UsageError("--plot draws the accuracy over layers, which needs the method patch and no --layer")
         note_skipped(setup)
-        result = run(loaded.engine, setup, source_model=other, files=files, meter=out.meter)
+        result = evaluation.run(loaded.engine, setup, source_model=other, files=files, meter=out.meter)
     show_result(result, json=json, csv=csv)
     series = {f"{pair.source} → {pair.query}": pair.validation for pair in result.pairs}
     pictures.curves(plot, series, x="layer", y="validation accuracy", title="patched at one layer at a time")
+
+
+def kept_files(kept: FileOptions) -> Files:
+    """What to leave on disk."""
+    if kept.resume and kept.samples is None:
+        raise UsageError("--resume needs the --samples file to go on with")
+    return Files(kept.samples, kept.resume, kept.vectors)
 
 
 def note_skipped(setup: Setup) -> None:
@@ -80,9 +62,6 @@ def note_skipped(setup: Setup) -> None:
 
 def show_result(result: Result, *, json: bool, csv: bool) -> None:
     """A table for each pair, or one JSON object, or comma-separated values."""
-    from tvcli.evaluation.cells import LEGEND, method_cells, method_header, short_matches
-    from tvcli.evaluation.setup import METHODS
-
     if json:
         out.record(result.to_json())
         return

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-
-from tvcli.cli import options
-from tvcli.cli.bundle import bundle
+from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
+from tvcli.cli.work.describe import describe_lines, describe_record
+from tvcli.cli.work.inputs import read_vector
+from tvcli.cli.work.opening import model_request
+from tvcli.method import lens
+from tvcli.method.layers import default_layer
+from tvcli.models.opening import ModelRequest
+from tvcli.vector import TaskVector
 
-if TYPE_CHECKING:
-    from tvcli.models.opening import ModelRequest
-    from tvcli.vector import TaskVector
 
-
-@bundle(request=options.model_request)
-def show(
-    vector: options.VectorFile,
-    request: ModelRequest,
-    decode: Annotated[bool, typer.Option("--decode", help="Also the tokens it decodes to, in the model.")] = False,
-    json: options.Json = False,
-) -> None:
-    """Print what a vector file holds and where it came from.
-
-    Examples:
-        tv show capital.npy
-        tv show capital.npy --decode
-        tv show capital.npy --json
-    """
-    from tvcli.cli.describe import describe_lines, describe_record
-    from tvcli.cli.inputs import read_vector
-
+def run(vector: str, chosen: ModelOptions, *, decode: bool, json: bool) -> None:
+    request = model_request(chosen)
     loaded = read_vector(vector)
     tokens = top_tokens(loaded, request) if decode else None
     if json:
@@ -44,9 +27,6 @@ def show(
 
 def top_tokens(vector: TaskVector, request: ModelRequest) -> list[str]:
     """The five likeliest tokens at the vector's layer (paper, table 6)."""
-    from tvcli.method import lens
-    from tvcli.method.layers import default_layer
-
     with request.open() as loaded:
         vector.check_fits(loaded.engine.model)
         layer, why = default_layer(vector, loaded.layer)

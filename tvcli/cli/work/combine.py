@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
-
-from tvcli.cli import options
+from tvcli import vector
 from tvcli.cli.output import out
+from tvcli.cli.work.inputs import check_one_stdin, check_output, read_vector, write_vector
 from tvcli.errors import UsageError
 
 
-def combine(
-    vectors: options.VectorFiles,
-    output: options.VectorOutput,
-    weights: Annotated[
-        str | None, typer.Option("--weights", "-w", help="Numbers between commas, one a vector; by default their mean.")
-    ] = None,
-    quiet: options.Quiet = False,
-) -> None:
-    """Add vectors up; by default their mean, which is the paper's ensemble.
-
-    Weights may be negative: -w 1,-1 is a difference.
-
-    Examples:
-        tv combine capital.npy instruction.npy -o ensemble.npy
-        tv combine capital.npy currency.npy -w 1,-1 -o difference.npy
-    """
-    from tvcli.cli.inputs import check_one_stdin, check_output, read_vector, write_vector
-    from tvcli.vector import combine as combined
-
+def run(vectors: Sequence[str], output: str, weights: str | None) -> None:
     check_output(output)
     check_one_stdin(*vectors)
     factors = parse_weights(weights, len(vectors))
-    total = combined([read_vector(source) for source in vectors], factors)
+    total = vector.combine([read_vector(source) for source in vectors], factors)
     place = write_vector(total, output)
     terms = " + ".join(f"{factor:g} × {source}" for factor, source in zip(factors, vectors, strict=True))
     out.note(f"wrote {place} = {terms}")

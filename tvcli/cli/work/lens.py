@@ -2,54 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
 
-import typer
+import numpy as np
 
-from tvcli.cli import completion, options
-from tvcli.cli.bundle import bundle
+from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
+from tvcli.cli.work import pictures
+from tvcli.cli.work.describe import sparkline
+from tvcli.cli.work.inputs import read_vector
+from tvcli.cli.work.opening import model_request
+from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from tvcli.engine.protocol import Engine
-    from tvcli.inputs.tasks import Task
-    from tvcli.models.opening import ModelRequest
-    from tvcli.prompts.prompt import Prompt
-    from tvcli.vector import TaskVector
+from tvcli.images import load_image
+from tvcli.inputs.tasks import Task, find_task
+from tvcli.method.lens import phases, top_tokens
+from tvcli.prompts.prompt import Prompt, zero_shot
+from tvcli.vector import TaskVector
 
 
-@bundle(request=options.model_request)
-def lens(
-    request: ModelRequest,
-    vector: Annotated[
-        str | None,
-        typer.Option("--vector", autocompletion=completion.vectors, help="Decode a vector file's rows; - for stdin."),
-    ] = None,
-    text: Annotated[str | None, typer.Option("--text", "-t", help="Decode a query's residuals.")] = None,
-    image: Annotated[str | None, typer.Option("--image", "-i", help="Decode a picture's query.")] = None,
-    task: Annotated[
-        str | None,
-        typer.Option("--task", "-T", autocompletion=completion.tasks, help="Average over a task: input, task, answer."),
-    ] = None,
-    source: Annotated[Literal["text", "image", "both"], typer.Option(help="Examples that --task shows.")] = "text",
-    top: Annotated[int, typer.Option(min=1, help="Tokens a layer.")] = 5,
-    plot: options.Plot = None,
-    json: options.Json = False,
+def run(
+    chosen: ModelOptions,
+    vector: str | None,
+    text: str | None,
+    image: str | None,
+    task: str | None,
+    *,
+    source: str,
+    top: int,
+    plot: Path | None,
+    json: bool,
 ) -> None:
-    """Decode the residual at the delimiter at every layer, with the model's own norm and head.
-
-    Examples:
-        tv lens --text Greece
-        tv lens --image flag.png --top 3
-        tv lens --vector capital.npy --json
-        tv lens --task country-capital --source both
-    """
-    from tvcli.cli import pictures
-    from tvcli.inputs.tasks import find_task
-
+    request = model_request(chosen)
     if sum(given is not None for given in (vector, text, image, task)) != 1:
         raise UsageError("give one of --vector, --text, --image and --task")
     if plot is not None and task is None:
@@ -69,10 +53,6 @@ def lens(
 
 def vector_or_prompt(vector: str | None, text: str | None, image: str | None) -> TaskVector | Prompt:
     """What is to be decoded; files are read before the model is loaded."""
-    from tvcli.cli.inputs import read_vector
-    from tvcli.images import load_image
-    from tvcli.prompts.prompt import zero_shot
-
     if vector is not None:
         return read_vector(vector)
     return zero_shot(text if text is not None else load_image(str(image)))
@@ -80,10 +60,6 @@ def vector_or_prompt(vector: str | None, text: str | None, image: str | None) ->
 
 def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
     """Rows to decode, float32 (L, D)."""
-    import numpy as np
-
-    from tvcli.prompts.prompt import Prompt
-
     if isinstance(given, Prompt):
         [rows] = engine.read([given])
         return np.asarray(rows)
@@ -93,8 +69,6 @@ def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
 
 def task_phases(engine: Engine, found: Task, sources: list[str]) -> dict[str, np.ndarray]:
     """Curves by what is looked for and, if there are several, by the source that was shown."""
-    from tvcli.method.lens import phases
-
     series: dict[str, np.ndarray] = {}
     for source in sources:
         if source == "image" and not engine.has_vision:
@@ -106,8 +80,6 @@ def task_phases(engine: Engine, found: Task, sources: list[str]) -> dict[str, np
 
 def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
     """A line a curve; on a terminal with a sparkline."""
-    from tvcli.cli.describe import sparkline
-
     if json:
         out.record({name: [round(float(v), 6) for v in values] for name, values in series.items()})
         return
@@ -123,8 +95,6 @@ def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
 
 
 def show_tokens(engine: Engine, rows: np.ndarray, top: int, *, json: bool) -> None:
-    from tvcli.method.lens import top_tokens
-
     for layer, tokens in enumerate(top_tokens(engine, rows, top)):
         if json:
             pairs = [{"token": token.text, "probability": round(token.probability, 6)} for token in tokens]

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tvcli.cli import options
-from tvcli.cli.bundle import bundle
+from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out, visible
+from tvcli.cli.work.opening import model_request
+from tvcli.doctor.checks import Check, Finding, Speed, Subject, diagnose, verdict
+from tvcli.doctor.machine import Machine, Software
+from tvcli.engine.protocol import ImageTokens, Token
 from tvcli.files import byte_size
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
-    from tvcli.doctor.checks import Check, Finding, Speed, Subject
-    from tvcli.doctor.machine import Machine, Software
-    from tvcli.engine.protocol import ImageTokens, Token
-    from tvcli.models.opening import ModelRequest
-
-
-@bundle(request=options.model_request)
-def doctor(
-    request: ModelRequest, json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False
-) -> None:
-    """Check that a model can be read and patched on this machine, layer by layer; for bug reports.
-
-    Example: tv doctor --model picto
-    """
-    from tvcli.doctor.checks import Check, diagnose, verdict
-
+def run(chosen: ModelOptions, *, json: bool) -> None:
     findings: list[Finding] = []
     with out.meter(None, "forward passes") as step:
-        for finding in diagnose(request, step):
+        for finding in diagnose(model_request(chosen), step):
             findings.append(finding)
             for line in describe(finding) if not json else ():
                 out.line(line)
@@ -51,9 +37,6 @@ def doctor(
 
 def describe(finding: Finding) -> Iterator[str]:
     """Lines for people."""
-    from tvcli.doctor.checks import Check, Speed, Subject
-    from tvcli.doctor.machine import Machine, Software
-
     match finding:
         case Software():
             yield from _software(finding)
@@ -105,8 +88,6 @@ def _places(buffers: Sequence[str]) -> Iterator[str]:
 
 def _tokens(layout: Sequence[Token | ImageTokens]) -> Iterator[str]:
     """Pieces with their ids, the delimiter in brackets."""
-    from tvcli.engine.protocol import Token
-
     for number, piece in enumerate(layout, 1):
         if isinstance(piece, Token):
             text = f'"{visible(piece.text)}"'
@@ -128,8 +109,6 @@ def _speed(found: Speed) -> str:
 
 def as_record(findings: Sequence[Finding]) -> dict[str, object]:
     """Each finding under its own name, the checks in a list."""
-    from tvcli.doctor.checks import Check
-
     record: dict[str, object] = {
         type(finding).__name__.lower(): asdict(finding) for finding in findings if not isinstance(finding, Check)
     }

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
-
-from tvcli.cli import options
 from tvcli.cli.output import out
+from tvcli.engine.gguf.checks import check_gguf
+from tvcli.errors import UnavailableError
 from tvcli.files import byte_size
-
-if TYPE_CHECKING:
-    from tvcli.models.catalog import Entry
-    from tvcli.models.resolve import ModelFiles
-
-app = typer.Typer(help="List, describe, fetch and add models.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(help="A name of the catalogue, owner/repo on the hub, or a GGUF file.")]
-Quant = Annotated[str | None, typer.Option(help="The quantization, where a repository has several: Q4_K_M, Q8_0 ...")]
+from tvcli.models import resolve
+from tvcli.models.catalog import Entry, OnHub, catalog, register
+from tvcli.models.resolve import ModelFiles, describe, is_here, present, size
 
 
-@app.command("list")
-def list_models(json: options.Json = False) -> None:
-    """List the models of the catalogue: size, whether it is on this machine, licence.
-
-    Example: tv models list
-    """
-    from tvcli.models.catalog import catalog
-    from tvcli.models.resolve import is_here, size
-
+def list_all(*, json: bool) -> None:
     entries = [(entry, is_here(entry), size(entry)) for entry in catalog().values()]
     if json:
         for entry, here, bytes_ in entries:
@@ -42,14 +28,7 @@ def list_models(json: options.Json = False) -> None:
     out.table("", ["model", "size", "on disk", "licence", "what"], rows)
 
 
-@app.command()
-def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
-    """Say all that is known of a model, and what of it was not verified.
-
-    Example: tv models info llava-1.5-7b
-    """
-    from tvcli.models.resolve import describe
-
+def info(name: str, quant: str | None, *, json: bool) -> None:
     facts = _facts(describe(name, quant))
     if json:
         out.record(facts)
@@ -63,53 +42,18 @@ def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
             out.line(key, ", ".join(value) if isinstance(value, list) else str(value))
 
 
-@app.command()
-def pull(
-    name: Name,
-    quant: Quant = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Read and hash what is here already, too.")] = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Fetch a model, or go on where that was interrupted; what is here already is not fetched again.
-
-    Example: tv models pull ggml-org/SmolVLM-256M-Instruct-GGUF --quant Q8_0
-    """
-    from tvcli.models.resolve import describe
-    from tvcli.models.resolve import pull as fetch
-
-    _print_paths(fetch(describe(name, quant), verify=verify, meter=out.meter), json=json)
+def pull(name: str, quant: str | None, *, verify: bool, json: bool) -> None:
+    _print_paths(resolve.pull(describe(name, quant), verify=verify, meter=out.meter), json=json)
 
 
-@app.command()
-def path(name: Name, quant: Quant = None, json: options.Json = False) -> None:
-    """Print the local files of a model, text before vision, without fetching anything.
-
-    Example: tv models path picto
-    """
-    from tvcli.errors import UnavailableError
-    from tvcli.models.resolve import describe, present
-
+def path(name: str, quant: str | None, *, json: bool) -> None:
     files = present(describe(name, quant))
     if files is None:
         raise UnavailableError(f"the model {name} is not on this machine; run: tv models pull {name}")
     _print_paths(files, json=json)
 
 
-@app.command()
-def add(
-    file: Annotated[Path, typer.Argument(help="A GGUF file; it stays where it is.")],
-    mmproj: options.Mmproj = None,
-    name: Annotated[str | None, typer.Option(help="What to call it; by default, the file's name.")] = None,
-    quiet: options.Quiet = False,
-) -> None:
-    """Give a GGUF file of your own a name for --model.
-
-    Example: tv models add my-Q8_0.gguf --mmproj my-mmproj.gguf --name mine
-    """
-    from tvcli.engine.gguf.checks import check_gguf
-    from tvcli.models.catalog import register
-
+def add(file: Path, mmproj: Path | None, name: str | None) -> None:
     for given in filter(None, (file, mmproj)):
         check_gguf(given)
     chosen = file.stem if name is None else name
@@ -129,11 +73,6 @@ def _print_paths(files: ModelFiles, *, json: bool) -> None:
 
 def _facts(entry: Entry) -> dict[str, Any]:
     """What `tv models info` prints, in order; nothing that is unknown."""
-    from dataclasses import asdict
-
-    from tvcli.models.catalog import OnHub
-    from tvcli.models.resolve import is_here, size
-
     facts = asdict(entry)
     facts["files"] = {key: str(v) if isinstance(v, Path) else v for key, v in facts["files"].items()}
     if isinstance(entry.files, OnHub):

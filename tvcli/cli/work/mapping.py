@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
 
-import typer
+import numpy as np
 
-from tvcli.cli import options
-from tvcli.cli.bundle import bundle
+from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
-from tvcli.cli.planning import find_tasks
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from tvcli.method.projection import Points
-    from tvcli.models.opening import Loaded, ModelRequest
-    from tvcli.prompts.prompt import Prompt
+from tvcli.cli.work import pictures
+from tvcli.cli.work.opening import model_request
+from tvcli.cli.work.planning import find_tasks
+from tvcli.method.layers import check_layer
+from tvcli.method.projection import Points, collect, project, silhouette
+from tvcli.models.opening import Loaded
+from tvcli.plots import check_projection, projection
+from tvcli.prompts.prompt import Prompt
 
 TOKENS = ("delimiter", "context")
 
 
-@bundle(request=options.model_request)
-def map_(
-    request: ModelRequest,
-    task: options.Tasks = None,
-    source: Annotated[
-        Literal["text", "image", "both"] | None, typer.Option(help="By default what the model sees.")
-    ] = None,
-    layer: Annotated[int | None, options.one_layer(min=0, help="By default the catalogue's.")] = None,
-    method: Annotated[Literal["tsne", "pca"] | None, typer.Option(help="tsne needs the extra plots.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Prompts of a task and source.")] = 30,
-    seed: options.Seed = 1,
-    plot: options.Plot = None,
-    json: options.Json = False,
+def run(
+    chosen: ModelOptions,
+    task: list[str] | None,
+    *,
+    source: str | None,
+    layer: int | None,
+    method: str | None,
+    limit: int,
+    seed: int,
+    plot: Path | None,
+    json: bool,
 ) -> None:
-    """Map task vectors of single prompts, and the context tokens before them; do they cluster by task?
-
-    Examples:
-        tv map --task country-capital --task food-color --limit 10
-        tv map --limit 5 --source text --method pca --json
-    """
-    from tvcli.cli import pictures
-    from tvcli.method.projection import collect, project
-    from tvcli.plots import check_projection, projection
-
+    request = model_request(chosen)
     pictures.check(plot)
     how = method or projection()
     check_projection(how)
@@ -63,8 +51,6 @@ def map_(
 
 def chosen_layer(loaded: Loaded, layer: int | None) -> int:
     """The given layer, else the catalogue's, else half the depth."""
-    from tvcli.method.layers import check_layer
-
     depth = loaded.engine.model.n_layer
     if layer is not None:
         return check_layer(layer, depth)
@@ -77,8 +63,6 @@ def _progress(prompts: Sequence[Prompt]) -> Iterator[Prompt]:
 
 def show_points(name: str, layer: int, points: Points, plane: np.ndarray, *, json: bool) -> None:
     """How well the points cluster; with `json` also where they lie, float (N, 2)."""
-    from tvcli.method.projection import silhouette
-
     by_task, by_modality = (silhouette(points.rows, labels) for labels in (points.tasks, points.modalities))
     if not json:
         out.line(f"{name} at layer {layer}", f"silhouette by task {by_task:.3f}", f"by modality {by_modality:.3f}")

@@ -4,45 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from tvcli import plots
 from tvcli.cli.output import out
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def check(plot: Path | None) -> None:
     """Before the work starts. Raises what `plots.check_picture` does."""
     if plot is not None:
-        from tvcli.plots import check_picture
-
-        check_picture(plot)
+        plots.check_picture(plot)
 
 
 def curves(plot: Path | None, series: Mapping[str, Any], **labels: str) -> None:
-    from tvcli import plots
-
     _draw(plots.curves, plot, series, **labels)
 
 
 def matrices(plot: Path | None, panels: Mapping[str, np.ndarray], names: Sequence[str], **labels: str) -> None:
-    from tvcli import plots
-
     _draw(plots.matrices, plot, panels, names, **labels)
 
 
 def maps(
     plot: Path | None, panels: Mapping[str, np.ndarray], tasks: Sequence[str], modalities: Sequence[str], **labels: str
 ) -> None:
-    from tvcli import plots
-
     _draw(plots.maps, plot, panels, tasks, modalities, **labels)
 
 
 def _draw(drawing: Callable[..., None], plot: Path | None, *data: Any, **labels: str) -> None:
-    from tvcli import plots
-
     if plot is not None:
         drawing(plot, *data, **labels)
         out.note(f"drew {plot}")

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from tvcli.cli import completion
-from tvcli.cli.output import out
-
-if TYPE_CHECKING:
-    from tvcli.engine.protocol import Decoding
-    from tvcli.models.opening import ModelRequest
-
+from tvcli.cli.commands import completion
+from tvcli.kinds import Modality, Source
+from tvcli.metrics import Metric
 
 # the groups of options in --help, and two that commands word themselves
 about_queries = partial(typer.Option, rich_help_panel="Queries")
@@ -23,16 +19,6 @@ about_model = partial(typer.Option, rich_help_panel="Model")
 about_output = partial(typer.Option, rich_help_panel="Output")
 one_layer = partial(typer.Option, "--layer", "-l", autocompletion=completion.layers)
 other_model = partial(about_model, autocompletion=completion.models)
-
-
-def _set_quiet(value: bool) -> bool:
-    out.quiet = value
-    return value
-
-
-def _set_verbose(value: bool) -> bool:
-    out.verbose = value
-    return value
 
 
 Model = Annotated[
@@ -70,14 +56,12 @@ VectorOutput = Annotated[
 ]
 Plot = Annotated[Path | None, about_output(help="Draw a picture, .png, .svg or .pdf (needs the extra plots).")]
 Json = Annotated[bool, about_output("--json", help="One JSON object a line.")]
-Quiet = Annotated[bool, about_output("--quiet", "-q", callback=_set_quiet, help="Only warnings and errors.")]
-Verbose = Annotated[
-    bool, about_output("--verbose", "-v", callback=_set_verbose, help="Say which token and layer was touched.")
-]
+Quiet = Annotated[bool, about_output("--quiet", "-q", help="Only warnings and errors.")]
+Verbose = Annotated[bool, about_output("--verbose", "-v", help="Say which token and layer was touched.")]
 
 Seed = Annotated[int, typer.Option(help="Of the random choice of examples.")]
 Seeds = Annotated[str, typer.Option(help="Random choices of examples, between commas.")]
-Modality = Annotated[Literal["text", "image"], typer.Option(help="Which to take where a JSON record has both.")]
+Where = Annotated[Modality, typer.Option(help="Which to take where a JSON record has both.")]
 Tasks = Annotated[
     list[str] | None,
     typer.Option(
@@ -87,57 +71,74 @@ Tasks = Annotated[
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many samples of each split.")]
 
 
-def model_request(
-    model: Model = None,
-    mmproj: Mmproj = None,
-    context: Context = None,
-    threads: Threads = None,
-    gpu_layers: GpuLayers = None,
-    rpc: Rpc = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> ModelRequest:
+@dataclass(frozen=True)
+class ModelOptions:
     """Which model, and how it is loaded."""
-    from tvcli.engine.protocol import Settings
-    from tvcli.engine.rpc import parse_endpoints
-    from tvcli.models.opening import ModelRequest
 
-    servers = parse_endpoints(rpc or [])
-    return ModelRequest(model, mmproj, Settings(context, threads, gpu_layers, servers, out.loading), out.meter)
+    model: Model = None
+    mmproj: Mmproj = None
+    context: Context = None
+    threads: Threads = None
+    gpu_layers: GpuLayers = None
+    rpc: Rpc = None
 
 
 @dataclass(frozen=True)
-class Asking:
+class QueryOptions:
     """Queries, how long their answers may get, and how they are printed."""
 
-    images: list[str]
-    images_from: str | None
-    null: bool  # ends the names in that file, instead of a newline
-    texts: list[str]
-    queries: str | None
-    modality: str
-    decoding: Decoding
-    json: bool
+    image: Images = None
+    images_from: ImagesFrom = None
+    null: Null = False  # ends the names in that file, instead of a newline
+    text: Texts = None
+    queries: Queries = None
+    modality: Where = Modality.TEXT
+    max_tokens: MaxTokens = 16
+    multiline: Multiline = False
+    json: Json = False
 
     @property
     def sources(self) -> list[str | None]:
         """What may be standard input."""
-        return [*self.images, self.images_from, self.queries]
+        return [*(self.image or ()), self.images_from, self.queries]
 
 
-def asking(
-    image: Images = None,
-    images_from: ImagesFrom = None,
-    null: Null = False,
-    text: Texts = None,
-    queries: Queries = None,
-    modality: Modality = "text",
-    max_tokens: MaxTokens = 16,
-    multiline: Multiline = False,
-    json: Json = False,
-) -> Asking:
-    """What to ask."""
-    from tvcli.engine.protocol import Decoding
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to evaluate."""
 
-    decoding = Decoding(max_tokens, not multiline)
-    return Asking(image or [], images_from, null, text or [], queries, modality, decoding, json)
+    task: Tasks = None
+    source: Annotated[Source | None, typer.Option(help="What the vectors are read from; by default text.")] = None
+    query: Annotated[Modality | None, typer.Option(help="Queries; by default image where the model sees.")] = None
+    pairs: Annotated[Literal["one", "all"], typer.Option(help="all: text and image examples × text and image.")] = "one"
+    method: Annotated[
+        list[str] | None, typer.Option(help="'no context', prompt or patch; may be repeated, by default all.")
+    ] = None
+    seeds: Seeds = "1,2,3"
+    shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt.")] = 5
+    prompts: Annotated[
+        int | None,
+        typer.Option(min=1, max=100_000, help="Prompts in a vector; by default one a validation sample."),
+    ] = None
+    metric: Annotated[Metric, typer.Option(help="One new token, or the whole label.")] = Metric.PAPER
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", help="Compare without regard to letter case, as in the paper's figure 6.")
+    ] = False
+    layer: Annotated[int | None, one_layer(min=0, help="Skip validation and patch here.")] = None
+    wording: Annotated[str, typer.Option(help="Another wording of the instruction: question, typo, paraphrase ...")] = (
+        ""
+    )
+    override: Annotated[bool, typer.Option("--override", help="The prompt asks the task that this one is against.")] = (
+        False
+    )
+    chat: Annotated[bool, typer.Option("--chat", help="The model's chat template instead of Q and A.")] = False
+    limit: Limit = None
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What an evaluation leaves on disk."""
+
+    samples: Annotated[Path | None, about_output(help="Write every answer here, as JSON Lines.")] = None
+    resume: Annotated[bool, about_output("--resume", help="Go on with a --samples file.")] = False
+    vectors: Annotated[Path | None, about_output(help="Folder to keep the vectors in.")] = None

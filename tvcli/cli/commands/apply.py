@@ -1,0 +1,31 @@
+"""``tv apply``: a vector replayed on images and text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions, QueryOptions
+
+
+@command(asked=QueryOptions, chosen=ModelOptions, quiet=True, verbose=True)
+def apply(
+    vector: options.VectorFile,
+    asked: QueryOptions,
+    chosen: ModelOptions,
+    layer: Annotated[
+        str | None, options.one_layer(help="The layer to overwrite, or 'all' for one answer each.")
+    ] = None,
+) -> None:
+    """Answer queries with the task that a vector holds.
+
+    Examples:
+        tv apply capital.npy --image flags/*.png
+        tv apply capital.npy --text Norway --text Chile --layer 3 --json
+        tv apply capital.npy --image flag.png --layer all -n 2
+        tv apply capital.npy --queries queries.txt -v
+        tv extract -q --examples pairs.txt -o - | tv apply - --image flag.png
+    """
+    work.apply.run(vector, asked, chosen, layer)

@@ -1,0 +1,57 @@
+"""Options that belong together, declared once and handed to commands as one value."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from tvcli.cli.commands.options import Quiet, Verbose
+from tvcli.cli.output import out
+
+
+def command(*, quiet: bool = False, verbose: bool = False, **bundles: type) -> Callable[..., Callable[..., None]]:
+    """Replace an argument of a command by the options that it is made of: the fields of a dataclass.
+
+    >>> @command(chosen=ModelOptions)          # with the fields model and threads
+    ... def show(vector: str, chosen: ModelOptions) -> None: ...
+
+    The command then has a vector, --model and --threads, and gets a `ModelOptions` of the two. With `quiet` and
+    `verbose` it has these options too, which decide what `out` shows.
+    """
+
+    def decorate(declared: Callable[..., None]) -> Callable[..., None]:
+        own = [parameter for parameter in _parameters(declared) if parameter.name not in bundles]
+        made_of = {name: _parameters(kind) for name, kind in bundles.items()}
+        loudness = [_option("quiet", Quiet)] * quiet + [_option("verbose", Verbose)] * verbose
+
+        @functools.wraps(declared)
+        def run(**given: Any) -> None:
+            out.quiet, out.verbose = (bool(given.pop(name, False)) for name in ("quiet", "verbose"))
+            made = {
+                name: bundles[name](**{p.name: given.pop(p.name) for p in parameters})
+                for name, parameters in made_of.items()
+            }
+            declared(**given, **made)
+
+        # Typer reads these two
+        everything = [*own, *(p for parameters in made_of.values() for p in parameters), *loudness]
+        run.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in everything}
+        return run
+
+    return decorate
+
+
+def _parameters(source: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Of a function or a dataclass: keyword parameters with their annotations evaluated."""
+    hints = get_type_hints(source, include_extras=True)
+    return [
+        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(source).parameters.values()
+    ]
+
+
+def _option(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)

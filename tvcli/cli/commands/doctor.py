@@ -1,0 +1,21 @@
+"""``tv doctor``: does everything work here, in words that can go into a bug report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions
+
+
+@command(chosen=ModelOptions, quiet=True, verbose=True)
+def doctor(
+    chosen: ModelOptions, json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False
+) -> None:
+    """Check that a model can be read and patched on this machine, layer by layer; for bug reports.
+
+    Example: tv doctor --model picto
+    """
+    work.doctor.run(chosen, json=json)

@@ -1,0 +1,54 @@
+"""``tv extract``: examples or an instruction to a vector file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions
+from tvcli.kinds import Modality
+
+
+@command(chosen=ModelOptions, quiet=True, verbose=True)
+def extract(
+    chosen: ModelOptions,
+    output: options.VectorOutput,
+    examples: Annotated[
+        str | None, typer.Option("--examples", "-e", help="File of pairs: input<TAB>output, @path<TAB>output, JSON.")
+    ] = None,
+    instruction: Annotated[str | None, typer.Option(help="The task in one sentence.")] = None,
+    modality: options.Where = Modality.TEXT,
+    shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt, the last one left unanswered.")] = 5,
+    prompts: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="Prompts to average over; by default one an example.")
+    ] = None,
+    seed: options.Seed = 1,
+    select_layer: Annotated[
+        bool, typer.Option("--select-layer", help="Choose the layer that answers the examples best.")
+    ] = False,
+) -> None:
+    """Read a task vector from examples or from an instruction.
+
+    With both, there are two vectors: NAME.examples.npy and NAME.instruction.npy.
+
+    Examples:
+        tv extract --examples pairs.txt -o capital.npy
+        tv extract --examples pairs.txt --select-layer -o capital.npy
+        tv extract --instruction "The capital city:" -o instruction.npy
+        tv extract --examples - -o - < pairs.txt | tv show -
+    """
+    work.extract.run(
+        chosen,
+        output,
+        examples,
+        instruction,
+        modality=modality,
+        shots=shots,
+        prompts=prompts,
+        seed=seed,
+        select_layer=select_layer,
+    )

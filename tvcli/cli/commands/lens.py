@@ -1,0 +1,41 @@
+"""``tv lens``: what residuals decode to, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from tvcli.cli import work
+from tvcli.cli.commands import completion, options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions
+
+
+@command(chosen=ModelOptions, quiet=True, verbose=True)
+def lens(
+    chosen: ModelOptions,
+    vector: Annotated[
+        str | None,
+        typer.Option("--vector", autocompletion=completion.vectors, help="Decode a vector file's rows; - for stdin."),
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", "-t", help="Decode a query's residuals.")] = None,
+    image: Annotated[str | None, typer.Option("--image", "-i", help="Decode a picture's query.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", "-T", autocompletion=completion.tasks, help="Average over a task: input, task, answer."),
+    ] = None,
+    source: Annotated[Literal["text", "image", "both"], typer.Option(help="Examples that --task shows.")] = "text",
+    top: Annotated[int, typer.Option(min=1, help="Tokens a layer.")] = 5,
+    plot: options.Plot = None,
+    json: options.Json = False,
+) -> None:
+    """Decode the residual at the delimiter at every layer, with the model's own norm and head.
+
+    Examples:
+        tv lens --text Greece
+        tv lens --image flag.png --top 3
+        tv lens --vector capital.npy --json
+        tv lens --task country-capital --source both
+    """
+    work.lens.run(chosen, vector, text, image, task, source=source, top=top, plot=plot, json=json)

@@ -1,0 +1,37 @@
+"""``tv map``: single-prompt vectors in two dimensions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions
+
+
+@command(chosen=ModelOptions, quiet=True, verbose=True)
+def map_(
+    chosen: ModelOptions,
+    task: options.Tasks = None,
+    source: Annotated[
+        Literal["text", "image", "both"] | None, typer.Option(help="By default what the model sees.")
+    ] = None,
+    layer: Annotated[int | None, options.one_layer(min=0, help="By default the catalogue's.")] = None,
+    method: Annotated[Literal["tsne", "pca"] | None, typer.Option(help="tsne needs the extra plots.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Prompts of a task and source.")] = 30,
+    seed: options.Seed = 1,
+    plot: options.Plot = None,
+    json: options.Json = False,
+) -> None:
+    """Map task vectors of single prompts, and the context tokens before them; do they cluster by task?
+
+    Examples:
+        tv map --task country-capital --task food-color --limit 10
+        tv map --limit 5 --source text --method pca --json
+    """
+    work.mapping.run(
+        chosen, task, source=source, layer=layer, method=method, limit=limit, seed=seed, plot=plot, json=json
+    )

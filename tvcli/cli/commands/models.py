@@ -1,0 +1,73 @@
+"""``tv models``: which models there are, and getting them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+
+app = typer.Typer(help="List, describe, fetch and add models.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A name of the catalogue, owner/repo on the hub, or a GGUF file.")]
+Quant = Annotated[str | None, typer.Option(help="The quantization, where a repository has several: Q4_K_M, Q8_0 ...")]
+
+
+@app.command("list")
+def list_models(json: options.Json = False) -> None:
+    """List the models of the catalogue: size, whether it is on this machine, licence.
+
+    Example: tv models list
+    """
+    work.models.list_all(json=json)
+
+
+@app.command()
+def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
+    """Say all that is known of a model, and what of it was not verified.
+
+    Example: tv models info llava-1.5-7b
+    """
+    work.models.info(name, quant, json=json)
+
+
+@app.command()
+@command(quiet=True)
+def pull(
+    name: Name,
+    quant: Quant = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read and hash what is here already, too.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Fetch a model, or go on where that was interrupted; what is here already is not fetched again.
+
+    Example: tv models pull ggml-org/SmolVLM-256M-Instruct-GGUF --quant Q8_0
+    """
+    work.models.pull(name, quant, verify=verify, json=json)
+
+
+@app.command()
+def path(name: Name, quant: Quant = None, json: options.Json = False) -> None:
+    """Print the local files of a model, text before vision, without fetching anything.
+
+    Example: tv models path picto
+    """
+    work.models.path(name, quant, json=json)
+
+
+@app.command()
+@command(quiet=True)
+def add(
+    file: Annotated[Path, typer.Argument(help="A GGUF file; it stays where it is.")],
+    mmproj: options.Mmproj = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; by default, the file's name.")] = None,
+) -> None:
+    """Give a GGUF file of your own a name for --model.
+
+    Example: tv models add my-Q8_0.gguf --mmproj my-mmproj.gguf --name mine
+    """
+    work.models.add(file, mmproj, name)

@@ -1,0 +1,40 @@
+"""``tv paper``: the paper's tables and figures, for any model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions
+
+
+@command(chosen=ModelOptions, quiet=True, verbose=True)
+def paper(
+    chosen: ModelOptions,
+    items: Annotated[list[str] | None, typer.Argument(help="table2, figure6 ..., or all; nothing lists them.")] = None,
+    task: options.Tasks = None,
+    seeds: options.Seeds = "1,2,3",
+    limit: options.Limit = None,
+    llm: Annotated[
+        str | None, options.other_model(help="The language model that the VLM was made from (table 3).")
+    ] = None,
+    output: Annotated[
+        Path | None, options.about_output("--output", "-o", help="Folder to keep all answers in, and to resume from.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Make the paper's tables and figures for a model.
+
+    Without --task the data are tv's own, and the paper's numbers beside them
+    were measured on other data; the folders of `tv tasks pull` are the paper's.
+
+    Examples:
+        tv paper
+        tv paper table2 --limit 5 --seeds 1 -o results
+    """
+    work.paper.run(chosen, items or [], task, seeds=seeds, limit=limit, llm=llm, output=output, json=json)

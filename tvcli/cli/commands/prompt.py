@@ -1,0 +1,31 @@
+"""``tv prompt``: the same queries without a patch, to compare with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions, QueryOptions
+
+
+@command(asked=QueryOptions, chosen=ModelOptions, quiet=True, verbose=True)
+def prompt(
+    asked: QueryOptions,
+    chosen: ModelOptions,
+    examples: Annotated[str | None, typer.Option("--examples", "-e", help="Pairs to put before the query.")] = None,
+    shots: Annotated[int, typer.Option(min=1, help="How many of the examples.")] = 5,
+    seed: options.Seed = 1,
+    system: Annotated[str, typer.Option(help="A text to put before everything.")] = "",
+) -> None:
+    """Answer queries without a vector: alone, or after examples or a system text.
+
+    Examples:
+        tv prompt --image flag.png
+        tv prompt --examples pairs.txt --shots 3 --image flags/*.png
+        tv prompt --system "Answer in one word." --queries queries.txt
+    """
+    work.prompt.run(asked, chosen, examples, shots=shots, seed=seed, system=system)

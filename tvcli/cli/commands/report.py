@@ -1,0 +1,29 @@
+"""``tv report``: one HTML page about a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions
+
+
+@command(chosen=ModelOptions, quiet=True, verbose=True)
+def report(
+    chosen: ModelOptions,
+    output: Annotated[Path, options.about_output("--output", "-o", help="The HTML file to write.")],
+    task: options.Tasks = None,
+    seeds: options.Seeds = "1,2,3",
+    limit: options.Limit = None,
+    llm: Annotated[str | None, options.other_model(help="The language model that the VLM was made from.")] = None,
+    results: Annotated[Path | None, options.about_output(help="Folder with answers to use and to add to.")] = None,
+) -> None:
+    """Write one self-contained HTML page: tables, curves, lens, similarity, map, examples, cost.
+
+    Examples:
+        tv report --task country-capital --limit 5 --seeds 1 -o report.html
+    """
+    work.report.run(chosen, output, task, seeds=seeds, limit=limit, llm=llm, results=results)

@@ -1,0 +1,29 @@
+"""``tv show``: what a vector file holds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tvcli.cli import work
+from tvcli.cli.commands import options
+from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.options import ModelOptions
+
+
+@command(chosen=ModelOptions, quiet=True, verbose=True)
+def show(
+    vector: options.VectorFile,
+    chosen: ModelOptions,
+    decode: Annotated[bool, typer.Option("--decode", help="Also the tokens it decodes to, in the model.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Print what a vector file holds and where it came from.
+
+    Examples:
+        tv show capital.npy
+        tv show capital.npy --decode
+        tv show capital.npy --json
+    """
+    work.show.run(vector, chosen, decode=decode, json=json)

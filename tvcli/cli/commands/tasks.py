@@ -1,0 +1,66 @@
+"""``tv tasks``: what there is to evaluate on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvcli.cli import work
+from tvcli.cli.commands import completion, options
+
+app = typer.Typer(help="List, show and check tasks.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_tasks(json: options.Json = False) -> None:
+    """List the shipped tasks.
+
+    Examples:
+        tv tasks list
+        tv tasks list --json
+    """
+    work.tasks.list_all(json=json)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(autocompletion=completion.tasks, help="A task or folder.")],
+    json: options.Json = False,
+) -> None:
+    """Show a task's samples.
+
+    Examples:
+        tv tasks show country-capital
+        tv tasks show my-task --json
+    """
+    work.tasks.show(name, json=json)
+
+
+@app.command()
+def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> None:
+    """Check a task folder of your own: its files, keys, splits, pictures and answers.
+
+    Errors: an input or a picture that is there twice, or cannot be read.
+    Warnings: too few validation samples for a prompt, answers that echo
+    their input, one letter that would be right for a quarter of the test.
+
+    Examples:
+        tv tasks check my-task
+    """
+    work.tasks.check(folder)
+
+
+@app.command()
+def pull(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the task folders.")] = Path("paper-tasks"),
+    annotations: Annotated[Path | None, typer.Option(help="The archive, if you have it already.")] = None,
+    images: Annotated[Path | None, typer.Option(help="The archive, if you have it already.")] = None,
+) -> None:
+    """Fetch the paper's own annotations and pictures, and make task folders of them.
+
+    Examples:
+        tv tasks pull -o paper-tasks
+    """
+    work.tasks.pull(output, annotations, images)

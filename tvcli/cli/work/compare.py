@@ -1,0 +1,36 @@
+"""``tv compare``: how alike vectors are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tvcli.cli.output import out
+from tvcli.cli.work import pictures
+from tvcli.cli.work.inputs import check_one_stdin, read_vector
+from tvcli.cli.work.lens import show_curves
+from tvcli.method.layers import check_layer
+from tvcli.method.similarity import similarity
+
+
+def run(vectors: Sequence[str], layer: int | None, plot: Path | None, *, json: bool) -> None:
+    pictures.check(plot)
+    check_one_stdin(*vectors)
+    loaded = [read_vector(source) for source in vectors]
+    raw = similarity(loaded)
+    if len(loaded) == 2:
+        series = {f"{Path(vectors[0]).stem} and {Path(vectors[1]).stem}": raw[:, 0, 1]}
+        show_curves(series, json=json)
+        pictures.curves(plot, series, x="layer", y="cosine similarity")
+        return
+    at = len(raw) // 2 if layer is None else check_layer(layer, len(raw))
+    panels = {f"layer {at}": raw[at], f"layer {at}, centred": similarity(loaded, centred=True)[at]}
+    names = [Path(source).stem for source in vectors]
+    if json:
+        matrices = {name: values.round(6).tolist() for name, values in panels.items()}
+        out.record({"layer": at, "vectors": list(vectors), **matrices})
+    else:
+        for title, values in panels.items():
+            rows = [[name, *(f"{value:.3f}" for value in row)] for name, row in zip(names, values, strict=True)]
+            out.table(title, ["cosine", *names], rows)
+    pictures.matrices(plot, panels, names, title="cosine similarity")

@@ -1,0 +1,27 @@
+"""``tv import``: vectors from other programs' formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tvcli.cli.output import out
+from tvcli.cli.work.inputs import check_output, write_vector
+from tvcli.engine.gguf.control_vector import load
+
+
+def run(file: Path, output: str, layers: int | None) -> None:
+    check_output(output)
+    vector, missing = load(file, layers)
+    if missing:
+        out.note(f"{file} has no direction for {spans(missing)}: zero there, not fit to be patched")
+    if vector.provenance.model is None:
+        out.note(f"{file}: it is not recorded which model this vector was read in")
+    out.note(f"wrote {write_vector(vector, output)}: {vector.n_layer} layers × {vector.n_embd}")
+
+
+def spans(layers: list[int]) -> str:
+    """``layers 0 to 4, 9``; `layers` is in order and not empty."""
+    starts = [n for n in layers if n - 1 not in layers]
+    ends = [n for n in layers if n + 1 not in layers]
+    named = [str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(named)}"

@@ -1,0 +1,61 @@
+"""``tv paper``: the paper's tables and figures, for any model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tvcli import plots
+from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.output import out
+from tvcli.cli.work.opening import model_request
+from tvcli.cli.work.planning import find_tasks, parse_seeds
+from tvcli.errors import NotApplicableError
+from tvcli.files import make_folder
+from tvcli.paper.items import ITEMS, find_items
+from tvcli.paper.study import Study, Table
+
+
+def run(
+    chosen: ModelOptions,
+    items: Sequence[str],
+    task: list[str] | None,
+    *,
+    seeds: str,
+    limit: int | None,
+    llm: str | None,
+    output: Path | None,
+    json: bool,
+) -> None:
+    request = model_request(chosen)
+    if not items:
+        out.table("", ["name", "what", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
+        return
+    wanted = find_items(items)
+    tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
+    folder = None if output is None else make_folder(output)
+    with request.open() as loaded:
+        study = Study(loaded.engine, request, llm or loaded.llm, tasks, counted, limit, folder, out.meter)
+        for name in wanted:
+            try:
+                made = ITEMS[name].make(study)
+            except NotApplicableError as error:
+                if list(items) != ["all"]:
+                    raise
+                out.warn(f"{name} is left out: {error}")
+                continue
+            show_table(name, ITEMS[name].title, made, json=json)
+            if folder is not None and made.draw is not None and plots.available():
+                made.draw(folder / f"{name}.png")
+                out.note(f"drew {folder / name}.png")
+
+
+def show_table(name: str, title: str, made: Table, *, json: bool) -> None:
+    """A table, or one JSON object."""
+    if json:
+        rows = [dict(zip(made.header, row, strict=True)) for row in made.rows]
+        out.record({"name": name, "title": title, "note": made.note, "legend": made.legend, "rows": rows})
+    else:
+        out.table(f"{name}: {title}; {made.note}", made.header, made.rows)
+        if made.legend:
+            out.note(made.legend)

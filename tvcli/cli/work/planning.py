@@ -1,0 +1,76 @@
+"""Options of an evaluation to its setup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tvcli.cli.commands.options import EvaluationOptions
+from tvcli.cli.output import out
+from tvcli.engine.protocol import Engine
+from tvcli.errors import UsageError
+from tvcli.evaluation.setup import ALL_TRANSFERS, METHODS, Setup
+from tvcli.inputs.tasks import Task, find_task, task_folders
+from tvcli.metrics import Judge
+from tvcli.prompts.chat import CHATML, Chat
+
+
+def planned(wanted: EvaluationOptions) -> Callable[[Engine], Setup]:
+    """What to evaluate, apart from what depends on the model: the queries it can see, and its chat template."""
+    if wanted.pairs == "all" and (wanted.source or wanted.query):
+        raise UsageError("--pairs all is every pair of text and image; leave out --source and --query")
+    tasks = find_tasks(wanted.task)
+    fixed = Setup(
+        tuple(tasks),
+        methods=parse_methods(wanted.method),
+        seeds=parse_seeds(wanted.seeds),
+        shots=wanted.shots,
+        prompts=wanted.prompts,
+        judge=Judge(wanted.metric, wanted.ignore_case),
+        layer=wanted.layer,
+        limit=wanted.limit,
+        wording=wanted.wording,
+        against=_against(tasks) if wanted.override else {},
+    )
+
+    def plan(engine: Engine) -> Setup:
+        one = (wanted.source or "text", wanted.query or ("image" if engine.has_vision else "text"))
+        pairs = ALL_TRANSFERS if wanted.pairs == "all" else (one,)
+        return replace(fixed, pairs=pairs, template=_chat(engine) if wanted.chat else fixed.template)
+
+    return plan
+
+
+def find_tasks(names: list[str] | None) -> list[Task]:
+    """Tasks by name or folder; by default the paper's six."""
+    return [find_task(name) for name in names or map(str, task_folders("paper"))]
+
+
+def _chat(engine: Engine) -> Chat:
+    if not engine.chat_template:
+        out.note(f"{engine.model.name} brings no chat template; using ChatML, llama.cpp's default")
+    return Chat(engine.chat_template or CHATML)
+
+
+def _against(tasks: list[Task]) -> dict[str, Task]:
+    for task in tasks:
+        if not task.against:
+            raise UsageError(f"task {task.name} names no task that it overrides (key against in its task.toml)")
+    return {task.name: find_task(task.against) for task in tasks}
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """``1,2,3`` to numbers."""
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--seeds must be numbers between commas, not {text!r}") from error
+    return tuple(dict.fromkeys(seeds))
+
+
+def parse_methods(given: list[str] | None) -> tuple[str, ...]:
+    """The methods in the paper's order."""
+    unknown = set(given or ()) - set(METHODS)
+    if unknown:
+        raise UsageError(f"--method must be one of {', '.join(METHODS)}, not {min(unknown)!r}")
+    return tuple(one for one in METHODS if not given or one in given)

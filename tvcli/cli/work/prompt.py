@@ -1,0 +1,25 @@
+"""``tv prompt``: the same queries without a patch, to compare with."""
+
+from __future__ import annotations
+
+from tvcli.cli.commands.options import ModelOptions, QueryOptions
+from tvcli.cli.work.answers import answer_all
+from tvcli.cli.work.inputs import check_one_stdin, gather
+from tvcli.cli.work.opening import model_request
+from tvcli.inputs.examples import read_examples
+from tvcli.prompts.prompt import few_shot
+
+
+def run(asked: QueryOptions, chosen: ModelOptions, examples: str | None, *, shots: int, seed: int, system: str) -> None:
+    request = model_request(chosen)
+    check_one_stdin(examples, *asked.sources)
+    pairs = read_examples(examples, asked.modality) if examples is not None else []
+    queries = gather(asked)
+    with request.open() as loaded:
+        answer_all(
+            loaded.engine,
+            queries,
+            lambda x: few_shot(x, pairs, shots=shots, seed=seed, system=system),
+            [None],
+            asked,
+        )

@@ -10,7 +10,6 @@ import pytest
 from conftest import Runner
 from PIL import Image as Pillow
 
-import tvcli.inputs.paper_data
 from tvcli.evaluation.task_checks import errors
 from tvcli.inputs.tasks import load_task
 
@@ -62,7 +61,7 @@ def test_what_the_hub_sent_is_the_papers_data_until_somebody_changes_it(
     _, annotations, _, images, *target = archives(
         tmp_path, {"t_val.json": SAMPLES[:1], "t_test.json": SAMPLES}, PICTURES
     )
-    monkeypatch.setattr(tvcli.inputs.paper_data, "fetch", lambda meter: (annotations, images))
+    monkeypatch.setattr("tvcli.cli.work.paper_data.fetch", lambda meter: (annotations, images))
     assert tv("tasks", "pull", *target).err.startswith("wrote t to ")
     folder = tmp_path / "tasks" / "t"
     assert load_task(folder).is_papers

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +11,8 @@ from tvcli.errors import UnavailableError
 from tvcli.files import check_readable
 from tvcli.models import packaged
 from tvcli.models.catalog import Entry, HubFile, Local, OnHub, Packaged, find, names
-from tvcli.models.hub import cache
-from tvcli.models.hub.remote import Listing, Source, is_offline, list_files
-from tvcli.models.hub.transfer import fetch
-from tvcli.models.repository import Chosen, choose
 from tvcli.progress import Meter, silent
 
-log = logging.getLogger(__name__)
 REPOSITORY = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<quant>[\w.-]+))?")
 
 
@@ -105,23 +98,18 @@ def pull(entry: Entry, *, verify: bool = False, meter: Meter = silent) -> ModelF
     Raises:
         UnavailableError: see `resolve`.
     """
-    files = entry.files
-    if not isinstance(files, OnHub):
-        return _owned(entry, files)
-    here = _cached(entry, files)
-    if here is not None and is_offline():
-        return here
-    try:
-        listing = list_files(_source(files))
-    except UnavailableError as error:
-        if here is None:
-            raise
-        log.warning("%s; what is here is used as it is", error)
-        return here
-    _check_known(files, listing)
-    chosen = _chosen(files, listing.files)
-    paths = fetch(listing, chosen.in_order, verify=verify, meter=meter)
-    return _fetched(entry, chosen, dict(zip(chosen.in_order, paths, strict=True)))
+    if not isinstance(entry.files, OnHub):
+        return _owned(entry, entry.files)
+    from tvcli.models.hub.files import fetched_files  # loads the hub's client
+
+    return _made(entry, *fetched_files(entry.files, verify=verify, meter=meter))
+
+
+def _cached(entry: Entry, files: OnHub) -> ModelFiles | None:
+    from tvcli.models.hub.files import cached_files  # loads the hub's client
+
+    found = cached_files(files)
+    return None if found is None else _made(entry, *found)
 
 
 def _owned(entry: Entry, files: Packaged | Local) -> ModelFiles:
@@ -130,42 +118,6 @@ def _owned(entry: Entry, files: Packaged | Local) -> ModelFiles:
             check_readable(path, "model file")
         return _made(entry, files.text, files.vision)
     return _made(entry, packaged.text_file(entry.name, files.text), packaged.vision_file(files))
-
-
-def _cached(entry: Entry, files: OnHub) -> ModelFiles | None:
-    source = _source(files)
-    try:
-        chosen = _chosen(files, cache.cached_names(source))
-    except UnavailableError:  # nothing that fits is here
-        return None
-    paths = {name: path for name in chosen.in_order if (path := cache.cached(source, name)) is not None}
-    return _fetched(entry, chosen, paths) if len(paths) == len(chosen.in_order) else None
-
-
-def _source(files: OnHub) -> Source:
-    return Source(files.repository, files.revision)
-
-
-def _chosen(files: OnHub, available: Iterable[str]) -> Chosen:
-    """The files that the catalogue names, or the best of those that are available."""
-    if files.text is not None:
-        return Chosen((files.text.file,), files.vision.file if files.vision else None)
-    return choose(available, files.repository, files.quant)
-
-
-def _check_known(files: OnHub, listing: Listing) -> None:
-    """The hub's files are those that the catalogue knows by their hash."""
-    for known in (files.text, files.vision):
-        now = listing.files.get(known.file) if known and known.sha256 else None
-        if known is not None and now is not None and now.etag != known.sha256:
-            raise UnavailableError(
-                f"{known.file} of {files.repository} is not the file that the catalogue knows (SHA-256 "
-                f"{known.sha256[:12]}…, now {now.etag[:12]}…); give {files.repository} as the model to take it as it is"
-            )
-
-
-def _fetched(entry: Entry, chosen: Chosen, paths: dict[str, Path]) -> ModelFiles:
-    return _made(entry, paths[chosen.parts[0]], paths[chosen.vision] if chosen.vision else None)
 
 
 def _made(entry: Entry, text: Path, vision: Path | None) -> ModelFiles:

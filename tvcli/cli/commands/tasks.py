@@ -63,4 +63,4 @@ def pull(
     Examples:
         tv tasks pull -o paper-tasks
     """
-    work.tasks.pull(output, annotations, images)
+    work.paper_data.run(output, annotations, images)

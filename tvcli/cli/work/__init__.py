@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for the type checker
     from tvcli.cli.work import mapping as mapping
     from tvcli.cli.work import models as models
     from tvcli.cli.work import paper as paper
+    from tvcli.cli.work import paper_data as paper_data
     from tvcli.cli.work import prompt as prompt
     from tvcli.cli.work import report as report
     from tvcli.cli.work import show as show

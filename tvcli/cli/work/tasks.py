@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tvcli.cli.output import out
-from tvcli.errors import TvError, UsageError
+from tvcli.errors import TvError
 from tvcli.evaluation.task_checks import errors, warnings
-from tvcli.inputs.paper_data import convert, fetch, mark_as_papers
 from tvcli.inputs.tasks import find_task, load_task, task_folders
 
 
@@ -45,16 +44,3 @@ def check(folder: Path) -> None:
         raise TvError(f"{len(found)} problems in {folder}")
     pictures = sum(sample.image is not None for sample in (*task.validation, *task.test))
     out.note(f"{task.name} is fine: {len(task.validation)} validation, {len(task.test)} test, {pictures} pictures")
-
-
-def pull(output: Path, annotations: Path | None, images: Path | None) -> None:
-    if (annotations is None) != (images is None):
-        raise UsageError("--annotations and --images go together")
-    archives = (annotations, images) if annotations is not None and images is not None else fetch(out.meter)
-    names = convert(*archives, output)
-    if annotations is None:
-        for name in names:
-            mark_as_papers(output / name)
-    else:
-        out.note("whether the archives are the paper's is not known, so tables will call them other data")
-    out.note(f"wrote {', '.join(names)} to {output}; use them as --task {output / names[0]}")

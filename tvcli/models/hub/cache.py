@@ -9,6 +9,8 @@ import os
 import shutil
 from pathlib import Path
 
+from huggingface_hub import constants
+
 from tvcli.files import replacing
 from tvcli.models.hub.remote import Listing, RemoteFile, Source
 
@@ -27,8 +29,6 @@ def cached_names(source: Source) -> list[str]:
 
 def folder(source: Source) -> Path:
     """The repository's folder."""
-    from huggingface_hub import constants
-
     return Path(constants.HF_HUB_CACHE) / "--".join([f"{source.kind}s", *source.repository.split("/")])
 
 

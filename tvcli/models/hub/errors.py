@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+import httpx2
+from huggingface_hub import constants, errors, get_token
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import logging as hub_logging
+from huggingface_hub.utils import parse_ratelimit_headers
 
 from tvcli.errors import UnavailableError, reason
-
-if TYPE_CHECKING:
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
 
 LOG_IN = "set HF_TOKEN or run: hf auth login"
 
@@ -19,9 +20,6 @@ LOG_IN = "set HF_TOKEN or run: hf auth login"
 @contextmanager
 def hub_errors(repository: str, revision: str) -> Iterator[None]:
     """Turns what huggingface_hub and its HTTP client raise into UnavailableError, and keeps both silent."""
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
     _quieten()
     try:
         yield
@@ -42,17 +40,12 @@ def hub_errors(repository: str, revision: str) -> Iterator[None]:
 
 def _quieten() -> None:
     """No words on stderr but tv's own, and no request but for the model: telemetry has one of its own."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import logging as hub_logging
-
     hub_logging.set_verbosity(logging.CRITICAL)
     constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
 def _refusal(error: HfHubHTTPError, repository: str, revision: str) -> str:
     """What the hub's answer means, and what to do."""
-    from huggingface_hub import errors
-
     code = error.response.status_code
     if isinstance(error, errors.GatedRepoError):
         then = "your token's account has no access yet" if _has_token() else f"then {LOG_IN}"
@@ -81,8 +74,6 @@ def _when(error: HfHubHTTPError) -> str:
 
 def asked_wait(response: httpx2.Response) -> float:
     """The seconds that the hub asks to wait, in ``Retry-After`` or its own ``RateLimit`` header."""
-    from huggingface_hub.utils import parse_ratelimit_headers
-
     limit = parse_ratelimit_headers(response.headers)
     if limit is not None and limit.remaining == 0:
         return float(limit.reset_in_seconds)
@@ -91,16 +82,11 @@ def asked_wait(response: httpx2.Response) -> float:
 
 
 def _has_token() -> bool:
-    from huggingface_hub import get_token
-
     return get_token() is not None
 
 
 def words(error: Exception) -> str:
     """A short reason, made of nothing that the server wrote."""
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
-
     if isinstance(error, HfHubHTTPError):
         return f"{host()} answered {error.response.status_code}"
     if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol, httpx2.ProxyError)):
@@ -112,7 +98,5 @@ def words(error: Exception) -> str:
 
 def host() -> str:
     """The hub's address, without the password that HF_ENDPOINT may hold."""
-    from huggingface_hub import constants
-
     scheme, _, rest = constants.ENDPOINT.rpartition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest

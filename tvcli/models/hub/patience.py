@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import httpx2
+from huggingface_hub.errors import HfHubHTTPError
+
 from tvcli.models.hub.errors import asked_wait, words
 
 T = TypeVar("T")
@@ -24,9 +27,6 @@ def patiently(request: Callable[[], T], progress: Callable[[], int] = lambda: 0)
     `progress` counts what has come so far. A host that cannot be reached at all is not tried again: nobody
     wants to wait for a network that is off.
     """
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
-
     waits, before, start = list(WAITS), progress(), progress()
     while True:
         try:
@@ -44,9 +44,6 @@ def patiently(request: Callable[[], T], progress: Callable[[], int] = lambda: 0)
 
 
 def _may_pass(error: Exception, *, reached: bool) -> bool:
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
-
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in TRANSIENT
     if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HFValidationError
+
 from tvcli.errors import UnavailableError
 from tvcli.files import stays_inside
 from tvcli.models.hub.errors import host, hub_errors
@@ -58,8 +61,6 @@ class Listing:
 
 def is_offline() -> bool:
     """Whether HF_HUB_OFFLINE forbids to ask the hub."""
-    from huggingface_hub import constants
-
     return constants.HF_HUB_OFFLINE
 
 
@@ -81,9 +82,6 @@ def list_files(source: Source) -> Listing:
 
 
 def _ask(source: Source) -> Any:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError
-
     try:
         return HfApi(library_name="tv").repo_info(
             source.repository, revision=source.revision, repo_type=source.kind, files_metadata=True, timeout=TIMEOUT

@@ -13,6 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import httpx2
+from filelock import FileLock, Timeout
+from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers
+
 from tvcli.errors import UnavailableError
 from tvcli.files import byte_size
 from tvcli.models.hub import cache
@@ -103,8 +108,6 @@ def _download(found: Listing, file: RemoteFile, meter: Meter) -> None:
 
 @contextmanager
 def _alone(lock: Path, name: str) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
     guard = FileLock(lock)
     try:
         guard.acquire(timeout=SILENT_WAIT)
@@ -129,10 +132,6 @@ def _receive(found: Listing, file: RemoteFile, part: Path, advance: Advance) -> 
 
 def _stream(found: Listing, file: RemoteFile, opened: IO[bytes], hasher: Any, advance: Advance) -> None:
     """One request for what `opened` lacks. When the line breaks, file and hash are in step."""
-    import httpx2
-    from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
-    from huggingface_hub.utils import build_hf_headers
-
     start = opened.tell()
     if start == file.size:
         return

@@ -497,7 +497,7 @@ def test_software_is_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in known.items():
         monkeypatch.setattr(platform, name, lambda value=value: value)
     monkeypatch.setattr(machine, "_lines", lambda file: [])
-    monkeypatch.setattr(tvcli.engine.native.places, "find", lambda: replace(PLACE, folder=Path.home() / "lib"))
+    monkeypatch.setattr(machine, "find", lambda: replace(PLACE, folder=Path.home() / "lib"))
     versions = {"tv": "1", "llama-cpp-python": "2", "gguf": "4", "numpy": "5", "python": "6"}
     found = machine.software()
     assert found == Software(versions, "Unix 7 arch", "chip", "the llama.cpp of here in ~/lib")
@@ -508,7 +508,7 @@ def test_software_is_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> Place:
         raise UnavailableError("there is none")
 
-    monkeypatch.setattr(tvcli.engine.native.places, "find", missing)
+    monkeypatch.setattr(machine, "find", missing)
     assert machine.software().library == "there is none"
 
 
@@ -516,10 +516,10 @@ def test_software_is_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_machine_is_what_llama_cpp_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu, cpu = Device("CUDA", "C0", "GPU", "card", 1, 2), Device("CPU", "CPU", "CPU", "chip", 30, 40)
     found = {(): [gpu, cpu, replace(cpu, total=50)], ("h:1",): [gpu]}
-    monkeypatch.setattr(tvcli.engine.devices, "devices", found.__getitem__)
+    monkeypatch.setattr(machine, "devices", found.__getitem__)
     build = type("Build", (), {"kernels": 7, "__str__": lambda self: "build 1"})()
     library = SimpleNamespace(build=build, features=lambda: "AVX = 1")
-    monkeypatch.setattr(tvcli.engine.native.library, "load", lambda: library)
+    monkeypatch.setattr(machine, "load", lambda: library)
     assert machine.this_machine() == Machine("build 1", "7", "AVX = 1", 2_048_000, 40, found[()])
     assert machine.this_machine(("h:1",)) == Machine("build 1", "7", "AVX = 1", 2_048_000, 0, [gpu])
 

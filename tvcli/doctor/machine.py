@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tvcli.engine.devices import Device
+from tvcli.engine.devices import Device, devices
+from tvcli.engine.native.library import load
+from tvcli.engine.native.places import find
+from tvcli.errors import UnavailableError
 
 PACKAGES = (
     ("tv", "tvcli"),
@@ -71,9 +72,6 @@ def software() -> Software:
 
 def this_machine(endpoints: Sequence[str] = ()) -> Machine:
     """Raises UnavailableError if llama.cpp does not load, and what `engine.devices` does for RPC servers."""
-    from tvcli.engine.devices import devices
-    from tvcli.engine.native.library import load
-
     library, found = load(), devices(endpoints)
     total = next((device.total for device in found if device.kind == "CPU"), 0)
     build = library.build
@@ -104,9 +102,6 @@ def anonymous(text: str) -> str:
 
 
 def _library() -> str:
-    from tvcli.engine.native.places import find
-    from tvcli.errors import UnavailableError
-
     try:
         return str(find())
     except UnavailableError as error:

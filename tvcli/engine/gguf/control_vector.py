@@ -16,18 +16,16 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from gguf import GGUFReader, GGUFWriter
 
 from tvcli.engine.gguf.checks import check_gguf
 from tvcli.engine.native.pinned import MAX_LAYERS
 from tvcli.errors import VectorError
 from tvcli.files import parse_json, replacing
 from tvcli.vector import ModelInfo, Provenance, TaskVector
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader
 
 ARCHITECTURE = "controlvector"
 LAYER_0, PROVENANCE = "tv.layer_0", "tv.provenance"
@@ -55,8 +53,6 @@ def to_bytes(vector: TaskVector) -> bytes:
 
 
 def _write(vector: TaskVector, path: Path) -> None:
-    from gguf import GGUFWriter
-
     origin = vector.provenance
     writer = GGUFWriter(path, ARCHITECTURE)
     if origin.model is not None:
@@ -91,8 +87,6 @@ def load(path: str | Path, n_layer: int | None = None) -> tuple[TaskVector, list
 
 
 def _open(path: Path) -> GGUFReader:
-    from gguf import GGUFReader
-
     try:
         return GGUFReader(path)
     except (ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError) as error:

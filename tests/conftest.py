@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import locale
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,12 @@ def _no_home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     """Fast tests need no home directory: they get one that does not exist."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setenv("HOME", str(tmp_path / "no-such-home"))
+
+
+@pytest.fixture
+def ascii_locale() -> Iterator[None]:
+    """Text files without a named encoding are ASCII in here."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -392,6 +393,15 @@ def test_pca_gives_the_two_largest_directions_by_size() -> None:
     assert points.dtype == np.float64
     assert np.abs(points) == pytest.approx(np.array([[3, 0], [3, 0], [0, 2], [0, 2]]), abs=1e-6)
     assert points.sum(axis=0) == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_pca_of_many_points_makes_no_square_of_them() -> None:
+    rows = np.random.default_rng(1).standard_normal((1000, 3)).astype(np.float32)
+    tracemalloc.start()
+    project(rows, "pca")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000  # bytes; a square would be 8 million
 
 
 @pytest.mark.parametrize(("count", "perplexity"), [(4, 1), (90, 89 / 3), (91, 30), (120, 30)])

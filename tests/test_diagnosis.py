@@ -200,6 +200,19 @@ def test_the_adapter_may_differ_by_a_hundredth_of_what_the_patch_moves() -> None
     assert seen(quiet, ADAPTER) == (False, said)
 
 
+def test_a_tolerance_itself_is_tolerated_and_the_least_move_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Exact(Moves):
+        def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
+            return np.asarray(self.logits([prompt], [patch])[0, 0] + np.array([0.25, 0], np.float32))
+
+    engine = Exact(*[1] * 6)
+    for name in ("FUSION_TOLERANCE", "ADAPTER_TOLERANCE", "LEAST_MOVE"):
+        monkeypatch.setattr(doctor, name, 0.25)
+    assert seen(engine, SELF) == (True, "bit-equal at all 6 layers, the logits within 0.25 of the largest")
+    assert seen(engine, ADAPTER) == (True, "differs by 0.25 of what the patch moves at most, at layers 1, 3, 5")
+    assert seen(engine, MOVES) == (False, "the patch changes nothing at layers 0, 1, 2, 3, 4, 5")
+
+
 def test_what_a_patch_leaves_behind_is_a_fault() -> None:
     class Remembers(FakeEngine):
         patched = 0
@@ -466,6 +479,12 @@ def test_a_file_is_read_line_by_line_and_one_that_is_not_there_has_none(tmp_path
     (tmp_path / "f").write_bytes(b"a: 1\nb\xff\n")
     assert machine._lines(str(tmp_path / "f")) == ["a: 1", "b\ufffd"]
     assert machine._lines(str(tmp_path / "none")) == []
+
+
+@pytest.mark.usefixtures("ascii_locale")
+def test_a_file_is_unicode_in_every_locale(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes("é: 1\n".encode())
+    assert machine._lines(str(tmp_path / "f")) == ["é: 1"]
 
 
 def test_instructions_that_the_library_wants_and_the_processor_lacks_are_named(

@@ -17,7 +17,7 @@ from tvcli.errors import UsageError, VectorError
 from tvcli.evaluation.answering import Evaluation
 from tvcli.evaluation.prompts import after, alone
 from tvcli.evaluation.results import Score, TransferResult, best_layer, transfer_result
-from tvcli.evaluation.run import run
+from tvcli.evaluation.run import Files, run
 from tvcli.evaluation.setup import ALL_TRANSFERS, METHODS, NO_CONTEXT, PATCH, Setup
 from tvcli.evaluation.store import Store, open_store
 from tvcli.evaluation.vectors import Shelf, read_vector
@@ -114,6 +114,24 @@ def test_each_vector_is_read_once() -> None:
     shelf.fill()
     assert len(shelf.held) == len(setup.seeds) + 1
     assert Counting.reads == len(setup.seeds) * len(TASK.validation) + 1  # a prompt at a time
+
+
+@pytest.mark.parametrize("missing", ["prompt", "patch"])
+def test_an_engine_that_answers_too_little_is_noticed_before_anything_is_kept(missing: str) -> None:
+    class Short(Oracle):
+        def answer(
+            self,
+            prompts: Sequence[Prompt],
+            patches: Sequence[Patch | None] = (None,),
+            decoding: Decoding = Decoding(),  # noqa: B008
+        ) -> list[list[Answer]]:
+            answers = super().answer(prompts, patches, decoding)
+            return answers[:-1] if missing == "prompt" else [row[:-1] for row in answers]
+
+    setup, store = Setup((TASK,), pairs=(PAIR,), layer=2), Store()
+    with pytest.raises(ValueError, match="shorter"):
+        evaluated(Short(), setup, store)
+    assert store.cells() == []
 
 
 def test_progress_adds_up_to_the_announced_rows() -> None:
@@ -222,6 +240,15 @@ def test_an_interrupted_run_resumes_without_redoing_or_losing_a_sample(tmp_path:
     assert calls == undisturbed.calls
     lines = path.read_text().splitlines()
     assert len(lines) == len(set(lines))
+
+
+def test_a_run_goes_on_with_its_file_where_that_is_asked_for(tmp_path: Path) -> None:
+    setup, path, engine = Setup((TASK,), pairs=(PAIR,), layer=2), tmp_path / "results.jsonl", Oracle()
+    first = run(Oracle(), setup, files=Files(path))
+    again = run(engine, setup, files=Files(path, resume=True))
+    assert (engine.calls, again.to_json()) == (0, first.to_json())
+    with pytest.raises(UsageError, match="is there already; add --resume"):
+        run(engine, setup, files=Files(path))
 
 
 def test_a_torn_last_line_is_dropped_and_made_again(tmp_path: Path) -> None:

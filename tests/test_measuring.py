@@ -283,6 +283,12 @@ def test_a_child_that_said_nothing_at_all_has_no_last_words(tmp_path: Path) -> N
     assert isolated._last_line(tmp_path / "none") == "it gave no reason"
 
 
+@pytest.mark.usefixtures("ascii_locale")
+def test_the_last_words_are_unicode_in_every_locale(tmp_path: Path) -> None:
+    (tmp_path / "said").write_bytes("né\n".encode())
+    assert isolated._last_line(tmp_path / "said") == "né"
+
+
 # -- the report -------------------------------------------------------------------------------------------
 
 SMALL_TEMPLATE = """{{ name }}
@@ -325,6 +331,16 @@ def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.
         "seeds=1, 22;",
         "samples of a split=all;",
     ]
+
+
+@pytest.mark.usefixtures("ascii_locale")
+def test_the_template_and_the_pictures_are_unicode_in_every_locale(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(report, "TEMPLATE", tmp_path / "t")
+    report.TEMPLATE.write_bytes("é".encode())
+    assert render(study(FakeEngine()), iter([])) == "é"
+    assert report._svg(Table((), (), draw=drawing)) == "<svg>é<svg></svg></svg>"
 
 
 def test_a_name_that_the_template_misspells_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tvcli.evaluation.cells import LEGEND
 from tvcli.evaluation.results import AVERAGE, Row, Score, TransferResult
 from tvcli.evaluation.setup import ALL_TRANSFERS, PATCH, Setup
 from tvcli.evaluation.vectors import Shelf, read_vector
-from tvcli.inputs.tasks import IMAGE, TEXT, Sample, Task, find_task
+from tvcli.inputs.tasks import IMAGE, TEST, TEXT, VALIDATION, Sample, Task, find_task
 from tvcli.method.lens import phases
 from tvcli.method.projection import collect
 from tvcli.metrics import Judge, Metric
@@ -87,6 +87,8 @@ def test_the_list_of_items_says_what_each_is_and_needs(tv: Runner) -> None:
 
 # -- tables ---------------------------------------------------------------------------------------------------
 
+MODELS = ("LLaVA-1.5-7B", "Mantis-Fuyu-8B", "Idefics2-8B", "Random")  # of the paper's table 2
+
 
 def test_a_table_that_cannot_be_made_says_why(folder: Path) -> None:
     blind = planted.Planted(folder)
@@ -141,6 +143,13 @@ def test_the_legend_tells_of_short_matches_where_there_are_some() -> None:
     assert tables._legend(pair(0.0)) == LEGEND
     short = "right by a match of fewer than three letters: patch 0.25"
     assert tables._legend(pair(0.25)) == f"{LEGEND}. {short}"
+
+
+def test_the_papers_numbers_are_of_other_data_unless_the_tasks_are_the_papers(folder: Path) -> None:
+    known = study(folder, "alpha")
+    assert [row[0] for row in tables.table2(known).rows[-4:]] == [f"paper: {name} (other data)" for name in MODELS]
+    known.tasks = tuple(replace(task, paper=task.digest) for task in known.tasks)
+    assert [row[0] for row in tables.table2(known).rows[-4:]] == [f"paper: {name}" for name in MODELS]
 
 
 def test_evaluations_are_kept_under_the_name_of_what_they_are_for(folder: Path, tmp_path: Path) -> None:
@@ -274,6 +283,24 @@ def test_the_examples_shown_are_words_and_the_queries_what_the_model_sees(folder
     assert list(map(str, engine.prompts)) == [str(prompt) for three in wanted for prompt in three]
 
 
+def test_the_examples_shown_are_validation_samples_and_the_queries_test_samples(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = study(folder, "alpha")
+    known.vector(known.tasks[0], TEXT, 1)
+    known.layer()
+    asked: list[tuple[str, str]] = []
+    real = Task.samples
+
+    def samples(task: Task, split: str, modality: str) -> list[Sample]:
+        asked.append((split, modality))
+        return real(task, split, modality)
+
+    monkeypatch.setattr(Task, "samples", samples)
+    figures.figure4(known)
+    assert asked == [(VALIDATION, TEXT), (TEST, IMAGE)]
+
+
 def test_the_phases_are_means_over_tasks_of_the_first_seed(folder: Path) -> None:
     known = study(folder)
     known.seeds = (2, 1)
@@ -288,6 +315,14 @@ def test_one_task_is_compared_with_no_other_and_a_lone_pair_is_not_centred(folde
     rows = {name: values for name, *values in figures.figure5(study(folder, "alpha")).rows}
     assert list(rows) == ["text and image vectors, same task", "text and image vectors, same task, centred"]
     assert len(set(map(tuple, rows.values()))) == 1
+
+
+def test_too_few_pictures_for_a_vector_are_told_of_as_pictures(folder: Path) -> None:
+    samples = folder / "beta" / "examples.jsonl"
+    samples.write_text(samples.read_text().replace(', "image": "0.png"', "").replace(', "image": "1.png"', ""))
+    with pytest.raises(UsageError) as caught:
+        figures.figure5(study(folder))
+    assert str(caught.value) == "task beta has 4 validation samples with image, too few for 5 shots"
 
 
 def test_a_blind_model_without_a_language_model_has_nothing_to_compare(folder: Path) -> None:

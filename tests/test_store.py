@@ -151,6 +151,16 @@ def test_a_batch_is_on_the_disk_when_it_is_added(tmp_path: Path) -> None:
     assert not Path(f"{path}.lock").exists()
 
 
+@pytest.mark.usefixtures("ascii_locale")
+def test_a_file_is_unicode_in_every_locale(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    with open_store(path, {"tasks": {"mål": "1"}}, resume=False) as store:
+        store.add([record()])
+    first, second, _ = path.read_bytes().decode("utf-8").split("\n")
+    assert json.loads(first)["tasks"] == {"mål": "1"}
+    assert json.loads(second) == LINE
+
+
 def test_without_a_file_answers_are_kept_in_memory(tmp_path: Path) -> None:
     with open_store(None, SETTINGS, resume=False) as store:
         store.add([record()])

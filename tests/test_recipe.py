@@ -3,6 +3,8 @@
 import base64
 import json
 import sys
+from collections import defaultdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -10,6 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tvcli.engine.fake import FakeEngine
+from tvcli.evaluation.setup import Setup
+from tvcli.inputs.tasks import PAPER_ORDER
+from tvcli.prompts.prompt import Prompt
 
 RECIPE = Path(__file__).parents[1] / "models" / "picto" / "recipe"
 
@@ -137,3 +144,61 @@ def test_final_figures_are_of_each_kind(monkeypatch: pytest.MonkeyPatch) -> None
     }
     assert shares["nearest name"] == {"animal": (2, 0.5), "food": (1, 1.0), "all": (3, 0.6667)}
     assert shares["full name"] == {"animal": (2, 1.0), "food": (1, 0.0), "all": (3, 0.6667)}
+
+
+class Seeing(FakeEngine):
+    """Counts the prompts with pictures."""
+
+    pictures = 0
+
+    def _embed(self, prompt: Prompt) -> np.ndarray:
+        self.pictures += bool(prompt.images)
+        return super()._embed(prompt)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The figures of "tasks" and "ceiling", of a few samples, and how many prompts with pictures each asked."""
+    import evaluate
+
+    monkeypatch.setattr(evaluate, "Setup", partial(Setup, limit=5))
+    engine: Any = Seeing()
+    nothing: Any = None
+    measured = evaluate.measures(engine, [], nothing, nothing)
+    tasks, pictures = measured["tasks"](), engine.pictures
+    return {"tasks": tasks, "ceiling": measured["ceiling"](), "pictures": [pictures, engine.pictures - pictures]}
+
+
+def test_the_ceiling_has_names_where_pictures_would_be(asked: dict[str, Any]) -> None:
+    of_tasks, of_ceiling = asked["pictures"]
+    assert of_tasks > 0
+    assert of_ceiling == 0
+    apart = ["picture - name, prompt", "picture - name, patch"]
+    assert asked["ceiling"]["header"] == [*asked["tasks"]["header"], *apart]
+    for figures in asked["tasks"], asked["ceiling"]:
+        assert list(figures["rows"]) == [*PAPER_ORDER, "average"]
+        assert {len(cells) for cells in figures["rows"].values()} == {len(figures["header"])}
+
+
+def test_the_card_and_its_template_have_the_same_tables(asked: dict[str, Any], tmp_path: Path) -> None:
+    from card import write_card
+
+    numbers: Any = defaultdict(lambda: defaultdict(float))
+    shares: Any = defaultdict(lambda: defaultdict(lambda: {"n": 1, "share": 0.5, "low": 0.1, "high": 0.9}))
+    cosines = {"centred cosine": numbers}
+    figures = {
+        "recognition": {"nearest name": numbers, "confusions": [], **cosines},
+        "naming": {"first token": numbers, "full name": numbers},
+        "residuals": [],
+        "tasks": asked["tasks"],
+        "ceiling": asked["ceiling"],
+        "final": {"date": "", "nearest name": shares, "first token": shares, "full name": shares, **cosines},
+    }
+    written = tmp_path / "README.md"
+    write_card(written, figures, {}, 0)
+    headers = [
+        [line for line in card.read_text(encoding="utf-8").splitlines() if line.startswith(("#", "| task |"))]
+        for card in (written, RECIPE.parent / "README.md")
+    ]
+    assert headers[0] == headers[1]
+    assert sum(line.startswith("| task |") for line in headers[0]) == 2

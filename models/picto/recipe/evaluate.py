@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -13,11 +16,12 @@ from classes import Class
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
-from tvcli.evaluation.cells import accuracy, method_cells, method_header, short_matches
-from tvcli.evaluation.run import run
-from tvcli.evaluation.setup import METHODS, PATCH, Setup
+from tvcli.evaluation.cells import difference, method_cells, method_header, short_matches
+from tvcli.evaluation.results import DIFFERENCES, TransferResult
+from tvcli.evaluation.run import Files, run
+from tvcli.evaluation.setup import METHODS, PATCH, PROMPT, Setup
 from tvcli.images import Image, load_image
-from tvcli.inputs.tasks import PAPER_ORDER, find_task
+from tvcli.inputs.tasks import PAPER_ORDER, TEST, find_task
 from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
 
 if TYPE_CHECKING:
@@ -51,12 +55,13 @@ def held_out(file: Path) -> Drawn:
 
 def measures(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Callable[[], Any]]:
     """Recognition, naming, agreement with text, and the six tasks beside their ceiling: what to call for each."""
+    pictures = cache(lambda: tasks(engine))
     return {
         "recognition": lambda: recognition(engine, classes, words, drawn),
         "naming": lambda: naming(engine, classes, words, drawn),
         "residuals": lambda: residuals(engine, classes, drawn),
-        "tasks": lambda: tasks(engine),
-        "ceiling": lambda: tasks(Named(engine, depicted())),
+        "tasks": lambda: pictures().figures(),
+        "ceiling": lambda: beside(tasks(Named(engine, depicted())), pictures()),
     }
 
 
@@ -136,17 +141,54 @@ def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: in
     return [round(float(value), 4) for value in (unit(seen) * unit(named)).sum(-1).mean(0)]
 
 
-def tasks(engine: Any) -> dict[str, Any]:
-    """The six tasks as `tv eval` shows them: text vectors on pictures, three seeds. In an engine or `Named`."""
+@dataclass(frozen=True)
+class Tasks:
+    """What came out on the six tasks; `patched`: the patch's answers to the test queries, by task."""
+
+    pair: TransferResult
+    patched: dict[str, list[str]]
+
+    def figures(self) -> dict[str, Any]:
+        """As `tv eval` shows them. `above`: rows of which a difference's whole interval lies above 0. `constant`: tasks
+        on which more than half of the patch's answers are the constant, which, how many, of how many."""
+        rows = self.pair.rows
+        said = [(name, rows[name].constant, answers) for name, answers in self.patched.items()]
+        counts = [(name, constant, answers.count(constant), len(answers)) for name, constant, answers in said]
+        return {
+            "layer": self.pair.layer,
+            "header": method_header(METHODS),
+            "rows": {name: method_cells(row, METHODS) for name, row in rows.items()},
+            "short": short_matches(self.pair, METHODS),
+            "above": {
+                other: [name for name, row in rows.items() if row.differences[method, other].interval.low > 0]
+                for method, other in DIFFERENCES
+            },
+            "constant": [counted for counted in counts if 2 * counted[2] > counted[3]],
+        }
+
+
+def beside(named: Tasks, pictures: Tasks) -> dict[str, Any]:
+    """The ceiling's figures, and how far the pictures are from it on the same queries."""
+    figures = named.figures()
+    figures["header"] += [f"picture - name, {method}" for method in (PROMPT, PATCH)]
+    for name, row in named.pair.rows.items():
+        seen = pictures.pair.rows[name]
+        figures["rows"][name] += [difference(seen.minus(method, row, method)) for method in (PROMPT, PATCH)]
+    return figures
+
+
+def tasks(engine: Any) -> Tasks:
+    """The six tasks as `tv eval` asks them: text vectors on pictures, three seeds. In an engine or `Named`."""
     setup = Setup(tasks=tuple(find_task(name) for name in PAPER_ORDER))
-    [pair] = run(engine, setup).pairs
-    return {
-        "layer": pair.layer,
-        "header": method_header(METHODS),
-        "rows": {name: method_cells(row, METHODS) for name, row in pair.rows.items()},
-        "patch": {name: accuracy(row.scores[PATCH]) for name, row in pair.rows.items()},
-        "short": short_matches(pair, METHODS),
-    }
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "answers.jsonl"
+        [pair] = run(engine, setup, files=Files(samples=file)).pairs
+        records = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[1:-1]]
+    patched: dict[str, list[str]] = {task.name: [] for task in setup.tasks}
+    for record in records:
+        if (record["method"], record["split"]) == (PATCH, TEST):
+            patched[record["task"]].append(record["answer"].strip())
+    return Tasks(pair, patched)
 
 
 def depicted() -> dict[bytes, str]:

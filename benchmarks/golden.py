@@ -1,4 +1,4 @@
-"""Do commands still say what they said? Forty of them, by exit code, standard output and standard error.
+"""Do commands still say what they said? Fifty of them, by exit code, standard output and standard error.
 
     python benchmarks/golden.py record before.json [--tv /path/to/tv]
     python benchmarks/golden.py compare before.json after.json
@@ -57,15 +57,15 @@ tv export difference.npy --control-vector difference.gguf
 tv import difference.gguf -o back.npy
 tv lens --text Greece --top 3
 tv lens --vector capital.npy --json
-tv map --task country-capital --task food-color --limit 4 --source text --method pca --json
-tv eval --task country-capital --limit 4 --seeds 1 --json
-tv eval --task country-capital --task food-color --limit 3 --seeds 1,2 --query text --csv
+tv map --task country-capital --task food-color --limit 6 --source text --method pca --json
+tv eval --task country-capital --limit 6 --seeds 1 --json
+tv eval --task country-capital --task food-color --limit 6 --seeds 1,2 --query text --csv
 tv eval --task country-capital --limit 3 --seeds 1 --query text --source instruction --samples a.jsonl
 tv eval --task country-capital --limit 3 --seeds 1 --query text --source instruction --samples a.jsonl --resume
-tv eval --model fake --limit 3 --seeds 1 --pairs all
+tv eval --model fake --limit 6 --seeds 1 --pairs all
 tv paper
-tv paper table2 figure8 --model fake --limit 4 --seeds 1
-tv paper all --model fake --llm fake --limit 3 --seeds 1 --task country-capital --task food-color --json
+tv paper table2 figure8 --model fake --limit 6 --seeds 1
+tv paper all --model fake --llm fake --limit 6 --seeds 1 --task country-capital --task food-color --json
 tv models list --json
 tv models info llava-1.5-7b
 tv models path nothing
@@ -75,6 +75,7 @@ tv tasks check flags
 tv doctor --model fake
 """.strip().splitlines()
 CHANGING = [  # what no two runs share
+    (r"/\S*/(?=tasks/|models/picto)", "ROOT/"),
     (r"\d+\.\d+ s\b|\d+(\.\d+)? seconds", "TIME"),
     (r"tokens/s: .*", "SPEED"),
     (r"memory: .*", "MEMORY"),

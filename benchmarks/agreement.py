@@ -18,9 +18,10 @@ from hf import Reference
 
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch
-from tvcli.evaluation.setup import Setup
+from tvcli.evaluation.setup import Setup, Variant
 from tvcli.evaluation.vectors import read_vector
 from tvcli.inputs.tasks import find_task
+from tvcli.kinds import Modality, Source
 from tvcli.method.layers import layer_accuracy
 from tvcli.models.resolve import resolve
 from tvcli.prompts.prompt import zero_shot
@@ -33,8 +34,8 @@ Logits = dict[tuple[int, int], np.ndarray]
 def read(path: Path) -> tuple[TaskVector, int]:
     """A task vector, and the layer that answers the validation queries best."""
     with LlamaEngine(path) as engine:
-        vector = read_vector(engine, Setup((TASK,)), TASK, "text", 1)
-        examples = [sample.example("text") for sample in TASK.validation]
+        vector = read_vector(engine, Setup((TASK,)), TASK, Source.TEXT, Variant(1))
+        examples = [sample.example(Modality.TEXT) for sample in TASK.validation]
         return vector, int(layer_accuracy(engine, vector, examples).argmax())
 
 

@@ -18,10 +18,11 @@ from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings
 from tvcli.evaluation.answering import Evaluation
 from tvcli.evaluation.prompts import after
-from tvcli.evaluation.setup import METHODS, PATCH, Setup
+from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.store import Store
 from tvcli.evaluation.vectors import Shelf
 from tvcli.inputs.tasks import find_task
+from tvcli.kinds import Method, Modality, Source
 from tvcli.models.resolve import resolve
 from tvcli.prompts.prompt import Prompt, sample_in_context, zero_shot
 from tvcli.timing import interleaved, timed
@@ -29,30 +30,30 @@ from tvcli.timing import interleaved, timed
 THREADS = 2
 ROUNDS = 5
 TASK = find_task("country-capital")
-PAIR = ("text", "text")
+WORDS = Transfer(Source.TEXT, Modality.TEXT)
 
 
-def by_tv(engine: LlamaEngine, methods: tuple[str, ...]) -> float:
+def by_tv(engine: LlamaEngine, methods: tuple[Method, ...]) -> float:
     """Seconds of one task, one seed: vector, validation over all layers, test."""
-    setup = Setup((TASK,), pairs=(PAIR,), seeds=(1,), methods=methods)
+    setup = Setup((TASK,), transfers=(WORDS,), seeds=(1,), methods=methods)
     return timed(Evaluation(engine, setup, Store(), Shelf(engine, setup)).run)
 
 
 def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, float]:
     """The same, one full forward pass for every prompt, and for every layer and query: patch, and the baselines."""
-    setup, row = Setup((TASK,), pairs=(PAIR,)), np.zeros(engine.model.n_embd, np.float32)
+    setup, row = Setup((TASK,), transfers=(WORDS,)), np.zeros(engine.model.n_embd, np.float32)
 
     def ids(prompt: Prompt) -> list[int]:
         return [token.id for token in engine.tail(prompt, 10_000)]
 
-    examples = [sample.example("text") for sample in TASK.validation]
+    examples = [sample.example(Modality.TEXT) for sample in TASK.validation]
     contexts = [ids(p) for p in sample_in_context(examples, shots=5, prompts=None, seed=1)]
     validation, test = ([ids(zero_shot(s.input)) for s in split] for split in (TASK.validation, TASK.test))
     total = sum(timed(partial(reference.residuals, tokens)) for tokens in contexts)
     for tokens in validation:
         total += sum(timed(partial(reference.logits, tokens, k, row)) for k in range(engine.model.n_layer))
     total += sum(timed(partial(reference.logits, tokens, 0, row)) for tokens in test)
-    ask = after(setup, TASK, "text", "text", 1)
+    ask = after(setup, TASK, WORDS, Variant(1))
     shown = [ids(ask(n, sample)) for n, sample in enumerate(TASK.test)]
     return total, sum(timed(partial(reference.logits, tokens)) for tokens in (*test, *shown))
 
@@ -93,7 +94,7 @@ def main() -> None:
                 ours, plain, rows = sweep(engine, seeds)
                 cost = f"{1000 * ours / rows:.2f} ms a row, plain batches {1000 * plain / rows:.2f}"
                 print(f"{name}: sweep, {rows} rows, {seeds} vectors: {cost}, ratio {ours / plain:.3f}", flush=True)
-            whole, patch = by_tv(engine, METHODS), by_tv(engine, (PATCH,))
+            whole, patch = by_tv(engine, tuple(Method)), by_tv(engine, (Method.PATCH,))
             print(f"{name}: tv, one task and seed: three methods {whole:.1f} s, patch alone {patch:.1f} s", flush=True)
             if not options.no_reference:
                 reference = Reference(path)

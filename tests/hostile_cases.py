@@ -29,9 +29,10 @@ from PIL import Image as Pillow
 from tiny_gguf import ARRAY, BOOL, F32, I32, STRING, U16, U32, U64
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.evaluation.setup import Setup
+from tvcli.evaluation.setup import Setup, Transfer
 from tvcli.evaluation.store import FORMAT
 from tvcli.inputs.tasks import find_task
+from tvcli.kinds import Modality, Source
 from tvcli.method.extract import tv_version
 
 DATA = Path(__file__).parent / "data"
@@ -548,7 +549,9 @@ def results() -> Iterator[Case]:
 
 def results_head() -> dict[str, Any]:
     """The first line of the results file that `results` resume, as tv writes it (`experiments.run.run`)."""
-    setup = Setup((find_task("country-capital"),), pairs=(("text", "text"),), seeds=(1,), limit=6)
+    setup = Setup(
+        (find_task("country-capital"),), transfers=(Transfer(Source.TEXT, Modality.TEXT),), seeds=(1,), limit=6
+    )
     return {"format": FORMAT, **FakeEngine().identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
 
 

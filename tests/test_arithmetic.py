@@ -20,17 +20,19 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import DEFAULTS, FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
 from tvcli.errors import UsageError, VectorError
 from tvcli.inputs.tasks import Sample, Task
+from tvcli.kinds import Modality
 from tvcli.method import extract
 from tvcli.method.extract import from_examples, from_instruction, mean_residuals
 from tvcli.method.layers import check_layer, default_layer, layer_accuracy
 from tvcli.method.lens import FUNCTION_WORDS, Decoded, decode, first_tokens, phases, task_words, top_tokens
 from tvcli.method.projection import before_question, collect, project, silhouette
 from tvcli.method.similarity import check_same_shape, similarity
+from tvcli.metrics import Judge, Metric
 from tvcli.prompts.prompt import Example, Prompt, QuestionAnswer, in_context, sample_in_context, zero_shot
 from tvcli.vector import ModelInfo, Provenance, TaskVector, save
 
 SAMPLES = tuple(Sample(f"x{i}", (f"y{i}", "other")) for i in range(8))
-EXAMPLES = [sample.example("text") for sample in SAMPLES]
+EXAMPLES = [sample.example(Modality.TEXT) for sample in SAMPLES]
 TASK = Task("made-capital", Path(), "d", "Say:", validation=SAMPLES, test=(Sample("never", ("read",)),))
 
 
@@ -137,7 +139,7 @@ def test_the_layer_comes_with_its_reason() -> None:
     assert default_layer(vector.with_layer(5, "best"), 4) == (5, "best")
     assert default_layer(vector, 5) == (5, "the catalogue's for this model")
     assert default_layer(TaskVector(np.zeros((7, 2), np.float32)), None)[0] == 3
-    assert default_layer(vector, 6) == (3, "half the depth, as nothing better is known; try --layer all")
+    assert default_layer(vector, 6) == (3, "half the depth, as nothing better is known; try `layer` all")
 
 
 def test_a_layer_is_a_number_of_the_model_or_all() -> None:
@@ -146,7 +148,7 @@ def test_a_layer_is_a_number_of_the_model_or_all() -> None:
     for layer in (-1, 3):
         with pytest.raises(UsageError) as caught:
             check_layer(layer, 3)
-        assert str(caught.value) == f"--layer {layer} is outside 0 to 2"
+        assert str(caught.value) == f"`layer` {layer} is outside 0 to 2"
     with pytest.raises(UsageError) as caught:
         parse_layer("ALL", 3)
     assert str(caught.value) == "--layer must be a number or 'all', not 'ALL'"
@@ -170,6 +172,22 @@ def test_each_layer_is_judged_by_its_own_row_on_the_bare_query() -> None:
     assert found.tolist() == [0.5 * (answer.text == said[2].text) for answer in said]
     assert seen == asked
     assert Asked.asked == [zero_shot("x0"), zero_shot("x1")]
+
+
+def test_layers_are_judged_by_the_metric_that_is_given_with_as_many_tokens_as_it_takes() -> None:
+    class Says(FakeEngine):
+        asked: ClassVar[list[Decoding]] = []
+
+        def answer(
+            self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,), decoding: Decoding = FIRST_TOKEN
+        ) -> list[list[Answer]]:
+            self.asked.append(decoding)
+            return [[Answer(" Kath", (1,), 1.0)] * len(patches)]
+
+    vector, asked = TaskVector(np.zeros((6, 16), np.float32)), [Example("Nepal", "Kathmandu")]
+    assert layer_accuracy(Says(), vector, asked).tolist() == [1] * 6
+    assert layer_accuracy(Says(), vector, asked, judge=Judge(Metric.EXACT)).tolist() == [0] * 6
+    assert [decoding.max_tokens for decoding in Says.asked] == [1, 12]
 
 
 # -- extract ----------------------------------------------------------------------------------------------
@@ -214,7 +232,7 @@ def test_by_default_every_example_ends_one_prompt_of_five() -> None:
 
 
 def test_the_source_says_what_the_examples_are(picture: Path) -> None:
-    seen = [Sample(f"x{i}", ("y",), picture).example("image") for i in range(2)]
+    seen = [Sample(f"x{i}", ("y",), picture).example(Modality.IMAGE) for i in range(2)]
     sources = [from_examples(FakeEngine(), some).provenance.source for some in (seen, [seen[0], EXAMPLES[0]])]
     assert sources == ["image examples", "mixed examples"]
 
@@ -223,7 +241,7 @@ def test_the_source_says_what_the_examples_are(picture: Path) -> None:
     ("count", "shots", "words"),
     [
         (1, 5, "a task vector needs at least 2 examples: one before, one to read at"),
-        (2, 1, "--shots must be at least 2: the last example is the one to read at"),
+        (2, 1, "`shots` must be at least 2: the last example is the one to read at"),
     ],
 )
 def test_one_example_or_one_shot_is_too_few(count: int, shots: int, words: str) -> None:
@@ -294,10 +312,10 @@ def test_tokens_of_one_probability_stand_in_the_vocabularys_order() -> None:
 def test_the_phases_are_means_over_the_validation_samples_of_the_sum_over_first_tokens(picture: Path) -> None:
     samples = tuple(replace(sample, image=picture) for sample in SAMPLES)
     task = replace(TASK, validation=samples)
-    for source in ("text", "image"):
+    for modality in Modality:
         engine, seen = Listening(), []  # type: ignore[var-annotated]
-        curves = phases(engine, task, source, progress=listed(seen))
-        examples = [sample.example(source) for sample in samples]
+        curves = phases(engine, task, modality, progress=listed(seen))
+        examples = [sample.example(modality) for sample in samples]
         assert parts(engine.seen) == parts(sample_in_context(examples, shots=5, prompts=None, seed=1))
         prompts = [prompt for _, prompt in seen]
         assert prompts == engine.seen
@@ -318,10 +336,10 @@ def test_the_phases_are_means_over_the_validation_samples_of_the_sum_over_first_
 
 def test_the_phases_take_their_shots_and_seed_and_no_more_examples_than_there_are() -> None:
     engine = Listening()
-    phases(engine, TASK, "text", shots=3, seed=4)
+    phases(engine, TASK, Modality.TEXT, shots=3, seed=4)
     assert engine.seen == sample_in_context(EXAMPLES, shots=3, prompts=None, seed=4)
     few = Listening()
-    phases(few, replace(TASK, validation=SAMPLES[:2]), "text")
+    phases(few, replace(TASK, validation=SAMPLES[:2]), Modality.TEXT)
     assert few.seen == sample_in_context(EXAMPLES[:2], shots=2, prompts=None, seed=1)
 
 
@@ -349,7 +367,9 @@ def test_a_first_token_is_that_of_each_spelling_once_and_in_order() -> None:
 
 def test_a_map_holds_each_prompts_delimiter_and_the_token_before_the_question() -> None:
     engine, seen, other = Listening(), [], replace(TASK, name="other")  # type: ignore[var-annotated]
-    points, contexts = collect(engine, [TASK, other], ["text"], 2, shots=3, limit=4, seed=5, progress=listed(seen))
+    points, contexts = collect(
+        engine, [TASK, other], [Modality.TEXT], 2, shots=3, limit=4, seed=5, progress=listed(seen)
+    )
     prompts = sample_in_context(EXAMPLES[:4], shots=3, prompts=None, seed=5) * 2
     assert seen == prompts
     plain = FakeEngine()
@@ -362,25 +382,27 @@ def test_a_map_holds_each_prompts_delimiter_and_the_token_before_the_question() 
 def test_a_map_is_made_of_thirty_prompts_of_five_examples_of_each_modality(picture: Path) -> None:
     many = tuple(Sample(f"x{i}", ("y",), picture) for i in range(32))
     seen: list[Prompt] = []
-    points, _ = collect(FakeEngine(), [replace(TASK, validation=many)], ["image", "text"], 0, progress=listed(seen))
+    points, _ = collect(
+        FakeEngine(), [replace(TASK, validation=many)], [Modality.IMAGE, Modality.TEXT], 0, progress=listed(seen)
+    )
     expected = [
         sample_in_context([sample.example(kind) for sample in many[:30]], shots=5, prompts=None, seed=1)
-        for kind in ("image", "text")
+        for kind in (Modality.IMAGE, Modality.TEXT)
     ]
     assert parts(seen) == parts([*expected[0], *expected[1]])
     assert points.modalities == ("image",) * 30 + ("text",) * 30
 
 
 def test_a_map_needs_three_vectors() -> None:
-    points, _ = collect(FakeEngine(), [TASK], ["text"], 0, limit=3)
+    points, _ = collect(FakeEngine(), [TASK], [Modality.TEXT], 0, limit=3)
     assert points.rows.shape == (3, 16)
     with pytest.raises(UsageError) as caught:
-        collect(FakeEngine(), [TASK], ["text"], 0, limit=2)
+        collect(FakeEngine(), [TASK], [Modality.TEXT], 0, limit=2)
     assert str(caught.value) == "a map needs at least 3 vectors, here are 2"
 
 
 def test_the_context_ends_after_the_last_input(picture: Path) -> None:
-    sample = Sample("x", ("y",), picture).example("image")
+    sample = Sample("x", ("y",), picture).example(Modality.IMAGE)
     prompt = in_context([Example("a", "A: b"), sample])
     assert before_question(prompt).parts == (*prompt.parts[:-1], "\n")
     words = in_context([Example("a", "A: b"), Example("c", "C")])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import Runner
 
+from tvcli.cli.work.records import result_record, transfer_record
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.errors import UsageError, VectorError
@@ -18,16 +19,18 @@ from tvcli.evaluation.answering import Evaluation
 from tvcli.evaluation.prompts import after, alone
 from tvcli.evaluation.results import Score, TransferResult, best_layer, transfer_result
 from tvcli.evaluation.run import Files, run
-from tvcli.evaluation.setup import ALL_TRANSFERS, METHODS, NO_CONTEXT, PATCH, Setup
+from tvcli.evaluation.setup import ALL_TRANSFERS, Setup, Transfer, Variant
 from tvcli.evaluation.store import Store, open_store
 from tvcli.evaluation.vectors import Shelf, read_vector
 from tvcli.inputs.tasks import Sample, Task
+from tvcli.kinds import Method, Modality, Source
 from tvcli.metrics import Judge, Metric
 from tvcli.models.opening import ModelRequest
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import TaskVector, load, save, to_bytes
 
-PAIR = ("text", "text")
+NO_CONTEXT, PROMPT, PATCH = Method
+WORDS = Transfer(Source.TEXT, Modality.TEXT)
 
 
 def make_task(validation: int = 8, test: int = 40) -> Task:
@@ -61,12 +64,12 @@ class Oracle(FakeEngine):
         return Answer(f" y{number}" if right else " no", (1,), 1.0)
 
 
-def evaluated(engine: FakeEngine, setup: Setup, store: Store) -> dict[tuple[str, str], int | None]:
+def evaluated(engine: FakeEngine, setup: Setup, store: Store) -> dict[Transfer, int | None]:
     return Evaluation(engine, setup, store, Shelf(engine, setup)).run()
 
 
 def result(store: Store, setup: Setup, layer: int | None = 2) -> TransferResult:
-    return transfer_result(store, setup, PAIR, layer)
+    return transfer_result(store, setup, WORDS, layer)
 
 
 def scores(store: Store, setup: Setup, layer: int | None = 2) -> dict[str, Score]:
@@ -74,30 +77,31 @@ def scores(store: Store, setup: Setup, layer: int | None = 2) -> dict[str, Score
 
 
 def test_planted_answers_give_the_table_that_they_must() -> None:
-    setup, store = Setup((TASK,), pairs=(PAIR,)), Store()
+    setup, store = Setup((TASK,), transfers=(WORDS,)), Store()
     layers = evaluated(Oracle(), setup, store)
-    assert layers == {PAIR: 2}  # 2 and 4 tie: the lowest
+    assert layers == {WORDS: 2}  # 2 and 4 tie: the lowest
     found = result(store, setup)
     row = found.rows["t"]
-    assert [row.scores[method].mean for method in METHODS] == [0.0, 0.5, 1.0]
+    assert [row.scores[method].mean for method in Method] == [0.0, 0.5, 1.0]
     assert row.n == 40
     assert row.scores[PATCH].std == 0.0
     assert found.validation == (0, 0, 1, 0, 1, 0)
 
 
 def test_a_given_layer_skips_validation_and_may_be_zero() -> None:
-    setup, store = Setup((TASK,), pairs=(PAIR,), layer=0), Store()
-    assert evaluated(Oracle(), setup, store) == {PAIR: 0}
+    setup, store = Setup((TASK,), transfers=(WORDS,), layer=0), Store()
+    assert evaluated(Oracle(), setup, store) == {WORDS: 0}
     assert {cell.split for cell in store.cells()} == {"test"}
     assert scores(store, setup, 0)[PATCH].mean == 0.0
 
 
 def test_the_query_alone_is_asked_once_for_all_seeds_and_sources() -> None:
-    setup, store = Setup((TASK,), pairs=(PAIR, ("instruction", "text"))), Store()
+    setup, store = Setup((TASK,), transfers=(WORDS, Transfer(Source.INSTRUCTION, Modality.TEXT))), Store()
     evaluated(Oracle(), setup, store)
-    assert [cell.seed for cell in store.cells() if cell.method == NO_CONTEXT] == [0]
-    assert {cell.seed for cell in store.cells() if cell.source == "text"} == {1, 2, 3}
-    assert {cell.seed for cell in store.cells() if cell.source == "instruction"} == {1}
+    assert [(cell.source, cell.variant) for cell in store.cells() if cell.method == NO_CONTEXT] == [(None, Variant())]
+    found = {source: {cell.variant for cell in store.cells() if cell.source == source} for source in Source}
+    assert found[Source.TEXT] == {Variant(1), Variant(2), Variant(3)}
+    assert found[Source.INSTRUCTION] == {Variant(wording="Say y:")}
 
 
 def test_each_vector_is_read_once() -> None:
@@ -108,7 +112,7 @@ def test_each_vector_is_read_once() -> None:
             Counting.reads += 1
             return super().read(prompts, patch)
 
-    engine, setup = Counting(), Setup((TASK,), pairs=(PAIR, ("instruction", "text")))
+    engine, setup = Counting(), Setup((TASK,), transfers=(WORDS, Transfer(Source.INSTRUCTION, Modality.TEXT)))
     shelf = Shelf(engine, setup)
     Evaluation(engine, setup, Store(), shelf).run()
     shelf.fill()
@@ -128,14 +132,14 @@ def test_an_engine_that_answers_too_little_is_noticed_before_anything_is_kept(mi
             answers = super().answer(prompts, patches, decoding)
             return answers[:-1] if missing == "prompt" else [row[:-1] for row in answers]
 
-    setup, store = Setup((TASK,), pairs=(PAIR,), layer=2), Store()
+    setup, store = Setup((TASK,), transfers=(WORDS,), layer=2), Store()
     with pytest.raises(ValueError, match="shorter"):
         evaluated(Short(), setup, store)
     assert store.cells() == []
 
 
 def test_progress_adds_up_to_the_announced_rows() -> None:
-    engine, setup = Oracle(), Setup((TASK,), pairs=(PAIR, ("ensemble", "text")))
+    engine, setup = Oracle(), Setup((TASK,), transfers=(WORDS, Transfer(Source.ENSEMBLE, Modality.TEXT)))
     evaluation = Evaluation(engine, setup, Store(), Shelf(engine, setup))
     steps: list[int] = []
     evaluation.run(steps.append)
@@ -143,32 +147,33 @@ def test_progress_adds_up_to_the_announced_rows() -> None:
 
 
 def test_prompts_show_other_samples_and_never_the_querys_own_answer() -> None:
-    setup = Setup((TASK,), pairs=(PAIR,), shots=5)
-    ask = after(setup, TASK, "text", "text", 1)
+    setup = Setup((TASK,), transfers=(WORDS,), shots=5)
+    ask = after(setup, TASK, WORDS, Variant(1))
     texts = [str(ask(n, sample).parts[0]) for n, sample in enumerate(TASK.test)]
     for text, sample in zip(texts, TASK.test, strict=True):
         assert text.count("Q:") == 6
         assert text.endswith(f"Q:{sample.input}\nA:")
         assert f"A:{sample.outputs[0]}\n" not in text
     assert len({text.rsplit("Q:", 1)[0] for text in texts}) > 30  # drawn anew for each
-    again = after(setup, TASK, "text", "text", 1)
+    again = after(setup, TASK, WORDS, Variant(1))
     assert str(again(3, TASK.test[3]).parts[0]) == texts[3]
-    assert str(after(setup, TASK, "text", "text", 2)(3, TASK.test[3]).parts[0]) != texts[3]
+    assert str(after(setup, TASK, WORDS, Variant(2))(3, TASK.test[3]).parts[0]) != texts[3]
 
 
 def test_an_instruction_stands_before_the_query_that_it_prompts() -> None:
     setup = Setup((TASK,))
-    [text] = after(setup, TASK, "instruction", "text", 1)(0, TASK.test[0]).parts
+    told, both_ways = (Transfer(source, Modality.TEXT) for source in (Source.INSTRUCTION, Source.ENSEMBLE))
+    [text] = after(setup, TASK, told, Variant(wording="Say y:"))(0, TASK.test[0]).parts
     assert text == f"Say y:\n\nQ:{TASK.test[0].input}\nA:"
-    [both] = after(setup, TASK, "ensemble", "text", 1)(0, TASK.test[0]).parts
+    [both] = after(setup, TASK, both_ways, Variant(1, "Say y:"))(0, TASK.test[0]).parts
     assert str(both).startswith("Say y:\n\nQ:")
     assert str(both).count("Q:") == 6
 
 
 def test_to_override_the_prompt_asks_the_other_task() -> None:
     other = Task("o", Path(), "d", "Say z:", test=tuple(Sample(s.input, (f"n{s.input}",)) for s in TASK.test))
-    setup, store = Setup((TASK,), pairs=(PAIR,), layer=2, against={"t": other}), Store()
-    assert alone(setup, TASK, "text")(0, TASK.test[0]).parts[0] == f"Say z:\n\nQ:{TASK.test[0].input}\nA:"
+    setup, store = Setup((TASK,), transfers=(WORDS,), layer=2, against={"t": other}), Store()
+    assert alone(setup, TASK, Modality.TEXT)(0, TASK.test[0]).parts[0] == f"Say z:\n\nQ:{TASK.test[0].input}\nA:"
     evaluated(Oracle(), setup, store)
     patched = scores(store, setup)[PATCH]
     assert (patched.mean, patched.against) == (1.0, 0.0)
@@ -176,14 +181,16 @@ def test_to_override_the_prompt_asks_the_other_task() -> None:
 
 def test_the_ensemble_is_the_mean_of_examples_and_instruction() -> None:
     engine, setup = FakeEngine(), Setup((TASK,))
-    both = read_vector(engine, setup, TASK, "ensemble", 1)
-    examples, told = (read_vector(engine, setup, TASK, source, 1) for source in ("text", "instruction"))
+    both, examples, told = (
+        read_vector(engine, setup, TASK, source, setup.variants(source, TASK)[0])
+        for source in (Source.ENSEMBLE, Source.TEXT, Source.INSTRUCTION)
+    )
     assert np.allclose(both.rows, (examples.rows + told.rows) / 2)
 
 
 def test_fewer_samples_than_shots_are_refused() -> None:
     with pytest.raises(UsageError, match="2 validation samples with text, too few for 5 shots"):
-        read_vector(FakeEngine(), Setup(()), make_task(validation=2), "text", 1)
+        read_vector(FakeEngine(), Setup(()), make_task(validation=2), Source.TEXT, Variant(1))
 
 
 @pytest.mark.parametrize(
@@ -214,9 +221,9 @@ class StoppedError(Exception):
 
 
 def test_an_interrupted_run_resumes_without_redoing_or_losing_a_sample(tmp_path: Path) -> None:
-    setup, whole = Setup((TASK,), pairs=(PAIR,)), Store()
+    setup, whole = Setup((TASK,), transfers=(WORDS,)), Store()
     evaluated(Oracle(), setup, whole)
-    expected = result(whole, setup).to_json()
+    expected = transfer_record(result(whole, setup))
 
     path = tmp_path / "answers.jsonl"
     calls = 0
@@ -234,7 +241,7 @@ def test_an_interrupted_run_resumes_without_redoing_or_losing_a_sample(tmp_path:
             break
         except StoppedError:
             calls += engine.calls
-    assert result(store, setup, best_layer(store, setup, PAIR)).to_json() == expected
+    assert transfer_record(result(store, setup, best_layer(store, setup, WORDS))) == expected
     undisturbed = Oracle()
     evaluated(undisturbed, setup, Store())
     assert calls == undisturbed.calls
@@ -243,16 +250,16 @@ def test_an_interrupted_run_resumes_without_redoing_or_losing_a_sample(tmp_path:
 
 
 def test_a_run_goes_on_with_its_file_where_that_is_asked_for(tmp_path: Path) -> None:
-    setup, path, engine = Setup((TASK,), pairs=(PAIR,), layer=2), tmp_path / "results.jsonl", Oracle()
+    setup, path, engine = Setup((TASK,), transfers=(WORDS,), layer=2), tmp_path / "results.jsonl", Oracle()
     first = run(Oracle(), setup, files=Files(path))
     again = run(engine, setup, files=Files(path, resume=True))
-    assert (engine.calls, again.to_json()) == (0, first.to_json())
-    with pytest.raises(UsageError, match="is there already; add --resume"):
+    assert (engine.calls, result_record(again)) == (0, result_record(first))
+    with pytest.raises(UsageError, match="is there already; add `resume`"):
         run(engine, setup, files=Files(path))
 
 
 def test_a_torn_last_line_is_dropped_and_made_again(tmp_path: Path) -> None:
-    setup, path = Setup((TASK,), pairs=(PAIR,)), tmp_path / "answers.jsonl"
+    setup, path = Setup((TASK,), transfers=(WORDS,)), tmp_path / "answers.jsonl"
     with open_store(path, {}, resume=False) as store:
         evaluated(Oracle(), setup, store)
     whole = path.read_bytes()
@@ -267,7 +274,7 @@ def test_a_results_file_is_not_overwritten_mixed_or_shared(tmp_path: Path) -> No
     refused = pytest.raises(UsageError, match="another run is writing")
     with open_store(path, {"shots": 5}, resume=False), refused, open_store(path, {"shots": 5}, resume=True):
         pass
-    with pytest.raises(UsageError, match="add --resume"), open_store(path, {"shots": 5}, resume=False):
+    with pytest.raises(UsageError, match="add `resume`"), open_store(path, {"shots": 5}, resume=False):
         pass
     with pytest.raises(UsageError, match="was made with shots 5, not 4"), open_store(path, {"shots": 4}, resume=True):
         pass
@@ -275,7 +282,7 @@ def test_a_results_file_is_not_overwritten_mixed_or_shared(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "content",
-    ["hello\n", "[]\n", "{}\n", '{"format": 2}\nnonsense\n', '{"format": 2}\n{"task": "t"}\n', '{"format": 1}\n'],
+    ["hello\n", "[]\n", "{}\n", '{"format": 3}\nnonsense\n', '{"format": 3}\n{"task": "t"}\n', '{"format": 1}\n'],
 )
 def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.txt"
@@ -291,7 +298,7 @@ def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path, content: s
 def test_eval_prints_a_table_csv_or_json(tv: Runner, tmp_path: Path) -> None:
     common = ["eval", "-T", "country-capital", "--limit", 6, "--seeds", "1,2", "--query", "text"]
     ran = tv(*common, "--samples", tmp_path / "a.jsonl", "--vectors", tmp_path / "vectors")
-    header = ["task", "n", "majority", *METHODS, "patch - prompt", "patch - majority"]
+    header = ["task", "n", "majority", *Method, "patch - prompt", "patch - majority"]
     assert ran.out.splitlines()[0].split("\t") == header
     assert len(ran.out.splitlines()) == 3
     head, row, _ = tv(*common, "--csv").out.splitlines()
@@ -306,14 +313,14 @@ def test_eval_prints_a_table_csv_or_json(tv: Runner, tmp_path: Path) -> None:
         "country-capital.text.2.npy",
     ]
     head, first, *_ = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())
-    assert (head["format"], head["model"]) == (2, "fake 6 × 16")
+    assert (head["format"], head["model"]) == (3, "fake 6 × 16")
     assert {"task", "method", "seed", "sample", "answer", "labels", "correct", "margin", "layer"} <= set(first)
     assert not (tmp_path / "a.jsonl.lock").exists()
 
 
 def test_all_pairs_of_modalities_are_evaluated(tv: Runner) -> None:
     record = json.loads(tv("eval", "-T", "food-color", "--limit", 5, "--seeds", 1, "--pairs", "all", "--json").out)
-    assert [(pair["source"], pair["query"]) for pair in record["pairs"]] == list(ALL_TRANSFERS)
+    assert [Transfer(one["source"], one["query"]) for one in record["pairs"]] == list(ALL_TRANSFERS)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +361,7 @@ def test_samples_without_an_image_are_skipped_and_counted(tv: Runner, tmp_path: 
 
 def test_models_of_different_sizes_do_not_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(VectorError, match="must have the same size"):
-        run(FakeEngine(n_layer=4), Setup((TASK,), pairs=(PAIR,)), source_model=ModelRequest("fake"))
+        run(FakeEngine(n_layer=4), Setup((TASK,), transfers=(WORDS,)), source_model=ModelRequest("fake"))
 
 
 def test_vectors_are_read_in_the_other_model_when_one_is_named(tv: Runner) -> None:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from tvcli.engine.fake import WORDS, FakeEngine
 from tvcli.errors import UnavailableError, UsageError, VectorError
 from tvcli.images import load_image
-from tvcli.inputs.tasks import find_task
+from tvcli.inputs.tasks import Task, find_task
 from tvcli.method.lens import decode, first_tokens, task_words, top_tokens
 from tvcli.method.projection import before_question, project, silhouette
 from tvcli.method.similarity import similarity
@@ -198,6 +198,10 @@ def colour(path: Path, rgb: tuple[int, int, int]) -> str:
     return path.name
 
 
+def a_study(*tasks: Task, vision: bool = True) -> Study:
+    return Study(engine=FakeEngine(vision=vision), request=ModelRequest("fake"), tasks=tasks, seeds=(1,))
+
+
 def test_a_thumbnail_stands_beside_its_own_query(tmp_path: Path) -> None:
     """Also where some samples have no picture, and whatever the picture's format."""
     (tmp_path / "task.toml").write_text('description = "d"\ninstruction = "i:"\n')
@@ -211,7 +215,7 @@ def test_a_thumbnail_stands_beside_its_own_query(tmp_path: Path) -> None:
     records: list[dict[str, object]] = [{"input": f"x{i}", "output": "y", "split": "validation"} for i in range(6)]
     records += [{**sample, "output": "y", "split": "test"} for sample in tests]
     (tmp_path / "examples.jsonl").write_text("\n".join(map(json.dumps, records)))
-    study = Study(FakeEngine(vision=False), ModelRequest("fake"), None, (find_task(str(tmp_path)),), (1,))
+    study = a_study(find_task(str(tmp_path)), vision=False)
     examples = [section for section in sections(study) if section.title == "Examples"]
     found = re.findall(r'alt="(\w+)" src="data:image/png;base64,(.+?)"', page := render(study, iter(examples)))
     pictures = {name: load_image(base64.b64decode(data)) for name, data in found}
@@ -225,7 +229,7 @@ def test_a_thumbnail_stands_beside_its_own_query(tmp_path: Path) -> None:
 
 
 def test_a_report_without_pictures_has_no_column_for_them(tmp_path: Path) -> None:
-    study = Study(FakeEngine(), ModelRequest("fake"), None, (), (1,))
+    study = a_study()
     plain = Table(("task", "query"), (("a", "b"),), images=(None,))
     assert "<th></th>" not in render(study, iter([Section("t", plain, "", ())]))
     with pytest.raises(UndefinedError):  # fewer pictures than rows would stand beside other rows
@@ -240,7 +244,7 @@ def test_what_a_model_says_cannot_become_html(tv: Runner, tmp_path: Path) -> Non
     (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, records)))
     ran = tv("eval", "-T", folder, "--query", "text", "--seeds", 1)
     assert ran.code == 0
-    study = Study(FakeEngine(vision=False), ModelRequest("fake"), None, (find_task(str(folder)),), (1,))
+    study = a_study(find_task(str(folder)), vision=False)
     page = render(study, sections(study))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

@@ -306,7 +306,8 @@ class Named(FakeEngine):
 
 
 def study(engine: FakeEngine, **more: Any) -> Study:
-    return Study(engine, ModelRequest("fake"), None, (TASK, replace(TASK, name="u")), (1, 22), **more)
+    tasks = (TASK, replace(TASK, name="u"))
+    return Study(engine=engine, request=ModelRequest("fake"), tasks=tasks, seeds=(1, 22), **more)
 
 
 def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

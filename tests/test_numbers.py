@@ -12,6 +12,7 @@ import numpy as np
 import planted
 import pytest
 
+from tvcli.cli.work.records import difference_record, result_record, row_record, score_record, transfer_record
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native.pinned import MAX_SEQUENCES
 from tvcli.engine.protocol import Answer, Decoding, Patch
@@ -33,10 +34,11 @@ from tvcli.evaluation.results import (
     transfer_result,
 )
 from tvcli.evaluation.run import Files, Result, run
-from tvcli.evaluation.setup import METHODS, NO_CONTEXT, PATCH, PROMPT, Setup
+from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.store import Cell, Record, Store
 from tvcli.evaluation.vectors import Shelf
 from tvcli.inputs.tasks import Sample, Task, find_task
+from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.method.extract import tv_version
 from tvcli.metrics import Judge, Metric, starts, whole
 from tvcli.models.opening import ModelRequest
@@ -44,7 +46,8 @@ from tvcli.paper.numbers import averages, paper_numbers
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import TaskVector, load
 
-PAIR = ("text", "text")
+NO_CONTEXT, PROMPT, PATCH = Method
+WORDS = Transfer(Source.TEXT, Modality.TEXT)
 
 
 def made_task(name: str = "t", validation: int = 6, test: int = 4, **more: Any) -> Task:
@@ -66,7 +69,7 @@ class Layered(FakeEngine):
 
 
 def setup_of(**more: Any) -> Setup:
-    return Setup((made_task(),), pairs=(PAIR,), seeds=(1, 2), **more)
+    return Setup((made_task(),), transfers=(WORDS,), seeds=(1, 2), **more)
 
 
 def test_a_setup_is_written_down_with_all_that_answers_depend_on() -> None:
@@ -105,7 +108,7 @@ def test_a_results_file_begins_with_what_its_answers_depend_on(tmp_path: Path) -
     run(Layered(), setup_of(), files=Files(file))
     head, first, *_ = map(json.loads, file.read_text("utf-8").splitlines())
     settings = {"model": "fake 6 × 16", "tv": tv_version(), "source_model": None, **setup_of().to_json()}
-    assert head == {"format": 2, **settings}
+    assert head == {"format": 3, **settings}
     assert first == {
         "task": "t",
         "source": "text",
@@ -113,6 +116,7 @@ def test_a_results_file_begins_with_what_its_answers_depend_on(tmp_path: Path) -
         "method": "patch",
         "split": "validation",
         "seed": 1,
+        "wording": None,
         "sample": 0,
         "layer": 0,
         "input": "x0",
@@ -125,34 +129,41 @@ def test_a_results_file_begins_with_what_its_answers_depend_on(tmp_path: Path) -
     moved = tmp_path / "b.jsonl"
     run(Layered(), setup_of(), source_model=ModelRequest("fake"), files=Files(moved))
     head = json.loads(moved.read_text("utf-8").splitlines()[0])
-    assert head == {"format": 2, **settings, "source_model": {"model": "fake 6 × 16"}}
+    assert head == {"format": 3, **settings, "source_model": {"model": "fake 6 × 16"}}
 
 
 def test_an_evaluation_as_json() -> None:
     made = run(Layered(), setup_of())
     name = "fake (fake, 6 layers × 16)"
-    assert list(made.to_json()) == ["model", "source_model", "data", "pairs"]
-    assert {**made.to_json(), "pairs": []} == {"model": name, "source_model": None, "data": "other data", "pairs": []}
-    assert made.to_json()["pairs"] == [made.pairs[0].to_json()]
-    assert made.pairs[0].to_json()["validation"] == [0.0, 1.0, 0.0, 0.0, 0.5, 0.0]
-    other = Result(made.model, made.model, "d", ()).to_json()
+    found, transfer = result_record(made), transfer_record(made.transfers[0])
+    assert list(found) == ["model", "source_model", "data", "pairs"]
+    assert found == {"model": name, "source_model": None, "data": "other data", "pairs": [transfer]}
+    assert transfer["validation"] == [0.0, 1.0, 0.0, 0.0, 0.5, 0.0]
+    other = result_record(Result(made.model, made.model, "d", ()))
     assert other == {"model": name, "source_model": name, "data": "d", "pairs": []}
 
 
 def test_vectors_are_kept_with_the_layer_that_validation_chose(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "vectors"
-    setup = Setup((made_task(),), pairs=(PAIR, ("instruction", "text")), seeds=(1, 2))
+    setup = Setup((made_task(),), transfers=(WORDS, Transfer(Source.INSTRUCTION, Modality.TEXT)), seeds=(1, 2))
     run(Layered(), setup, files=Files(vectors=folder))
     names = ["t.instruction.1.npy", "t.text.1.npy", "t.text.2.npy"]
     assert sorted(path.name for path in folder.iterdir()) == names
     shelf = Shelf(FakeEngine(), setup)
     shelf.fill()
-    for (task, source, seed), vector in shelf.held.items():
-        kept = load(folder / f"{task}.{source}.{seed}.npy")
+    for (task, source, variant), vector in shelf.held.items():
+        kept = load(folder / f"{task}.{source}.{variant.seed or 1}.npy")
         assert np.array_equal(kept.rows, vector.rows)
         origin = kept.provenance
         assert (origin.layer, origin.accuracy) == (1, 1.0)
         assert origin.layer_selection == "best on validation over the tasks"
+
+
+def test_vectors_of_wordings_are_kept_numbered_from_1(tmp_path: Path) -> None:
+    one, told = made_task(wordings={"typo": ("Sya:", "Asy:")}), Transfer(Source.INSTRUCTION, Modality.TEXT)
+    run(Layered(), Setup((one,), (told,), wording="typo"), files=Files(vectors=tmp_path))
+    kept = {path.name: load(path).provenance.instruction for path in tmp_path.iterdir()}
+    assert kept == {"t.instruction.1.npy": "Sya:", "t.instruction.2.npy": "Asy:"}
 
 
 @pytest.mark.parametrize(("more", "layer"), [({"layer": 0}, 0), ({"methods": (PROMPT,)}, None)])
@@ -186,15 +197,15 @@ def test_the_meter_is_told_how_much_there_is_to_do() -> None:
             "average is the name of a row of the table; rename a task's folder",
         ),
         (
-            Setup((made_task(),), pairs=(PAIR, ("text", "image"))),
-            "the model fake has no image encoder; add --mmproj FILE or --query text",
+            Setup((made_task(),), transfers=(WORDS, Transfer(Source.TEXT, Modality.IMAGE))),
+            "the model fake has no image encoder; add `mmproj` or choose text queries",
         ),
         (
-            Setup((made_task(),), pairs=(("image", "text"),)),
-            "the model fake has no image encoder; add --mmproj FILE or --query text",
+            Setup((made_task(),), transfers=(Transfer(Source.IMAGE, Modality.TEXT),)),
+            "the model fake has no image encoder; add `mmproj` or choose text queries",
         ),
-        (Setup((made_task(),), pairs=(PAIR,), layer=6), "--layer 6 is outside 0 to 5"),
-        (Setup((made_task(),), pairs=(PAIR,), layer=-1), "--layer -1 is outside 0 to 5"),
+        (Setup((made_task(),), transfers=(WORDS,), layer=6), "`layer` 6 is outside 0 to 5"),
+        (Setup((made_task(),), transfers=(WORDS,), layer=-1), "`layer` -1 is outside 0 to 5"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_before_the_work(tmp_path: Path, setup: Setup, said: str) -> None:
@@ -221,37 +232,39 @@ def works(setup: Setup, engine: FakeEngine | None = None) -> Evaluation:
 
 
 def test_validation_asks_all_layers_of_all_seeds() -> None:
-    setup = Setup((made_task(), made_task("u")), pairs=(PAIR,), seeds=(1, 3))
-    found = list(works(setup).validation(PAIR))
+    setup = Setup((made_task(), made_task("u")), transfers=(WORDS,), seeds=(1, 3))
+    found = list(works(setup).validation(WORDS))
     assert [(work.task.name, work.modality, work.split, len(work.samples)) for work in found] == [
         ("t", "text", "validation", 6),
         ("u", "text", "validation", 6),
     ]
-    cells = [Cell("t", "text", "text", "patch", "validation", seed) for seed in (1, 3)]
+    cells = [Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.VALIDATION, Variant(seed)) for seed in (1, 3)]
     assert found[0].columns == tuple(Column(cell, layer) for cell in cells for layer in range(6))
     for more in ({"layer": 2}, {"methods": (PROMPT, NO_CONTEXT)}):
-        assert list(works(setup_of(**more)).validation(PAIR)) == []
+        assert list(works(setup_of(**more)).validation(WORDS)) == []
 
 
 def test_validation_of_a_task_that_overrides_asks_the_other_one() -> None:
-    setup = Setup((made_task("u"),), pairs=(PAIR,), against={"u": made_task("o")})
-    [work] = works(setup).validation(PAIR)
+    setup = Setup((made_task("u"),), transfers=(WORDS,), against={"u": made_task("o")})
+    [work] = works(setup).validation(WORDS)
     assert work.ask(0, work.samples[0]).parts == ("Say y:\n\nQ:x0\nA:",)
 
 
 def test_the_test_split_is_asked_alone_together_and_after_examples_seed_by_seed() -> None:
-    pairs = (PAIR, ("ensemble", "text"))
-    evaluation = works(Setup((made_task(),), pairs=pairs, seeds=(1, 3)))
-    first, second = (list(evaluation.test(pair, 2)) for pair in pairs)
-    bare = Column(Cell("t", "", "text", "no context", "test", 0))
+    transfers = (WORDS, Transfer(Source.ENSEMBLE, Modality.TEXT))
+    evaluation = works(Setup((made_task(),), transfers=transfers, seeds=(1, 3)))
+    first, second = (list(evaluation.test(transfer, 2)) for transfer in transfers)
+    bare = Column(Cell("t", None, Modality.TEXT, NO_CONTEXT, Split.TEST))
 
-    def columns(source: str, method: str, layer: int | None) -> list[Column]:
-        return [Column(Cell("t", source, "text", method, "test", seed), layer) for seed in (1, 3)]
+    def columns(source: Source, method: Method, layer: int | None) -> list[Column]:
+        told = "Say y:" if source == Source.ENSEMBLE else None
+        cells = (Cell("t", source, Modality.TEXT, method, Split.TEST, Variant(seed, told)) for seed in (1, 3))
+        return [Column(cell, layer) for cell in cells]
 
-    prompted = [(one,) for one in columns("text", "prompt", None)]
-    assert [work.columns for work in first] == [(bare, *columns("text", "patch", 2)), *prompted]
-    prompted = [(one,) for one in columns("ensemble", "prompt", None)]
-    assert [work.columns for work in second] == [(*columns("ensemble", "patch", 2),), *prompted]
+    prompted = [(one,) for one in columns(Source.TEXT, PROMPT, None)]
+    assert [work.columns for work in first] == [(bare, *columns(Source.TEXT, PATCH, 2)), *prompted]
+    prompted = [(one,) for one in columns(Source.ENSEMBLE, PROMPT, None)]
+    assert [work.columns for work in second] == [(*columns(Source.ENSEMBLE, PATCH, 2),), *prompted]
     assert {(work.modality, work.split, len(work.samples)) for work in first} == {("text", "test", 4)}
 
 
@@ -260,9 +273,9 @@ def test_the_test_split_is_asked_alone_together_and_after_examples_seed_by_seed(
 )
 def test_a_batch_has_no_more_rows_than_the_engine_takes(columns: int, size: int) -> None:
     size = min(size, PROMPTS)
-    cell = Cell("t", "text", "text", "patch", "test", 1)
+    cell = Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(1))
     setup, one = setup_of(), made_task(test=2 * PROMPTS + 1)
-    work = Work(one, "text", "test", alone(setup, one, "text"), one.test, (Column(cell),) * columns)
+    work = Work(one, Modality.TEXT, Split.TEST, alone(setup, one, Modality.TEXT), one.test, (Column(cell),) * columns)
     batches = list(work.batches())
     assert [number for batch in batches for number in batch] == list(range(2 * PROMPTS + 1))
     assert {len(batch) for batch in batches[:-1]} == {size}
@@ -273,7 +286,7 @@ def test_only_what_is_missing_is_asked_and_kept() -> None:
     setup, engine = setup_of(layer=1), Layered()
     whole = Store()
     Evaluation(engine, setup, whole, Shelf(engine, setup)).run()
-    cell, other = (Cell("t", "text", "text", method, "test", 1) for method in (PATCH, PROMPT))
+    cell, other = (Cell("t", Source.TEXT, Modality.TEXT, method, Split.TEST, Variant(1)) for method in (PATCH, PROMPT))
     kept = [one for one in whole.records(cell) if one.sample != 2]
     marked = [Record(one.cell, one.sample, one.layer, "x", (), "kept", True, 1.0) for one in kept]
     part = Store(records=[*marked, *whole.records(other)])
@@ -303,17 +316,17 @@ def test_the_other_tasks_answer_is_looked_for_in_both_of_its_splits() -> None:
     )
     setup, store, engine = setup_of(layer=0, against={"t": other}), Store(), Layered()
     Evaluation(engine, setup, store, Shelf(engine, setup)).run()
-    records = store.records(Cell("t", "text", "text", PATCH, "test", 1))
+    records = store.records(Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(1)))
     assert [record.against for record in records] == [True, True, True, False]
 
 
 def test_examples_are_drawn_by_seed_and_number_from_the_other_test_samples() -> None:
     setup, one = setup_of(shots=3), made_task(test=12)
-    asked = [after(setup, one, "text", "text", seed)(n, one.test[n]).parts[0] for seed in (1, 2) for n in (0, 1)]
+    asked = [after(setup, one, WORDS, Variant(seed))(n, one.test[n]).parts[0] for seed in (1, 2) for n in (0, 1)]
     assert len({str(text).rsplit("Q:", 1)[0] for text in asked}) == 4
     assert all(str(text).count("Q:") == 4 for text in asked)
     few = made_task(test=3)
-    assert str(after(setup, few, "text", "text", 1)(0, few.test[0]).parts[0]).count("Q:") == 3
+    assert str(after(setup, few, WORDS, Variant(1))(0, few.test[0]).parts[0]).count("Q:") == 3
 
 
 def test_pictures_are_shown_where_they_are_asked_for() -> None:
@@ -321,26 +334,34 @@ def test_pictures_are_shown_where_they_are_asked_for() -> None:
         one = find_task("alpha")
         setup = Setup((one,), shots=2)
         made = {
-            (source, modality): after(setup, one, source, modality, 1)(0, one.test[0])
-            for source in ("text", "image", "instruction", "ensemble")
-            for modality in ("text", "image")
+            (source, modality): after(setup, one, Transfer(source, modality), setup.variants(source, one)[0])(
+                0, one.test[0]
+            )
+            for source in Source
+            for modality in Modality
         }
-        bare = [alone(setup, one, modality)(0, one.test[0]) for modality in ("text", "image")]
+        bare = [alone(setup, one, modality)(0, one.test[0]) for modality in Modality]
     assert [len(prompt.images) for prompt in bare] == [0, 1]
     assert bare[0].parts == ("Q:alpha6\nA:",)
     assert [len(prompt.images) for prompt in made.values()] == [0, 1, 2, 3, 0, 1, 0, 1]
-    assert str(made["text", "text"].parts[0]).startswith("Q:alpha")
-    assert made["image", "text"].parts[0] == "Q:"
-    assert made["instruction", "text"].parts == ("Say alpha:\n\nQ:alpha6\nA:",)
-    assert made["instruction", "image"].parts[0] == "Say alpha:\n\nQ:"
+    assert str(made[Source.TEXT, Modality.TEXT].parts[0]).startswith("Q:alpha")
+    assert made[Source.IMAGE, Modality.TEXT].parts[0] == "Q:"
+    assert made[Source.INSTRUCTION, Modality.TEXT].parts == ("Say alpha:\n\nQ:alpha6\nA:",)
+    assert made[Source.INSTRUCTION, Modality.IMAGE].parts[0] == "Say alpha:\n\nQ:"
 
 
-def test_an_instruction_is_said_in_the_wording_of_its_seed() -> None:
+def test_an_instruction_is_said_in_its_wording_and_an_ensembles_in_the_first() -> None:
     one = made_task(wordings={"typo": ("Sya:", "Asy:")})
     setup = Setup((one,), wording="typo", against={"t": made_task("o")})
-    [told] = after(setup, one, "instruction", "text", 2)(0, one.test[0]).parts
+    told_by, shown_by = (Transfer(source, Modality.TEXT) for source in (Source.INSTRUCTION, Source.ENSEMBLE))
+    wordings = setup.variants(Source.INSTRUCTION, one)
+    assert wordings == (Variant(wording="Sya:"), Variant(wording="Asy:"))
+    [told] = after(setup, one, told_by, wordings[1])(0, one.test[0]).parts
     assert told == "Asy:\n\nSay y:\n\nQ:x6\nA:"
-    [both] = after(setup, one, "ensemble", "text", 2)(0, one.test[0]).parts
+    both_ways = setup.variants(Source.ENSEMBLE, one)
+    assert both_ways == tuple(Variant(seed, "Sya:") for seed in (1, 2, 3))
+    assert setup.variants(Source.IMAGE, one) == tuple(map(Variant, (1, 2, 3)))
+    [both] = after(setup, one, shown_by, both_ways[1])(0, one.test[0]).parts
     assert str(both).startswith("Sya:\n\nSay y:\n\nQ:")
 
 
@@ -349,14 +370,14 @@ def test_an_instruction_is_said_in_the_wording_of_its_seed() -> None:
 
 def test_scores_and_differences_are_rounded_to_four_digits() -> None:
     third = Interval(1 / 3, 2 / 3)
-    assert Score(1 / 3, third).to_json() == {"mean": 0.3333, "interval": [0.3333, 0.6667]}
-    full = Score(1 / 3, third, std=2 / 3, short=1 / 6, against=5 / 6).to_json()
+    assert score_record(Score(1 / 3, third)) == {"mean": 0.3333, "interval": [0.3333, 0.6667]}
+    full = score_record(Score(1 / 3, third, std=2 / 3, short=1 / 6, against=5 / 6))
     assert full == {"mean": 0.3333, "interval": [0.3333, 0.6667], "std": 0.6667, "short": 0.1667, "against": 0.8333}
-    assert Score(0.0, third, std=0.0).to_json()["std"] == 0.0
-    assert Difference(-1 / 3, third).to_json() == {"mean": -0.3333, "interval": [0.3333, 0.6667]}
-    assert TransferResult("a", "b", None, (1 / 3,), {}).to_json() == {
-        "source": "a",
-        "query": "b",
+    assert score_record(Score(0.0, third, std=0.0))["std"] == 0.0
+    assert difference_record(Difference(-1 / 3, third)) == {"mean": -0.3333, "interval": [0.3333, 0.6667]}
+    assert transfer_record(TransferResult(WORDS, None, (1 / 3,), {})) == {
+        "source": "text",
+        "query": "text",
         "layer": None,
         "validation": [0.3333],
         "tasks": {},
@@ -366,28 +387,29 @@ def test_scores_and_differences_are_rounded_to_four_digits() -> None:
 def test_a_row_is_written_with_its_constant_where_it_has_one() -> None:
     score, gain = Score(0.5, Interval(0, 1)), Difference(0.25, Interval(0, 1))
     row = Row(3, {PATCH: score}, {(PATCH, PROMPT): gain}, {}, "y")
-    assert row.to_json() == {"n": 3, "constant": "y", PATCH: score.to_json(), "patch - prompt": gain.to_json()}
-    assert "constant" not in Row(3, {}, {}, {}).to_json()
+    written = {"patch": score_record(score), "patch - prompt": difference_record(gain)}
+    assert row_record(row) == {"n": 3, "constant": "y", **written}
+    assert "constant" not in row_record(Row(3, {}, {}, {}))
 
 
-def answers(store: Store, one: Task, split: str, layers: dict[int, Sequence[bool]], seed: int = 1) -> None:
-    cell = Cell(one.name, "text", "text", PATCH, split, seed)
+def answers(store: Store, one: Task, split: Split, layers: dict[int, Sequence[bool]], seed: int = 1) -> None:
+    cell = Cell(one.name, Source.TEXT, Modality.TEXT, PATCH, split, Variant(seed))
     for layer, row in layers.items():
         store.add([Record(cell, n, layer, "x", ("y",), "y", right, 1.0) for n, right in enumerate(row)])
 
 
 def test_the_layer_curve_counts_tasks_alike_whatever_their_size() -> None:
     tasks, store = (made_task(), made_task("u"), made_task("v")), Store()
-    answers(store, tasks[0], "validation", {0: [True, False], 1: [True, True]})
-    answers(store, tasks[0], "validation", {0: [False, False], 1: [True, True]}, seed=2)
+    answers(store, tasks[0], Split.VALIDATION, {0: [True, False], 1: [True, True]})
+    answers(store, tasks[0], Split.VALIDATION, {0: [False, False], 1: [True, True]}, seed=2)
     for seed in (1, 2):
-        answers(store, tasks[1], "validation", {0: [True] * 8, 1: [False] * 8}, seed)
-    setup = Setup(tasks, pairs=(PAIR,), seeds=(1, 2))
-    assert layer_curve(store, setup, PAIR).tolist() == [0.625, 0.5]
-    assert best_layer(store, setup, PAIR) == 0
+        answers(store, tasks[1], Split.VALIDATION, {0: [True] * 8, 1: [False] * 8}, seed)
+    setup = Setup(tasks, transfers=(WORDS,), seeds=(1, 2))
+    assert layer_curve(store, setup, WORDS).tolist() == [0.625, 0.5]
+    assert best_layer(store, setup, WORDS) == 0
     with pytest.raises(UsageError) as caught:
-        best_layer(Store(), setup, ("text", "image"))
-    said = "there are no validation samples with image to choose the layer on; give --layer"
+        best_layer(Store(), setup, Transfer(Source.TEXT, Modality.IMAGE))
+    said = "there are no validation samples with image to choose the layer on; give `layer`"
     assert str(caught.value) == said
 
 
@@ -395,28 +417,29 @@ def test_the_majority_is_of_what_is_evaluated() -> None:
     labels = ("a", "b", "b", "b")
     samples = tuple(Sample(f"x{i}", (y,)) for i, y in enumerate(labels))
     one = Task("t", Path(), "d", "i:", validation=samples, test=samples)
-    assert majority(Setup((one,)), one, "text") == "b"
-    assert majority(Setup((one,), limit=1), one, "text") == "a"
-    assert majority(Setup((one,)), one, "image") == ""
+    assert majority(Setup((one,)), one, Modality.TEXT) == "b"
+    assert majority(Setup((one,), limit=1), one, Modality.TEXT) == "a"
+    assert majority(Setup((one,)), one, Modality.IMAGE) == ""
 
 
 def test_a_task_without_queries_has_no_row() -> None:
     none = made_task("none", test=0)
-    store, setup = Store(), Setup((none, made_task()), pairs=(PAIR,), seeds=(1,), methods=(PATCH,))
-    answers(store, made_task(), "test", {2: [True, False, False, False]})
-    store.add([Record(Cell("none", "text", "text", PATCH, "test", 1), 0, 5, "x", (), "", True, 1)])
-    found = transfer_result(store, setup, PAIR, 2)
+    store, setup = Store(), Setup((none, made_task()), transfers=(WORDS,), seeds=(1,), methods=(PATCH,))
+    answers(store, made_task(), Split.TEST, {2: [True, False, False, False]})
+    cell = Cell("none", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(1))
+    store.add([Record(cell, 0, 5, "x", (), "", True, 1)])
+    found = transfer_result(store, setup, WORDS, 2)
     assert list(found.rows) == ["t", AVERAGE]
-    assert (found.source, found.query, found.layer, found.validation) == ("text", "text", 2, ())
-    alone_ = Setup((none,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,))
-    assert transfer_result(Store(), alone_, PAIR, 2).rows == {}
+    assert (found.transfer, found.layer, found.validation) == (WORDS, 2, ())
+    alone_ = Setup((none,), transfers=(WORDS,), seeds=(1,), methods=(PATCH,))
+    assert transfer_result(Store(), alone_, WORDS, 2).rows == {}
 
 
 def test_only_the_patched_layer_counts() -> None:
     one, store = made_task(), Store()
-    answers(store, one, "test", {2: [True] * 4, 3: [False] * 4})
-    setup = Setup((one,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,))
-    means = [transfer_result(store, setup, PAIR, layer).average.scores[PATCH].mean for layer in (2, 3)]
+    answers(store, one, Split.TEST, {2: [True] * 4, 3: [False] * 4})
+    setup = Setup((one,), transfers=(WORDS,), seeds=(1,), methods=(PATCH,))
+    means = [transfer_result(store, setup, WORDS, layer).average.scores[PATCH].mean for layer in (2, 3)]
     assert means == [1.0, 0.0]
 
 
@@ -442,9 +465,14 @@ def test_resampling_is_the_same_on_every_machine() -> None:
 def test_a_line_has_a_cell_for_each_column() -> None:
     score = Score(0.5, Interval(0.25, 0.75))
     gain = Difference(0.25, Interval(0.125, 0.5))
-    scores = {MAJORITY: score, NO_CONTEXT: score, PROMPT: score, PATCH: Score(0.5, Interval(0.25, 0.75), against=0.1)}
+    scores = {
+        MAJORITY: score,
+        NO_CONTEXT: score,
+        PROMPT: score,
+        PATCH: Score(0.5, Interval(0.25, 0.75), against=0.1),
+    }
     row = Row(7, scores, {(PATCH, PROMPT): gain}, {}, "y")
-    assert method_cells(row, METHODS) == [
+    assert method_cells(row, tuple(Method)) == [
         "7",
         "0.50 y",
         "0.50 [0.25, 0.75]",
@@ -453,24 +481,35 @@ def test_a_line_has_a_cell_for_each_column() -> None:
         "+0.25 [+0.12, +0.50]",
         "",
     ]
-    for methods in (METHODS, (PROMPT,), (PATCH,), (NO_CONTEXT, PATCH), (PROMPT, PATCH)):
+    for methods in (
+        tuple(Method),
+        (PROMPT,),
+        (PATCH,),
+        (NO_CONTEXT, PATCH),
+        (PROMPT, PATCH),
+    ):
         assert len(method_header(methods)) == len(method_cells(row, methods))
     assert constant(Row(7, scores, {}, {})) == "0.50"
     assert constant(Row(7, {}, {}, {}, "y")) == ""
 
 
 def test_short_matches_are_told_by_method() -> None:
-    def pair(rows: dict[str, Row]) -> TransferResult:
-        return TransferResult("text", "text", 2, (), rows)
+    def found(rows: dict[str, Row]) -> TransferResult:
+        return TransferResult(WORDS, 2, (), rows)
 
     def score(short: float | None) -> Score:
         return Score(0.5, Interval(0, 1), short=short)
 
-    row = Row(1, {NO_CONTEXT: score(None), PROMPT: score(0.25), PATCH: score(0.125), MAJORITY: score(0.5)}, {}, {})
+    row = Row(
+        1,
+        {NO_CONTEXT: score(None), PROMPT: score(0.25), PATCH: score(0.125), MAJORITY: score(0.5)},
+        {},
+        {},
+    )
     said = "right by a match of fewer than three letters: prompt 0.25, patch 0.12"
-    assert short_matches(pair({AVERAGE: row}), METHODS) == said
-    assert short_matches(pair({AVERAGE: row}), (NO_CONTEXT, "other")) == ""
-    assert short_matches(pair({}), METHODS) == ""
+    assert short_matches(found({AVERAGE: row})) == said
+    assert short_matches(found({AVERAGE: row}), (NO_CONTEXT,)) == ""
+    assert short_matches(found({})) == ""
 
 
 # -- metrics ------------------------------------------------------------------------------------------------------
@@ -511,9 +550,40 @@ def test_a_vector_is_patched_at_the_layer_of_its_column() -> None:
     shelf = Shelf(engine, setup)
     evaluation = Evaluation(engine, setup, Store(), shelf)
     rows = np.arange(96, dtype=np.float32).reshape(6, 16)
-    shelf.held["t", "text", 2] = TaskVector(rows)
-    cell = Cell("t", "text", "text", PATCH, "test", 2)
+    shelf.held["t", Source.TEXT, Variant(2)] = TaskVector(rows)
+    cell = Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(2))
     patch = evaluation._patch(setup.tasks[0], Column(cell, 3))
     assert patch is not None
     assert (patch.layer, patch.row.tolist()) == (3, rows[3].tolist())
     assert evaluation._patch(setup.tasks[0], Column(cell)) is None
+
+
+# -- words that a caller misspells ----------------------------------------------------------------------------------
+
+
+def test_a_setup_refuses_words_that_it_does_not_know() -> None:
+    word: Any = "patsh"
+    with pytest.raises(UsageError, match=r"^the method must be one of no context, prompt, patch, not 'patsh'$"):
+        setup_of(methods=(PATCH, word))
+    with pytest.raises(
+        UsageError, match=r"^the source must be one of text, image, instruction, ensemble, not 'patsh'$"
+    ):
+        Transfer(word, Modality.TEXT)
+    with pytest.raises(UsageError, match=r"^the modality must be one of text, image, not 'patsh'$"):
+        Transfer(Source.TEXT, word)
+
+
+def test_words_of_a_transfer_may_be_given_as_text() -> None:
+    source, query = "ensemble", "image"
+    given = Transfer(source, query)  # type: ignore[arg-type]
+    assert given == Transfer(Source.ENSEMBLE, Modality.IMAGE)
+    assert (given.source.modality, given.query) == (Modality.TEXT, Modality.IMAGE)
+    assert str(given) == "ensemble → image"
+
+
+def test_pictures_may_be_among_the_examples_or_the_queries() -> None:
+    shown = {(source, query): Transfer(source, query).has_pictures for source in Source for query in Modality}
+    assert [source for source in Source if shown[source, Modality.TEXT]] == [Source.IMAGE]
+    assert all(shown[source, Modality.IMAGE] for source in Source)
+    assert not setup_of().has_pictures
+    assert Setup((), transfers=(WORDS, Transfer(Source.IMAGE, Modality.TEXT))).has_pictures

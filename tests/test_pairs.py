@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.images import Image
 from tvcli.inputs.examples import read_examples, read_queries
+from tvcli.kinds import Modality
 
 
 def examples(tmp_path: Path, data: bytes, name: str = "pairs.txt") -> list[tuple[object, str]]:
@@ -65,7 +67,7 @@ def test_the_wanted_modality_is_taken_where_a_record_has_both(tmp_path: Path, pi
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"input": "x", "image": picture.name, "output": "y"}))
     assert read_examples(str(path))[0].input == "x"
-    assert isinstance(read_examples(str(path), "image")[0].input, Image)
+    assert isinstance(read_examples(str(path), Modality.IMAGE)[0].input, Image)
 
 
 def test_control_tokens_and_markers_are_only_text(tmp_path: Path) -> None:
@@ -113,3 +115,10 @@ def test_queries_may_be_lines_pairs_or_images(tmp_path: Path, picture: Path) -> 
     queries = list(read_queries(str(path)))
     assert [q.name for q in queries] == ["Greece", "Peru", picture.name]
     assert isinstance(queries[2].load(), Image)
+
+
+def test_a_word_that_is_no_modality_is_refused_before_anything_is_read() -> None:
+    pictures: Any = "pictures"
+    for read in (read_examples, read_queries):
+        with pytest.raises(UsageError, match=r"^the modality must be one of text, image, not 'pictures'$"):
+            read("no such file", pictures)

@@ -16,15 +16,17 @@ from conftest import Runner
 
 import tvcli.models.opening
 from tvcli import plots
+from tvcli.cli.work.records import transfer_record
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch, Settings
 from tvcli.errors import NotApplicableError, UsageError, VectorError
 from tvcli.evaluation.bootstrap import Interval
-from tvcli.evaluation.cells import LEGEND
+from tvcli.evaluation.cells import legend, meaning
 from tvcli.evaluation.results import AVERAGE, Row, Score, TransferResult
-from tvcli.evaluation.setup import ALL_TRANSFERS, PATCH, Setup
+from tvcli.evaluation.setup import ALL_TRANSFERS, Setup, Transfer, Variant
 from tvcli.evaluation.vectors import Shelf, read_vector
-from tvcli.inputs.tasks import IMAGE, TEST, TEXT, VALIDATION, Sample, Task, find_task
+from tvcli.inputs.tasks import Sample, Task, find_task
+from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.method.lens import phases
 from tvcli.method.projection import collect
 from tvcli.metrics import Judge, Metric
@@ -34,7 +36,9 @@ from tvcli.paper.cost import Cost
 from tvcli.paper.items import ITEMS, find_items
 from tvcli.paper.study import Study
 from tvcli.prompts.chat import CHATML, Chat
-from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
+from tvcli.prompts.prompt import QA, Example, Prompt, few_shot, zero_shot
+
+WORDS = Transfer(Source.TEXT, Modality.TEXT)
 
 
 @pytest.fixture
@@ -47,7 +51,8 @@ def study(
     tasks_folder: Path, *names: str, engine: FakeEngine | None = None, llm: str | None = None, **more: Any
 ) -> Study:
     tasks = tuple(find_task(name) for name in names or ("alpha", "beta"))
-    return Study(engine or planted.Planted(tasks_folder), ModelRequest("fake"), llm, tasks, (1, 2), **more)
+    asked = engine or planted.Planted(tasks_folder)
+    return Study(engine=asked, request=ModelRequest("fake"), llm=llm, tasks=tasks, seeds=(1, 2), **more)
 
 
 # -- names ----------------------------------------------------------------------------------------------------
@@ -93,7 +98,7 @@ MODELS = ("LLaVA-1.5-7B", "Mantis-Fuyu-8B", "Idefics2-8B", "Random")  # of the p
 def test_a_table_that_cannot_be_made_says_why(folder: Path) -> None:
     blind = planted.Planted(folder)
     blind.has_vision = False
-    with pytest.raises(NotApplicableError, match=r"^table 3 needs the model's own language model; name it with --llm$"):
+    with pytest.raises(NotApplicableError, match=r"^table 3 needs the model's own language model; name it with `llm`$"):
         tables.table3(study(folder))
     with pytest.raises(NotApplicableError, match=r"^table 12 needs a model that sees; fake has no image encoder$"):
         tables.table12(study(folder, engine=blind))
@@ -111,7 +116,7 @@ def test_without_a_template_of_its_own_a_model_gets_chatml(folder: Path) -> None
     plain.chat_template = ""
     known = study(folder, engine=plain)
     assert tables.table10(known).note == "tv's own data; ChatML, since the model brings no template, patched at layer 3"
-    assert known.done["table10"][0].template == Chat(CHATML)
+    assert [setup.template for setup, *_ in known.done] == [QA, Chat(CHATML)]
 
 
 def test_the_cost_of_both_ways_stands_above_their_ratio(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,13 +141,21 @@ def test_the_cost_of_both_ways_stands_above_their_ratio(folder: Path, monkeypatc
 
 
 def test_the_legend_tells_of_short_matches_where_there_are_some() -> None:
-    def pair(short: float) -> TransferResult:
+    def found(short: float) -> TransferResult:
         score = Score(0.5, Interval(0.4, 0.6), short=short)
-        return TransferResult(TEXT, TEXT, 2, (), {AVERAGE: Row(1, {PATCH: score}, {}, {})})
+        return TransferResult(WORDS, 2, (), {AVERAGE: Row(1, {Method.PATCH: score}, {}, {})})
 
-    assert tables._legend(pair(0.0)) == LEGEND
+    assert legend(found(0.0)) == meaning(Source.TEXT)
     short = "right by a match of fewer than three letters: patch 0.25"
-    assert tables._legend(pair(0.25)) == f"{LEGEND}. {short}"
+    assert legend(found(0.25)) == f"{meaning(Source.TEXT)}. {short}"
+    assert legend(found(0.25), (Method.PROMPT,)) == meaning(Source.TEXT)
+
+
+def test_the_legend_says_what_the_spread_is_over() -> None:
+    for source in Source:
+        words = "over wordings." if source == Source.INSTRUCTION else "over seeds."
+        found = TransferResult(Transfer(source, Modality.TEXT), 2, (), {})
+        assert f"±: standard deviation {words} [ ]:" in legend(found)
 
 
 def test_the_papers_numbers_are_of_other_data_unless_the_tasks_are_the_papers(folder: Path) -> None:
@@ -159,18 +172,18 @@ def test_evaluations_are_kept_under_the_name_of_what_they_are_for(folder: Path, 
     nine = [f"table9-{name}" for name in ("plain", "question", "typo", "paraphrase", "distractor")]
     six = [f"figure6-{shots}" for shots in (0, 5, 10, 15, 20, 25, 30)]
     names = ["table2", "table3", "table4", "table5", *nine, "table10", "table12", *six]
-    assert list(known.done) == names
+    assert len(known.done) == len(names)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{name}.jsonl" for name in names)
-    settings = {name: done[0] for name, done in known.done.items()}
+    settings = {name: setup for name, (setup, *_) in zip(names, known.done, strict=True)}
     assert [settings[name].prompts for name in six] == [None, 1, 2, 3, 4, 5, 6]
     assert {settings[name].layer for name in (*six, "table5")} == {3}
     assert [settings[name].wording for name in nine] == ["", "question", "typo", "paraphrase", "distractor"]
-    assert settings["table12"].pairs == ALL_TRANSFERS
-    alone = [name for name, setup in settings.items() if setup.methods == (PATCH,)]
+    assert settings["table12"].transfers == ALL_TRANSFERS
+    alone = [name for name, setup in settings.items() if setup.methods == (Method.PATCH,)]
     assert alone == ["table3", *nine, *six]
     assert [name for name, setup in settings.items() if setup.judge == Judge(ignore_case=True)] == six
     assert [name for name, setup in settings.items() if setup.judge == Judge(Metric.EXACT)] == ["table5"]
-    assert known.done["table3"][1] == ModelRequest("fake")
+    assert [model for _, model, _ in known.done if model is not None] == [ModelRequest("fake")]
     heads = {name: json.loads((tmp_path / f"{name}.jsonl").read_text("utf-8").split("\n")[0]) for name in names}
     assert [name for name, head in heads.items() if head["source_model"] is not None] == ["table3"]
 
@@ -196,14 +209,14 @@ def test_the_map_draws_vectors_beside_contexts(
     known = study(folder, "alpha", "beta")
     known.seeds, layer = (2, 1), known.layer()
     known.tasks = tuple(replace(task, validation=task.validation * 2) for task in known.tasks)
-    known.done["table2"] = known.setup(), None, known.done["table2"][2]
+    known.done = [(known.setup(), None, known.done[0][2])]
     monkeypatch.setattr(plots, "projection", lambda: "pca")
     monkeypatch.setattr(figures, "project", projected)
     draw = figures.figure2(known).draw
     assert draw is not None
     draw(tmp_path / "map.png")
     [(kind, path, panels, hues, markers, named)] = drawn
-    both = collect(known.engine, known.tasks, [TEXT, IMAGE], layer, limit=10, seed=2)
+    both = collect(known.engine, known.tasks, [Modality.TEXT, Modality.IMAGE], layer, limit=10, seed=2)
     assert (kind, path, named) == ("maps", tmp_path / "map.png", {"title": f"pca, layer {layer}"})
     assert (hues, markers) == (both[0].tasks, both[0].modalities)
     names = ("task vectors", "context tokens")
@@ -233,7 +246,7 @@ def test_a_picture_draws_the_numbers_of_its_table(
 def test_the_layers_are_those_of_table_2(folder: Path) -> None:
     known = study(folder)
     made = figures.layers(known)
-    assert list(known.done) == ["table2"]
+    assert [setup for setup, *_ in known.done] == [known.setup()]
     assert made.header[0] == "vectors → queries"
     assert made.note == "patched at one layer at a time"
     [row] = made.rows
@@ -277,7 +290,7 @@ def test_the_examples_shown_are_words_and_the_queries_what_the_model_sees(folder
     figures.figure4(known)
     [task] = known.tasks
     examples = [Example(sample.input, sample.outputs[0]) for sample in task.validation]
-    queries = [sample.load(IMAGE if sees else TEXT) for sample in task.test[first - 6 : first - 2]]
+    queries = [sample.load(Modality.IMAGE if sees else Modality.TEXT) for sample in task.test[first - 6 : first - 2]]
     wanted = [[zero_shot(x), few_shot(x, examples, shots=5, seed=1), zero_shot(x)] for x in queries]
     assert engine.tokens_asked_for == {6}
     assert list(map(str, engine.prompts)) == [str(prompt) for three in wanted for prompt in three]
@@ -287,24 +300,24 @@ def test_the_examples_shown_are_validation_samples_and_the_queries_test_samples(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = study(folder, "alpha")
-    known.vector(known.tasks[0], TEXT, 1)
+    known.vector(known.tasks[0], Source.TEXT, Variant(1))
     known.layer()
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[Split, Modality]] = []
     real = Task.samples
 
-    def samples(task: Task, split: str, modality: str) -> list[Sample]:
+    def samples(task: Task, split: Split, modality: Modality) -> list[Sample]:
         asked.append((split, modality))
         return real(task, split, modality)
 
     monkeypatch.setattr(Task, "samples", samples)
     figures.figure4(known)
-    assert asked == [(VALIDATION, TEXT), (TEST, IMAGE)]
+    assert asked == [(Split.VALIDATION, Modality.TEXT), (Split.TEST, Modality.IMAGE)]
 
 
 def test_the_phases_are_means_over_tasks_of_the_first_seed(folder: Path) -> None:
     known = study(folder)
     known.seeds = (2, 1)
-    curves = [phases(known.engine, task, IMAGE, seed=2) for task in known.tasks]
+    curves = [phases(known.engine, task, Modality.IMAGE, seed=2) for task in known.tasks]
     found = figures.mean_phases(known)
     assert len(found) == 2 * len(curves[0])
     for name in curves[0]:
@@ -336,17 +349,21 @@ def test_a_blind_model_without_a_language_model_has_nothing_to_compare(folder: P
 
 def test_an_evaluation_is_done_once_for_its_setup(folder: Path) -> None:
     known = study(folder)
-    first = known.evaluate("table2")
-    assert known.evaluate("table2") is first
-    other = known.evaluate("table2", layer=1)
+    first = known.evaluate("table2", known.setup())
+    assert known.evaluate("any name", known.setup()) is first
+    assert known.table2() is first[0]
+    fixed = replace(known.setup(), layer=1)
+    other = known.evaluate("table2", fixed)
     assert (first[0].layer, other[0].layer) == (3, 1)
-    moved = known.evaluate("table2", layer=1, source_model=ModelRequest("fake"))
+    moved = known.evaluate("table2", fixed, source_model=ModelRequest("fake"))
     assert moved is not other
+    assert known.evaluate("table2", fixed) is other
 
 
 def test_a_study_goes_on_with_what_is_in_its_folder(folder: Path, tmp_path: Path) -> None:
-    first, again = (study(folder, folder=tmp_path).evaluate("table2", layer=1) for _ in range(2))
-    assert [pair.to_json() for pair in first] == [pair.to_json() for pair in again]
+    first, again = (known.evaluate("a", known.setup()) for known in (study(folder, folder=tmp_path) for _ in range(2)))
+    assert list(map(transfer_record, first)) == list(map(transfer_record, again))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def test_a_study_tells_its_meter(folder: Path) -> None:
@@ -357,24 +374,29 @@ def test_a_study_tells_its_meter(folder: Path) -> None:
         told.append((total, what))
         yield lambda steps: None
 
-    study(folder, meter=meter).evaluate("table2", layer=1)
+    known = study(folder, meter=meter)
+    known.evaluate("table2", replace(known.setup(), layer=1))
     assert told == [(2 * (8 + 2 * 8 + 2 * 8), "answered")]
 
 
 def test_a_study_asks_with_pictures_where_the_model_sees(folder: Path) -> None:
     sees, blind = study(folder), study(folder, engine=FakeEngine(vision=False))
-    assert (sees.queries, sees.modalities, sees.pair("instruction")) == (IMAGE, [TEXT, IMAGE], ("instruction", IMAGE))
-    assert (blind.queries, blind.modalities, blind.pair(TEXT)) == (TEXT, [TEXT], (TEXT, TEXT))
+    assert (sees.queries, sees.modalities) == (Modality.IMAGE, [Modality.TEXT, Modality.IMAGE])
+    assert (blind.queries, blind.modalities) == (Modality.TEXT, [Modality.TEXT])
+    told = sees.setup(Source.INSTRUCTION, Source.ENSEMBLE).transfers
+    assert told == tuple(Transfer(source, Modality.IMAGE) for source in (Source.INSTRUCTION, Source.ENSEMBLE))
+    assert blind.setup().transfers == (WORDS,)
 
 
 def test_a_study_hands_on_its_settings(folder: Path) -> None:
     known = study(folder, limit=5)
-    assert known.setup() == Setup(known.tasks, pairs=((TEXT, IMAGE),), seeds=(1, 2), limit=5)
-    assert known.setup(seeds=(7,), layer=0).seeds == (7,)
+    seen = Transfer(Source.TEXT, Modality.IMAGE)
+    assert known.setup() == Setup(known.tasks, transfers=(seen,), seeds=(1, 2), limit=5)
     assert (known.data, known.is_papers) == ("tv's own data", False)
-    found = known.vector(known.tasks[1], "instruction", 1)
-    assert known.vector(known.tasks[1], "instruction", 1) is found
-    assert known.shelf.held == {("beta", "instruction", 1): found}
+    told = Variant(wording="Say beta:")
+    found = known.vector(known.tasks[1], Source.INSTRUCTION, told)
+    assert known.vector(known.tasks[1], Source.INSTRUCTION, told) is found
+    assert known.shelf.held == {("beta", Source.INSTRUCTION, told): found}
     assert (known.shelf.engine, known.shelf.setup) == (known.engine, known.setup())
 
 
@@ -388,7 +410,7 @@ def test_vectors_of_the_language_model_are_read_there_and_must_fit(
         patched.setattr(tvcli.models.opening, "FakeEngine", lambda: FakeEngine(n_layer=4))
         with pytest.raises(VectorError, match="the vector has 4 layers"):
             known.vectors_of_llm("fake", 2)
-    wanted = [read_vector(other, known.setup(), task, TEXT, 2) for task in known.tasks]
+    wanted = [read_vector(other, known.setup(), task, Source.TEXT, Variant(2)) for task in known.tasks]
     assert all(np.array_equal(one.rows, two.rows) for one, two in zip(found, wanted, strict=True))
 
 
@@ -418,26 +440,30 @@ def plain_task() -> Task:
 
 def test_a_shelf_holds_what_the_setup_needs_once() -> None:
     one = plain_task()
-    pairs = ((TEXT, TEXT), ("instruction", TEXT), (TEXT, IMAGE))
-    shelf = Shelf(FakeEngine(), Setup((one,), pairs=pairs, seeds=(1, 4), wording="typo"))
+    transfers = (WORDS, Transfer(Source.INSTRUCTION, Modality.TEXT), Transfer(Source.TEXT, Modality.IMAGE))
+    shelf = Shelf(FakeEngine(), Setup((one,), transfers, seeds=(1, 4), wording="typo"))
     shelf.fill()
-    assert list(shelf.held) == [("t", TEXT, 1), ("t", TEXT, 4), ("t", "instruction", 1), ("t", "instruction", 2)]
-    assert shelf.get(one, "instruction", 2).provenance.instruction == "two:"
-    assert shelf.get(one, TEXT, 4).provenance.seed == 4
+    seeds, said = [Variant(1), Variant(4)], [Variant(wording="one:"), Variant(wording="two:")]
+    assert list(shelf.held) == [
+        *(("t", Source.TEXT, variant) for variant in seeds),
+        *(("t", Source.INSTRUCTION, variant) for variant in said),
+    ]
+    assert shelf.get(one, Source.INSTRUCTION, said[1]).provenance.instruction == "two:"
+    assert shelf.get(one, Source.TEXT, seeds[1]).provenance.seed == 4
 
 
 def test_a_vector_is_read_as_the_setup_says() -> None:
     setup = Setup((plain_task(),), shots=5, prompts=3)
-    origin = read_vector(FakeEngine(), setup, plain_task(), TEXT, 2).provenance
+    origin = read_vector(FakeEngine(), setup, plain_task(), Source.TEXT, Variant(2)).provenance
     assert (origin.shots, origin.prompts, origin.seed, origin.template) == (5, 3, 2, "Q:{x}\nA:")
     with pytest.raises(UsageError) as caught:
-        read_vector(FakeEngine(), Setup((), shots=6), plain_task(), TEXT, 1)
+        read_vector(FakeEngine(), Setup((), shots=6), plain_task(), Source.TEXT, Variant(1))
     assert str(caught.value) == "task t has 5 validation samples with text, too few for 6 shots"
 
 
 def test_a_vector_is_read_from_what_the_source_names_in_the_setups_form(folder: Path) -> None:
     [task] = study(folder, "alpha").tasks
     setup = Setup((task,), shots=3, template=Chat(CHATML))
-    for source in (TEXT, IMAGE):
-        origin = read_vector(planted.Planted(folder), setup, task, source, 1).provenance
+    for source in (Source.TEXT, Source.IMAGE):
+        origin = read_vector(planted.Planted(folder), setup, task, source, Variant(1)).provenance
         assert (origin.source, origin.shots, origin.template) == (f"{source} examples", 3, "chat")

@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Runner
 
+from tvcli.cli.work.records import score_record
 from tvcli.engine.fake import FakeEngine
 from tvcli.evaluation.bootstrap import RESAMPLES, Interval, interval, resampled
 from tvcli.evaluation.cells import accuracy, difference, method_cells, method_header, short_matches
 from tvcli.evaluation.results import AVERAGE, MAJORITY, Difference, Score, majority, transfer_result
-from tvcli.evaluation.setup import NO_CONTEXT, PATCH, PROMPT, Setup
+from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.store import Cell, Record, Store
 from tvcli.inputs.tasks import OTHER_DATA, OWN_DATA, PAPERS_DATA, Sample, Task, find_task, load_task, whose_data
+from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.metrics import Judge, Metric
 from tvcli.models.opening import ModelRequest
 from tvcli.paper.study import Study
 
-PAIR = ("text", "text")
+NO_CONTEXT, PROMPT, PATCH = Method
+WORDS = Transfer(Source.TEXT, Modality.TEXT)
 
 
 def task(name: str, validation: Sequence[tuple[str, ...]], test: Sequence[tuple[str, ...]]) -> Task:
@@ -31,14 +35,15 @@ def task(name: str, validation: Sequence[tuple[str, ...]], test: Sequence[tuple[
     return Task(name, Path(), "d", "Say y:", validation=splits[0], test=splits[1])
 
 
-def answered(tasks: Sequence[Task], hits: dict[str, dict[str, list[list[int]]]], layer: int = 2) -> Store:
+def answered(tasks: Sequence[Task], hits: dict[str, dict[Method, list[list[int]]]], layer: int = 2) -> Store:
     """A store in which the methods are right as `hits` says: by task and method, for each seed, each query."""
     store = Store()
     for one in tasks:
         for method, seeds in hits[one.name].items():
             for seed, row in enumerate(seeds, 1):
-                plain = method == NO_CONTEXT
-                cell = Cell(one.name, "" if plain else "text", "text", method, "test", 0 if plain else seed)
+                cell = Cell(one.name, Source.TEXT, Modality.TEXT, method, Split.TEST, Variant(seed))
+                if method == NO_CONTEXT:
+                    cell = Cell(one.name, None, Modality.TEXT, method, Split.TEST)
                 for number, (right, sample) in enumerate(zip(row, one.test, strict=True)):
                     answer = sample.outputs[0] if right else "wrong"
                     at = layer if method == PATCH else None
@@ -47,7 +52,7 @@ def answered(tasks: Sequence[Task], hits: dict[str, dict[str, list[list[int]]]],
 
 
 def setup(*tasks: Task, **more: object) -> Setup:
-    return Setup(tasks, pairs=(PAIR,), seeds=(1, 2), **more)  # type: ignore[arg-type]
+    return Setup(tasks, transfers=(WORDS,), seeds=(1, 2), **more)  # type: ignore[arg-type]
 
 
 FOUR = [("a",), ("b",), ("a", "c"), ("d",)]
@@ -58,30 +63,32 @@ FOUR = [("a",), ("b",), ("a", "c"), ("d",)]
 
 def test_the_majority_is_the_best_constant_on_validation_and_is_scored_on_test() -> None:
     one = task("t", [("a",), ("b",), ("b",)], [("a",), ("a",), ("b",), ("a",)])
-    assert majority(setup(one), one, "text") == "b"
+    assert majority(setup(one), one, Modality.TEXT) == "b"
     store = answered([one], {"t": {m: [[0] * 4] * 2 for m in (PROMPT, PATCH)} | {NO_CONTEXT: [[0] * 4]}})
-    row = transfer_result(store, setup(one), PAIR, 2).rows["t"]
+    row = transfer_result(store, setup(one), WORDS, 2).rows["t"]
     assert (row.constant, row.scores[MAJORITY].mean) == ("b", 0.25)
     assert row.scores[MAJORITY].std is None
 
 
 def test_any_accepted_label_can_be_the_majority_and_the_metric_decides() -> None:
     one = task("t", [("a", "zz"), ("b", "zz"), ("c",)], FOUR)
-    assert majority(setup(one), one, "text") == "zz"
+    assert majority(setup(one), one, Modality.TEXT) == "zz"
     letters = task("t", [("c",), ("cub",), ("kid",), ("kid",)], FOUR)  # "c" is also right for "cub", and "cub" for "c"
-    assert majority(setup(letters), letters, "text") == "kid"
-    assert majority(setup(letters, judge=Judge(Metric.EXACT)), letters, "text") == "kid"
+    assert majority(setup(letters), letters, Modality.TEXT) == "kid"
+    assert majority(setup(letters, judge=Judge(Metric.EXACT)), letters, Modality.TEXT) == "kid"
     three = task("t", [("c",), ("cub",), ("calf",), ("kid",), ("kid",)], FOUR)
-    assert majority(setup(three), three, "text") == "c"
+    assert majority(setup(three), three, Modality.TEXT) == "c"
     cased = task("t", [("Red",), ("red",), ("red",), ("blue",), ("blue",), ("blue",)], FOUR)
-    assert majority(setup(cased), cased, "text") == "blue"
-    assert majority(setup(cased, judge=Judge(ignore_case=True)), cased, "text") == "blue"  # a tie: the commoner label
+    assert majority(setup(cased), cased, Modality.TEXT) == "blue"
+    assert (
+        majority(setup(cased, judge=Judge(ignore_case=True)), cased, Modality.TEXT) == "blue"
+    )  # a tie: the commoner label
 
 
 def test_a_task_without_labels_has_no_majority() -> None:
     one = Task("t", Path(), "d", "i:", pattern=".*", validation=(Sample("x", ()),), test=(Sample("y", ()),))
     store = answered([task("t", [], [("",)])], {"t": {PATCH: [[1], [1]]}})
-    row = transfer_result(store, setup(one, methods=(PATCH,)), PAIR, 2).rows["t"]
+    row = transfer_result(store, setup(one, methods=(PATCH,)), WORDS, 2).rows["t"]
     assert MAJORITY not in row.scores
     assert method_cells(row, (PATCH,))[1] == ""
 
@@ -112,7 +119,7 @@ def test_differences_are_paired() -> None:
     same = [i % 2 for i in range(40)]
     better = [1, *same[1:]]
     store = answered([one], {"t": {PROMPT: [same] * 2, PATCH: [better] * 2, NO_CONTEXT: [[0] * 40]}})
-    row = transfer_result(store, setup(one), PAIR, 2).rows["t"]
+    row = transfer_result(store, setup(one), WORDS, 2).rows["t"]
     gain = row.differences[PATCH, PROMPT]
     assert gain.mean == pytest.approx(1 / 40)
     assert gain.interval.low == 0
@@ -127,7 +134,7 @@ def test_seeds_lie_within_queries() -> None:
     one = task("t", FOUR, FOUR)
     hits = [[1, 0, 0, 0]] * 2
     store = answered([one], {"t": {PATCH: hits}})
-    few = transfer_result(store, setup(one, methods=(PATCH,)), PAIR, 2).rows["t"].scores[PATCH].interval
+    few = transfer_result(store, setup(one, methods=(PATCH,)), WORDS, 2).rows["t"].scores[PATCH].interval
     assert (few.low, few.high) == (0.0, 0.75)
 
 
@@ -135,7 +142,7 @@ def test_the_spread_of_an_average_is_that_of_the_per_seed_averages() -> None:
     """Two tasks that go up and down against each other: each spreads, their average does not."""
     tasks = [task(name, FOUR, FOUR) for name in ("t", "u")]
     hits = {"t": {PATCH: [[1, 1, 0, 0], [0, 0, 0, 0]]}, "u": {PATCH: [[0, 0, 0, 0], [1, 1, 0, 0]]}}
-    rows = transfer_result(answered(tasks, hits), setup(*tasks, methods=(PATCH,)), PAIR, 2).rows
+    rows = transfer_result(answered(tasks, hits), setup(*tasks, methods=(PATCH,)), WORDS, 2).rows
     assert rows["t"].scores[PATCH].std == pytest.approx(np.std([0.5, 0], ddof=1))
     assert rows[AVERAGE].scores[PATCH].std == 0
     assert (rows[AVERAGE].n, rows[AVERAGE].scores[PATCH].mean) == (8, 0.25)
@@ -144,17 +151,17 @@ def test_the_spread_of_an_average_is_that_of_the_per_seed_averages() -> None:
 
 def test_one_seed_has_no_spread() -> None:
     one = task("t", FOUR, FOUR)
-    single = Setup((one,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,))
-    found = transfer_result(answered([one], {"t": {PATCH: [[1, 0, 0, 0]]}}), single, PAIR, 2).rows["t"].scores[PATCH]
+    single = Setup((one,), transfers=(WORDS,), seeds=(1,), methods=(PATCH,))
+    found = transfer_result(answered([one], {"t": {PATCH: [[1, 0, 0, 0]]}}), single, WORDS, 2).rows["t"].scores[PATCH]
     assert found.std is None
     assert "±" not in accuracy(found)
-    assert "std" not in found.to_json()
+    assert "std" not in score_record(found)
 
 
 def test_numbers_of_two_evaluations_of_the_same_queries_can_be_subtracted() -> None:
     one = task("t", FOUR, FOUR)
     first, second = (
-        transfer_result(answered([one], {"t": {PATCH: [hits] * 2}}), setup(one, methods=(PATCH,)), PAIR, 2).rows["t"]
+        transfer_result(answered([one], {"t": {PATCH: [hits] * 2}}), setup(one, methods=(PATCH,)), WORDS, 2).rows["t"]
         for hits in ([1, 1, 1, 0], [1, 1, 0, 0])
     )
     gain = first.minus(PATCH, second, PATCH)
@@ -172,7 +179,13 @@ def test_a_difference_that_could_be_nothing_says_so() -> None:
 
 
 def test_a_table_has_its_columns_in_one_order() -> None:
-    assert method_header((NO_CONTEXT, PATCH)) == ["n", "majority", "no context", "patch", "patch - majority"]
+    assert method_header((NO_CONTEXT, PATCH)) == [
+        "n",
+        "majority",
+        "no context",
+        "patch",
+        "patch - majority",
+    ]
     assert method_header((PROMPT,)) == ["n", "majority", "prompt"]
 
 
@@ -196,11 +209,10 @@ def test_the_share_of_short_matches_is_told() -> None:
     one = task("t", FOUR, [("calf",)] * 4)
     store = Store()
     for number, answer in enumerate(("c", "calf", "no", "ca")):
-        record = Record(
-            Cell("t", "text", "text", PATCH, "test", 1), number, 2, "x", ("calf",), answer, answer != "no", 1
-        )
+        cell = Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(1))
+        record = Record(cell, number, 2, "x", ("calf",), answer, answer != "no", 1)
         store.add([record])
-    found = transfer_result(store, Setup((one,), pairs=(PAIR,), seeds=(1,), methods=(PATCH,)), PAIR, 2)
+    found = transfer_result(store, Setup((one,), transfers=(WORDS,), seeds=(1,), methods=(PATCH,)), WORDS, 2)
     assert found.average.scores[PATCH].short == 0.5
     assert short_matches(found, (PATCH,)) == "right by a match of fewer than three letters: patch 0.50"
 
@@ -285,9 +297,9 @@ def test_a_results_file_is_not_resumed_by_another_version(tv: Runner, tmp_path: 
 
 def test_a_file_of_the_former_format_is_refused(tv: Runner, tmp_path: Path) -> None:
     folder, file = own_task(tmp_path, "mine", PAIRS), tmp_path / "s.jsonl"
-    file.write_text('{"format": 1, "model": "fake"}\n')
+    file.write_text('{"format": 2, "model": "fake"}\n')
     ran = tv(*EVAL, "-T", folder, "--samples", file, "--resume")
-    assert (ran.code, ran.err) == (2, f"tv: {file} has the results format 1, this tv reads 2; name another file\n")
+    assert (ran.code, ran.err) == (2, f"tv: {file} has the results format 2, this tv reads 3; name another file\n")
 
 
 def test_tasks_may_be_added_to_a_results_file(tv: Runner, tmp_path: Path) -> None:
@@ -360,8 +372,9 @@ def test_all_pairs_leave_nothing_to_choose(tv: Runner) -> None:
 
 def test_a_study_answers_again_when_the_same_item_is_asked_with_another_setup() -> None:
     one = find_task("food-color")
-    study = Study(FakeEngine(), ModelRequest("fake"), None, (one,), seeds=(1,), limit=6)
-    first = study.evaluate("table2", pairs=(PAIR,), methods=(PROMPT,))
-    assert study.evaluate("table2", pairs=(PAIR,), methods=(PROMPT,)) is first
-    other = study.evaluate("table2", pairs=(PAIR,), methods=(NO_CONTEXT,))
+    study = Study(engine=FakeEngine(), request=ModelRequest("fake"), tasks=(one,), seeds=(1,), limit=6)
+    prompted = replace(study.setup(), transfers=(WORDS,), methods=(PROMPT,))
+    first = study.evaluate("table2", prompted)
+    assert study.evaluate("another name", replace(prompted)) is first
+    other = study.evaluate("table2", replace(prompted, methods=(NO_CONTEXT,)))
     assert set(other[0].average.scores) == {MAJORITY, NO_CONTEXT}

@@ -16,10 +16,11 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
 from tvcli.evaluation.answering import Evaluation
 from tvcli.evaluation.results import MAJORITY, transfer_result
-from tvcli.evaluation.setup import NO_CONTEXT, PATCH, PROMPT, Setup
+from tvcli.evaluation.setup import Setup, Transfer
 from tvcli.evaluation.store import Store
 from tvcli.evaluation.vectors import Shelf
 from tvcli.inputs.tasks import Sample, Task
+from tvcli.kinds import Method, Modality, Source
 from tvcli.method.layers import default_layer, layer_accuracy
 from tvcli.method.lens import ANSWER, INPUT, TASK, phases
 from tvcli.metrics import Judge, Metric
@@ -28,7 +29,8 @@ from tvcli.paper.numbers import paper_numbers
 from tvcli.prompts.prompt import Example, Prompt
 from tvcli.vector import TaskVector
 
-PAIR = ("text", "text")
+NO_CONTEXT, PROMPT, PATCH = Method
+WORDS = Transfer(Source.TEXT, Modality.TEXT)
 GOLDEN = json.loads(planted.GOLDEN.read_text("utf-8"))
 
 
@@ -184,7 +186,7 @@ def test_vectors_are_never_read_from_the_test_split() -> None:
             Watching.seen += "".join(str(part) for prompt in prompts for part in prompt.parts)
             return super().read(prompts, patch)
 
-    engine, setup = Watching(), Setup((task,), pairs=(PAIR, ("ensemble", "text")))
+    engine, setup = Watching(), Setup((task,), transfers=(WORDS, Transfer(Source.ENSEMBLE, Modality.TEXT)))
     Evaluation(engine, setup, Store(), Shelf(engine, setup)).run()
     assert all(f"Q:{sample.input}\n" in Watching.seen for sample in task.validation)
     assert not any(f"Q:{sample.input}\n" in Watching.seen for sample in task.test)
@@ -238,7 +240,7 @@ def made_task(labels: str, **more: str) -> Task:
 )
 def test_the_metric_decides_how_many_tokens_are_asked_for(metric: str, pattern: str, tokens: int) -> None:
     engine = Says("no")
-    setup = Setup((made_task("y", pattern=pattern),), pairs=(PAIR,), judge=Judge(Metric(metric)), seeds=(1,))
+    setup = Setup((made_task("y", pattern=pattern),), transfers=(WORDS,), judge=Judge(Metric(metric)), seeds=(1,))
     Evaluation(engine, setup, Store(), Shelf(engine, setup)).run()
     assert {decoding.max_tokens for decoding in engine.asked} == {tokens}
 
@@ -246,10 +248,10 @@ def test_the_metric_decides_how_many_tokens_are_asked_for(metric: str, pattern: 
 def test_an_answer_of_both_tasks_does_not_follow_the_vector() -> None:
     """To override the prompt's task is to answer the vector's and not the prompt's."""
     engine, other = Says(" both"), made_task("both of them")
-    setup = Setup((made_task("both"),), pairs=(PAIR,), layer=2, seeds=(1,), against={"t": other})
+    setup = Setup((made_task("both"),), transfers=(WORDS,), layer=2, seeds=(1,), against={"t": other})
     store = Store()
     Evaluation(engine, setup, store, Shelf(engine, setup)).run()
-    scores = transfer_result(store, setup, PAIR, 2).rows["t"].scores
+    scores = transfer_result(store, setup, WORDS, 2).rows["t"].scores
     overridden = {method: (score.mean, score.against) for method, score in scores.items() if method != MAJORITY}
     assert overridden == dict.fromkeys((NO_CONTEXT, PROMPT, PATCH), (0.0, 1.0))
 
@@ -297,7 +299,7 @@ def test_the_phases_are_of_what_they_are_called() -> None:
 
     samples = tuple(Sample("Greece", ("Athens",)) for _ in range(3))
     task = Task("country-capital", Path(), "d", "The capital:", validation=samples, test=samples)
-    curves = phases(Phased(), task, "text")
+    curves = phases(Phased(), task, Modality.TEXT)
     assert {name: curve.round(6).tolist() for name, curve in curves.items()} == {
         INPUT: [1, 0, 0, 0],
         TASK: [0, 1, 0, 0],

@@ -6,15 +6,18 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tvcli.errors import TvError, UnavailableError, UsageError
+from tvcli.evaluation.setup import Variant
 from tvcli.evaluation.store import Cell, Record, Store, open_store
+from tvcli.kinds import Method, Modality, Source, Split
 
-CELL = Cell("t", "text", "image", "patch", "test", 2)
+CELL = Cell("t", Source.TEXT, Modality.IMAGE, Method.PATCH, Split.TEST, Variant(2))
 LINE = {
     "task": "t",
     "source": "text",
@@ -22,6 +25,7 @@ LINE = {
     "method": "patch",
     "split": "test",
     "seed": 2,
+    "wording": None,
     "sample": 3,
     "layer": 0,
     "input": "Ærø",
@@ -32,7 +36,7 @@ LINE = {
     "against": None,
 }
 SETTINGS: dict[str, Any] = {"shots": 5, "tasks": {"t": "1"}}
-HEAD = '{"format": 2, "shots": 5, "tasks": {"t": "1"}}\n'
+HEAD = '{"format": 3, "shots": 5, "tasks": {"t": "1"}}\n'
 
 
 def record(sample: int = 3, layer: int | None = 0, cell: Cell = CELL, answer: str = "x\u2028y") -> Record:
@@ -66,10 +70,11 @@ def test_a_record_is_one_flat_object_and_comes_back_from_it() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *((key, 1) for key in ("task", "source", "query", "method", "split", "input", "answer", "labels", "correct")),
+        *((key, 1) for key in ("task", "source", "query", "method", "split", "wording", "input", "answer")),
+        *((key, 1) for key in ("labels", "correct")),
         *((key, True) for key in ("seed", "sample", "layer", "margin")),
         *((key, 1.5) for key in ("seed", "sample", "layer", "against")),
-        *((key, None) for key in LINE if key not in ("layer", "against")),
+        *((key, None) for key in LINE if key not in ("source", "seed", "wording", "layer", "against")),
         ("against", 0),
     ],
 )
@@ -84,6 +89,21 @@ def test_a_record_with_a_value_of_another_kind_is_refused(key: str, value: objec
 def test_a_record_may_leave_open_what_is_not_always_known(given: dict[str, Any]) -> None:
     [[key, value]] = given.items()
     assert getattr(Record.from_json({**LINE, **given}), key) == value
+
+
+def test_a_record_of_a_query_alone_or_of_an_instruction_comes_back_too() -> None:
+    bare = Cell("t", None, Modality.TEXT, Method.NO_CONTEXT, Split.TEST)
+    told = Cell("t", Source.INSTRUCTION, Modality.TEXT, Method.PROMPT, Split.TEST, Variant(wording="Say y:"))
+    for cell, words in ((bare, (None, None, None)), (told, ("instruction", None, "Say y:"))):
+        line = json.loads(json.dumps(record(cell=cell).to_json()))
+        assert (line["source"], line["seed"], line["wording"]) == words
+        assert Record.from_json(line) == record(cell=cell)
+
+
+@pytest.mark.parametrize("key", ["source", "query", "method", "split"])
+def test_a_record_with_an_unknown_word_is_refused(key: str) -> None:
+    with pytest.raises(UsageError, match=r"must be one of .*, not 'patsh'"):
+        Record.from_json({**LINE, key: "patsh"})
 
 
 @pytest.mark.parametrize("key", LINE)
@@ -110,14 +130,15 @@ def test_records_come_in_the_order_of_samples_and_layers_of_one_layer_if_given()
 
 
 def test_a_store_knows_what_it_holds() -> None:
-    store, other = Store(), Cell("u", "", "text", "no context", "test", 0)
+    store, other = Store(), Cell("u", None, Modality.TEXT, Method.NO_CONTEXT, Split.TEST)
     assert (store.cells(), store.records(CELL)) == ([], [])
     store.add([record(3, None), record(4, 2)])
     store.add([record(3, None, other)])
     assert store.cells() == [CELL, other]
     assert store.has(CELL, 3, None)
     assert store.has(CELL, 4, 2)
-    for cell, sample, layer in ((CELL, 3, 2), (CELL, 4, None), (other, 4, 2), (Cell("v", "", "", "", "", 0), 3, None)):
+    unknown = replace(other, task="v")
+    for cell, sample, layer in ((CELL, 3, 2), (CELL, 4, None), (other, 4, 2), (unknown, 3, None)):
         assert not store.has(cell, sample, layer)
 
 
@@ -182,11 +203,11 @@ def test_what_was_written_is_read_again_and_the_file_stays_as_it_is(tmp_path: Pa
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("torn", ["", '{"format": 2, "sho', "nonsense"])
+@pytest.mark.parametrize("torn", ["", '{"format": 3, "sho', "nonsense"])
 def test_a_file_without_a_whole_line_is_begun_anew(tmp_path: Path, torn: str) -> None:
     path = written(tmp_path, head=torn)
     assert resumed(path, {"data": "Ærø"}) == []
-    assert path.read_text("utf-8") == '{"format": 2, "data": "Ærø"}\n'
+    assert path.read_text("utf-8") == '{"format": 3, "data": "Ærø"}\n'
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
@@ -201,14 +222,14 @@ def test_added_tasks_are_named_in_the_first_line_and_former_ones_stay(tmp_path: 
     lines = [json.dumps({**LINE, "sample": number}) for number in (3, 4)]
     path = written(tmp_path, *lines)
     assert resumed(path, {"shots": 5, "tasks": {"ø": "2"}}) == [record(3), record(4)]
-    head = '{"format": 2, "shots": 5, "tasks": {"t": "1", "ø": "2"}}\n'
+    head = '{"format": 3, "shots": 5, "tasks": {"t": "1", "ø": "2"}}\n'
     assert path.read_text("utf-8") == f"{head}{lines[0]}\n{lines[1]}\n"
 
 
 def test_a_file_without_tasks_is_gone_on_with(tmp_path: Path) -> None:
-    path = written(tmp_path, head='{"format": 2, "shots": 5}\n')
+    path = written(tmp_path, head='{"format": 3, "shots": 5}\n')
     assert resumed(path, {"shots": 5}) == []
-    assert path.read_text("utf-8") == '{"format": 2, "shots": 5}\n'
+    assert path.read_text("utf-8") == '{"format": 3, "shots": 5}\n'
     assert resumed(path) == []
     assert path.read_text("utf-8") == HEAD
 
@@ -218,7 +239,7 @@ def test_a_file_without_tasks_is_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_file_is_gone_on_with_only_if_that_is_asked_for(tmp_path: Path) -> None:
     said = refusal(written(tmp_path), resume=False)
-    assert said == "FILE is there already; add --resume to go on with it, or name another file"
+    assert said == "FILE is there already; add `resume` to go on with it, or name another file"
 
 
 @pytest.mark.parametrize(
@@ -226,15 +247,15 @@ def test_a_file_is_gone_on_with_only_if_that_is_asked_for(tmp_path: Path) -> Non
     [
         ("[]", "FILE, line 1: not a results file of tv"),
         ("{}", "FILE, line 1: not a results file of tv"),
-        ('{"format": 2, "tasks": 1}', "FILE, line 1: not a results file of tv"),
+        ('{"format": 3, "tasks": 1}', "FILE, line 1: not a results file of tv"),
         ("no", "FILE, line 1: not a results file of tv (Expecting value: line 1 column 1 (char 0))"),
-        ('{"format": "1"}', "FILE has the results format '1', this tv reads 2; name another file"),
-        ('{"format": 2, "shots": 4}', "FILE was made with shots 4, not 5; name another file"),
-        ('{"format": 2}', "FILE was made with shots None, not 5; name another file"),
-        ('{"format": 2, "shots": 5, "x": "y"}', "FILE was made with x 'y', not None; name another file"),
-        ('{"format": 2, "z": 1, "a": 1}', "FILE was made with a 1, not None; name another file"),
+        ('{"format": "1"}', "FILE has the results format '1', this tv reads 3; name another file"),
+        ('{"format": 3, "shots": 4}', "FILE was made with shots 4, not 5; name another file"),
+        ('{"format": 3}', "FILE was made with shots None, not 5; name another file"),
+        ('{"format": 3, "shots": 5, "x": "y"}', "FILE was made with x 'y', not None; name another file"),
+        ('{"format": 3, "z": 1, "a": 1}', "FILE was made with a 1, not None; name another file"),
         (
-            '{"format": 2, "shots": 4, "tasks": {"t": "2"}}',
+            '{"format": 3, "shots": 4, "tasks": {"t": "2"}}',
             "FILE has answers to other samples of the task t; name another file",
         ),
     ],
@@ -243,7 +264,10 @@ def test_a_file_that_answers_something_else_is_refused(tmp_path: Path, head: str
     assert refusal(written(tmp_path, head=f"{head}\n")) == said
 
 
-@pytest.mark.parametrize("line", ["nonsense", "[]", "{}", "1", '{"task": "t"}', json.dumps({**LINE, "seed": "1"})])
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", "[]", "{}", "1", '{"task": "t"}', *(json.dumps({**LINE, key: "1"}) for key in ("seed", "split"))],
+)
 def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
     assert refusal(written(tmp_path, json.dumps(LINE), line)) == "FILE, line 3: not a record of tv eval"
 

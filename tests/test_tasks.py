@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Ran, Runner
@@ -22,6 +23,7 @@ from tvcli.inputs.tasks import (
     task_folders,
     whose_data,
 )
+from tvcli.kinds import Modality, Split
 from tvcli.metrics import Judge
 
 SHIPPED = [folder.name for folder in task_folders()]
@@ -72,7 +74,7 @@ def test_a_shipped_task_has_no_problems(name: str) -> None:
 def test_the_papers_tasks_have_thirty_validation_samples_and_a_picture_for_each(name: str) -> None:
     task = find_task(name)
     assert len(task.validation) == 30
-    assert all(sample.has("image") and sample.has("text") for sample in (*task.validation, *task.test))
+    assert all(sample.has(Modality.IMAGE) and sample.has(Modality.TEXT) for sample in (*task.validation, *task.test))
     assert set(task.wordings) == {"question", "typo", "paraphrase", "distractor"}
 
 
@@ -419,10 +421,10 @@ def test_a_task_is_read_with_all_its_keys_and_samples(tmp_path: Path) -> None:
         ),
     )
     assert [sample.line for sample in samples_of(task)] == [1, 2, 4, 5]
-    assert [s.input for s in task.samples("test", "text")] == ["two", "caf\u00e9"]
-    assert [s.image for s in task.samples("test", "image")] == [folder / "a.png", folder / "b.png"]
-    assert [s.input for s in task.samples("validation", "text")] == ["one"]
-    assert task.samples("validation", "image") == []
+    assert [s.input for s in task.samples(Split.TEST, Modality.TEXT)] == ["two", "caf\u00e9"]
+    assert [s.image for s in task.samples(Split.TEST, Modality.IMAGE)] == [folder / "a.png", folder / "b.png"]
+    assert [s.input for s in task.samples(Split.VALIDATION, Modality.TEXT)] == ["one"]
+    assert task.samples(Split.VALIDATION, Modality.IMAGE) == []
 
 
 def test_a_task_is_named_after_its_folder_however_that_is_written(
@@ -443,11 +445,15 @@ def test_bytes_that_are_no_unicode_are_replaced(tmp_path: Path) -> None:
 
 def test_a_sample_is_an_example_of_its_text_or_its_picture(picture: Path) -> None:
     sample = Sample("cat", ("Felis", "x"), picture)
-    assert (sample.example("text").input, sample.example("text").output) == ("cat", "Felis")
-    assert sample.example("image").is_image
-    assert Sample("cat", ()).example("text").output == ""
-    assert Sample("cat", ()).load("image") == "cat"
-    assert [Sample("", ()).has("text"), Sample("a", ()).has("text"), Sample("a", ()).has("image")] == [
+    assert (sample.example(Modality.TEXT).input, sample.example(Modality.TEXT).output) == ("cat", "Felis")
+    assert sample.example(Modality.IMAGE).is_image
+    assert Sample("cat", ()).example(Modality.TEXT).output == ""
+    assert Sample("cat", ()).load(Modality.IMAGE) == "cat"
+    assert [
+        Sample("", ()).has(Modality.TEXT),
+        Sample("a", ()).has(Modality.TEXT),
+        Sample("a", ()).has(Modality.IMAGE),
+    ] == [
         False,
         True,
         False,
@@ -600,3 +606,15 @@ def test_an_echo_is_the_first_answer_that_would_count_in_some_case() -> None:
     assert echo(Sample("cat", ("Felis", "CATALINA", "cat"))) == "CATALINA"
     assert echo(Sample("Cat", ("felis",))) is None
     assert cleaned("  Cre\u0300me\n BR\u00dbl\u00e9e ") == "cr\u00e8me br\u00fbl\u00e9e"
+
+
+def test_a_word_that_is_no_modality_or_split_is_refused() -> None:
+    pictures: Any = "pictures"
+    for refused in (Sample("a", ()).has, Sample("a", ()).load, Sample("a", ()).example):
+        with pytest.raises(UsageError, match=r"^the modality must be one of text, image, not 'pictures'$"):
+            refused(pictures)
+    task = Task("t", Path(), "d", "i:")
+    with pytest.raises(UsageError, match=r"^the modality must be one of"):
+        task.samples(Split.TEST, pictures)
+    with pytest.raises(UsageError, match=r"^the split must be one of validation, test, not 'pictures'$"):
+        task.samples(pictures, Modality.TEXT)

@@ -40,6 +40,13 @@ class Source(Kind):
     INSTRUCTION = "instruction"
     ENSEMBLE = "ensemble"
 
+    @property
+    def modality(self) -> Modality | None:
+        """Of the examples that it takes; an instruction takes none."""
+        if self == Source.INSTRUCTION:
+            return None
+        return Modality.IMAGE if self == Source.IMAGE else Modality.TEXT
+
 
 class Method(Kind):
     """How a query is answered (paper, table 2)."""

@@ -72,3 +72,6 @@ class Judge:
 
     def _plain(self, text: str) -> str:
         return text.strip().casefold() if self.ignore_case else text.strip()
+
+
+PAPERS_METRIC = Judge()

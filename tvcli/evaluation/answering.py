@@ -1,7 +1,7 @@
 """The paper's evaluation: no context, prompt and patch, on tasks, over modalities and seeds (section 4).
 
-For every task and seed a vector is read from the validation split; the layer that answers the validation
-queries best, on the average over tasks and seeds, is then fixed for the test split.
+For every task and seed a vector is read from the validation split, or for every wording of an instruction; the layer
+that answers the validation queries best, on the average over tasks and seeds, is then fixed for the test split.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from tvcli.engine.native.pinned import MAX_SEQUENCES
 from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
 from tvcli.evaluation.prompts import Ask, after, alone
 from tvcli.evaluation.results import best_layer
-from tvcli.evaluation.setup import NO_CONTEXT, PATCH, PROMPT, Pair, Setup
-from tvcli.evaluation.store import Cell, Record, Store
+from tvcli.evaluation.setup import Setup, Transfer
+from tvcli.evaluation.store import Cell, Record, Store, cells_of
 from tvcli.evaluation.vectors import Shelf
-from tvcli.inputs.tasks import TEST, VALIDATION, Sample, Task
+from tvcli.inputs.tasks import Sample, Task
+from tvcli.kinds import Method, Modality, Split
 from tvcli.metrics import Judge
 
 PROMPTS = 32  # of a batch
@@ -35,8 +36,8 @@ class Work:
     """Samples to be answered in every column; all columns of a sample share its prompt, computed once."""
 
     task: Task
-    modality: str
-    split: str
+    modality: Modality
+    split: Split
     ask: Ask
     samples: Sequence[Sample]
     columns: tuple[Column, ...]
@@ -61,55 +62,56 @@ class Evaluation:
     store: Store
     shelf: Shelf
 
-    def run(self, advance: Callable[[int], None] = lambda rows: None) -> dict[Pair, int | None]:
-        """Answer everything, telling `advance` of every batch in rows; returns each pair's layer, if one is patched."""
-        layers: dict[Pair, int | None] = {}
-        for pair in self.setup.pairs:
-            for work in self.validation(pair):
+    def run(self, advance: Callable[[int], None] = lambda rows: None) -> dict[Transfer, int | None]:
+        """Answer all, telling `advance` of every batch in rows; returns each transfer's layer, if one is patched."""
+        layers: dict[Transfer, int | None] = {}
+        for transfer in self.setup.transfers:
+            for work in self.validation(transfer):
                 self._answer(work, advance)
-            layers[pair] = self._layer(pair)
-            for work in self.test(pair, layers[pair]):
+            layers[transfer] = self._layer(transfer)
+            for work in self.test(transfer, layers[transfer]):
                 self._answer(work, advance)
         return layers
 
-    def _layer(self, pair: Pair) -> int | None:
-        if PATCH not in self.setup.methods:
+    def _layer(self, transfer: Transfer) -> int | None:
+        if Method.PATCH not in self.setup.methods:
             return None
-        return best_layer(self.store, self.setup, pair) if self.setup.layer is None else self.setup.layer
+        return best_layer(self.store, self.setup, transfer) if self.setup.layer is None else self.setup.layer
 
     def total_rows(self) -> int:
         """How many rows `run` will tell `advance` of."""
-        return sum(w.rows for pair in self.setup.pairs for w in (*self.validation(pair), *self.test(pair, 0)))
+        works = ((*self.validation(transfer), *self.test(transfer, 0)) for transfer in self.setup.transfers)
+        return sum(work.rows for some in works for work in some)
 
-    def validation(self, pair: Pair) -> Iterator[Work]:
-        """All layers and seeds on the validation split; nothing if the layer is given."""
-        if self.setup.layer is not None or PATCH not in self.setup.methods:
+    def validation(self, transfer: Transfer) -> Iterator[Work]:
+        """All layers and variants on the validation split; nothing if the layer is given."""
+        if self.setup.layer is not None or Method.PATCH not in self.setup.methods:
             return
         layers = range(self.engine.model.n_layer)
         for task in self.setup.tasks:
-            cells = [Cell(task.name, *pair, PATCH, VALIDATION, seed) for seed in self.setup.seeds_of(pair[0], task)]
+            cells = cells_of(self.setup, task, transfer, Method.PATCH, Split.VALIDATION)
             columns = [Column(cell, layer) for cell in cells for layer in layers]
-            yield self._work(task, pair[1], VALIDATION, alone(self.setup, task, pair[1]), columns)
+            ask = alone(self.setup, task, transfer.query)
+            yield self._work(task, transfer.query, Split.VALIDATION, ask, columns)
 
-    def test(self, pair: Pair, layer: int | None) -> Iterator[Work]:
-        """The methods on the test split: the queries alone together, those after examples seed by seed."""
-        source, modality = pair
-        methods = self.setup.methods
-        first = pair == next(p for p in self.setup.pairs if p[1] == modality)  # no context is the same for all sources
+    def test(self, transfer: Transfer, layer: int | None) -> Iterator[Work]:
+        """The methods on the test split: the queries alone together, those after examples variant by variant."""
+        query, methods = transfer.query, self.setup.methods
+        first = next(one for one in self.setup.transfers if one.query == query)
         for task in self.setup.tasks:
-            seeds = self.setup.seeds_of(source, task)
-            bare = (
-                [Column(Cell(task.name, "", modality, NO_CONTEXT, TEST, 0))] if first and NO_CONTEXT in methods else []
-            )
-            if PATCH in methods:
-                bare += [Column(Cell(task.name, source, modality, PATCH, TEST, seed), layer) for seed in seeds]
-            yield self._work(task, modality, TEST, alone(self.setup, task, modality), bare)
-            for seed in seeds if PROMPT in methods else ():
-                shown = after(self.setup, task, source, modality, seed)
-                column = Column(Cell(task.name, source, modality, PROMPT, TEST, seed))
-                yield self._work(task, modality, TEST, shown, [column])
+            bare: list[Column] = []
+            if Method.NO_CONTEXT in methods and transfer == first:  # it is the same for all sources
+                bare += map(Column, cells_of(self.setup, task, transfer, Method.NO_CONTEXT, Split.TEST))
+            if Method.PATCH in methods:
+                cells = cells_of(self.setup, task, transfer, Method.PATCH, Split.TEST)
+                bare += [Column(cell, layer) for cell in cells]
+            yield self._work(task, query, Split.TEST, alone(self.setup, task, query), bare)
+            if Method.PROMPT in methods:
+                for cell in cells_of(self.setup, task, transfer, Method.PROMPT, Split.TEST):
+                    shown = after(self.setup, task, transfer, cell.variant)
+                    yield self._work(task, query, Split.TEST, shown, [Column(cell)])
 
-    def _work(self, task: Task, modality: str, split: str, ask: Ask, columns: Sequence[Column]) -> Work:
+    def _work(self, task: Task, modality: Modality, split: Split, ask: Ask, columns: Sequence[Column]) -> Work:
         samples = self.setup.samples(task, split, modality) if columns else []
         return Work(task, modality, split, ask, samples, tuple(columns))
 
@@ -131,9 +133,9 @@ class Evaluation:
             advance(len(batch) * len(work.columns))
 
     def _patch(self, task: Task, column: Column) -> Patch | None:
-        if column.layer is None:
+        if column.layer is None or column.cell.source is None:
             return None
-        return Patch.of(self.shelf.get(task, column.cell.source, column.cell.seed), column.layer)
+        return Patch.of(self.shelf.get(task, column.cell.source, column.cell.variant), column.layer)
 
     def _decoding(self, task: Task) -> Decoding:
         return Decoding(self.setup.judge.max_tokens(task.pattern))

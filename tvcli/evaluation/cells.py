@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tvcli.evaluation.results import AVERAGE, DIFFERENCES, MAJORITY, Difference, Row, Score, TransferResult
-
-LEGEND = (
-    "n: test queries. majority: the constant answer that is best on the validation labels. "
-    "±: standard deviation over seeds. [ ]: 95 % interval by bootstrap over queries, paired for differences; "
-    "a difference whose interval includes 0 says so"
-)
+from tvcli.kinds import Method, Source
 
 
 def accuracy(score: Score) -> str:
@@ -31,27 +26,45 @@ def constant(row: Row) -> str:
     return "" if score is None else f"{score.mean:.2f} {row.constant}".strip()
 
 
-def method_header(methods: Sequence[str]) -> list[str]:
+def method_header(methods: Sequence[Method] = tuple(Method)) -> list[str]:
     """Names of the columns of `method_cells`."""
-    shown = (*methods, MAJORITY)
-    return ["n", MAJORITY, *methods, *(f"{a} - {b}" for a, b in DIFFERENCES if a in shown and b in shown)]
+    return ["n", MAJORITY, *methods, *(f"{a} - {b}" for a, b in _differences(methods))]
 
 
-def method_cells(row: Row, methods: Sequence[str]) -> list[str]:
+def method_cells(row: Row, methods: Sequence[Method] = tuple(Method)) -> list[str]:
     """One line: how many queries, what a constant reaches, the methods, and the differences that matter."""
-    shown = (*methods, MAJORITY)
-    pairs = [pair for pair in DIFFERENCES if pair[0] in shown and pair[1] in shown]
-    differences = [difference(row.differences[pair]) if pair in row.differences else "" for pair in pairs]
+    differences = [difference(row.differences[of]) if of in row.differences else "" for of in _differences(methods)]
     return [str(row.n), constant(row), *(_cell(row, method) for method in methods), *differences]
 
 
-def _cell(row: Row, method: str) -> str:
+def _differences(methods: Sequence[Method]) -> list[tuple[str, str]]:
+    shown = (*methods, MAJORITY)
+    return [(a, b) for a, b in DIFFERENCES if a in shown and b in shown]
+
+
+def _cell(row: Row, method: Method) -> str:
     score = row.scores[method]
     return accuracy(score) if score.against is None else f"{accuracy(score)} ({score.against:.2f})"
 
 
-def short_matches(pair: TransferResult, methods: Sequence[str]) -> str:
+def legend(found: TransferResult, methods: Sequence[Method] = tuple(Method)) -> str:
+    """What the cells say, and how much of the average accuracy rests on short matches."""
+    return ". ".join(filter(None, (meaning(found.transfer.source), short_matches(found, methods))))
+
+
+def meaning(source: Source) -> str:
+    """What the cells of an evaluation of vectors from `source` say."""
+    variants = "wordings" if source == Source.INSTRUCTION else "seeds"
+    return (
+        "n: test queries. majority: the constant answer that is best on the validation labels. "
+        f"±: standard deviation over {variants}. "
+        "[ ]: 95 % interval by bootstrap over queries, paired for differences; "
+        "a difference whose interval includes 0 says so"
+    )
+
+
+def short_matches(found: TransferResult, methods: Sequence[Method] = tuple(Method)) -> str:
     """How much of the average accuracy rests on a match of fewer than three letters."""
-    scores = pair.average.scores if AVERAGE in pair.rows else {}
+    scores = found.average.scores if AVERAGE in found.rows else {}
     shares = [f"{method} {scores[method].short:.2f}" for method in methods if method in scores and scores[method].short]
     return f"right by a match of fewer than three letters: {', '.join(shares)}" if shares else ""

@@ -14,7 +14,7 @@ from tvcli.evaluation.setup import Setup
 from tvcli.evaluation.store import open_store
 from tvcli.evaluation.vectors import Shelf
 from tvcli.files import make_folder
-from tvcli.inputs.tasks import IMAGE, whose_data
+from tvcli.inputs.tasks import whose_data
 from tvcli.method.extract import tv_version
 from tvcli.method.layers import check_layer
 from tvcli.models.opening import ModelRequest
@@ -38,12 +38,7 @@ class Result:
     model: ModelInfo
     source_model: ModelInfo | None
     data: str
-    pairs: tuple[TransferResult, ...]
-
-    def to_json(self) -> dict[str, object]:
-        origin = None if self.source_model is None else str(self.source_model)
-        pairs = [pair.to_json() for pair in self.pairs]
-        return {"model": str(self.model), "source_model": origin, "data": self.data, "pairs": pairs}
+    transfers: tuple[TransferResult, ...]
 
 
 def run(
@@ -71,11 +66,11 @@ def run(
         evaluation = Evaluation(engine, setup, store, shelf)
         with meter(evaluation.total_rows(), "answered") as advance:
             layers = evaluation.run(advance)
-        pairs = tuple(transfer_result(store, setup, pair, layer) for pair, layer in layers.items())
+        found = tuple(transfer_result(store, setup, transfer, layer) for transfer, layer in layers.items())
     if files.vectors is not None:
         shelf.fill()
-        _keep(shelf, files.vectors, pairs)
-    return Result(engine.model, origin, whose_data(setup.tasks), pairs)
+        _keep(shelf, files.vectors, found)
+    return Result(engine.model, origin, whose_data(setup.tasks), found)
 
 
 def _transferred(request: ModelRequest, setup: Setup, target: ModelInfo) -> Shelf:
@@ -95,18 +90,21 @@ def _check(engine: Engine, setup: Setup) -> None:
         if names.count(name) > 1 or name == AVERAGE:
             used = "the name of a row of the table" if name == AVERAGE else "the name of two tasks"
             raise UsageError(f"{name} is {used}; rename a task's folder")
-    if any(IMAGE in pair for pair in setup.pairs) and not engine.has_vision:
-        raise UsageError(f"the model {engine.model.name} has no image encoder; add --mmproj FILE or --query text")
+    if setup.has_pictures and not engine.has_vision:
+        raise UsageError(f"the model {engine.model.name} has no image encoder; add `mmproj` or choose text queries")
     if setup.layer is not None:
         check_layer(setup.layer, engine.model.n_layer)
 
 
-def _keep(shelf: Shelf, folder: Path, pairs: Sequence[TransferResult]) -> None:
-    """Save every vector with the layer that validation chose for it."""
-    chosen = {pair.source: (pair.layer, max(pair.validation, default=None)) for pair in pairs}
+def _keep(shelf: Shelf, folder: Path, found: Sequence[TransferResult]) -> None:
+    """Save every vector with the layer that validation chose for it, numbered by seed or by wording from 1."""
+    chosen = {one.transfer.source: (one.layer, max(one.validation, default=None)) for one in found}
     make_folder(folder)
-    for (task, source, seed), vector in shelf.held.items():
-        layer, accuracy = chosen[source]
-        if layer is not None:
-            vector = vector.with_layer(layer, "best on validation over the tasks", accuracy)
-        save(vector, folder / f"{task}.{source}.{seed}.npy")
+    for source, (layer, accuracy) in chosen.items():
+        for task in shelf.setup.tasks:
+            for number, variant in enumerate(shelf.setup.variants(source, task), 1):
+                vector = shelf.get(task, source, variant)
+                if layer is not None:
+                    vector = vector.with_layer(layer, "best on validation over the tasks", accuracy)
+                named = number if variant.seed is None else variant.seed
+                save(vector, folder / f"{task.name}.{source}.{named}.npy")

@@ -1,20 +1,52 @@
-"""What is evaluated: tasks, sources and queries, methods, seeds (paper, section 4)."""
+"""What is evaluated: tasks, transfers, methods, seeds (paper, section 4)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from tvcli.inputs.tasks import IMAGE, TEXT, Sample, Task
-from tvcli.metrics import Judge
+from tvcli.inputs.tasks import Sample, Task
+from tvcli.kinds import Method, Modality, Source, Split
+from tvcli.metrics import PAPERS_METRIC, Judge
 from tvcli.prompts.prompt import QA, Template
 
-NO_CONTEXT, PROMPT, PATCH = "no context", "prompt", "patch"
-METHODS = (NO_CONTEXT, PROMPT, PATCH)
-INSTRUCTION, ENSEMBLE = "instruction", "ensemble"
-PAPERS_METRIC = Judge()
-Pair = tuple[str, str]  # the source of the vector, the modality of the queries
-ALL_TRANSFERS: tuple[Pair, ...] = ((IMAGE, IMAGE), (TEXT, IMAGE), (TEXT, TEXT), (IMAGE, TEXT))  # paper, table 12
+
+@dataclass(frozen=True)
+class Transfer:
+    """From the source of the vectors to the modality of the queries."""
+
+    source: Source
+    query: Modality
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", Source(self.source))
+        object.__setattr__(self, "query", Modality(self.query))
+
+    def __str__(self) -> str:
+        return f"{self.source} → {self.query}"
+
+    @property
+    def has_pictures(self) -> bool:
+        """Among the examples or the queries."""
+        return Modality.IMAGE in (self.source.modality, self.query)
+
+
+ALL_TRANSFERS = (  # of examples; paper, table 12
+    Transfer(Source.IMAGE, Modality.IMAGE),
+    Transfer(Source.TEXT, Modality.IMAGE),
+    Transfer(Source.TEXT, Modality.TEXT),
+    Transfer(Source.IMAGE, Modality.TEXT),
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several ways to show the same task: examples drawn by a seed, an instruction in a wording, or both."""
+
+    seed: int | None = None
+    wording: str | None = None  # the instruction itself
+
+
+NO_VARIANT = Variant()
 
 
 @dataclass(frozen=True)
@@ -22,8 +54,8 @@ class Setup:
     """Everything that answers depend on, apart from the model."""
 
     tasks: tuple[Task, ...]
-    pairs: tuple[Pair, ...] = ((TEXT, IMAGE),)
-    methods: tuple[str, ...] = METHODS
+    transfers: tuple[Transfer, ...] = (Transfer(Source.TEXT, Modality.IMAGE),)
+    methods: tuple[Method, ...] = tuple(Method)
     seeds: tuple[int, ...] = (1, 2, 3)
     shots: int = 5
     prompts: int | None = None  # averaged in a vector; by default one a validation sample
@@ -31,18 +63,34 @@ class Setup:
     layer: int | None = None  # by default the best on validation
     limit: int | None = None  # samples of a split
     template: Template = QA
-    wording: str = ""  # of the instruction (paper, table 9)
+    wording: str = ""  # the kind of wordings of the instruction (paper, table 9)
     against: dict[str, Task] = field(default_factory=dict)  # what the prompt asks instead, by task (paper, table 5)
 
-    def samples(self, task: Task, split: str, modality: str) -> list[Sample]:
+    def __post_init__(self) -> None:
+        for method in self.methods:
+            Method(method)  # refuses what is none
+
+    @property
+    def has_pictures(self) -> bool:
+        """Among the examples or the queries of any transfer."""
+        return any(transfer.has_pictures for transfer in self.transfers)
+
+    def samples(self, task: Task, split: Split, modality: Modality) -> list[Sample]:
         return task.samples(split, modality)[: self.limit]
 
-    def seeds_of(self, source: str, task: Task) -> tuple[int, ...]:
-        """An instruction involves no chance: its wordings are counted instead."""
-        return tuple(range(1, len(task.says(self.wording)) + 1)) if source == INSTRUCTION else self.seeds
+    def variants(self, source: Source, task: Task) -> tuple[Variant, ...]:
+        """One a seed; of an instruction, which involves no chance, one a wording. An ensemble takes the first wording.
 
-    def to_json(self) -> dict[str, Any]:
-        """What a results file must agree with to be resumed; pairs, tasks and seeds may be added later."""
+        Raises:
+            UsageError: the task has no wordings of the setup's kind.
+        """
+        if source == Source.INSTRUCTION:
+            return tuple(Variant(wording=text) for text in task.says(self.wording))
+        wording = task.says(self.wording)[0] if source == Source.ENSEMBLE else None
+        return tuple(Variant(seed, wording) for seed in self.seeds)
+
+    def to_json(self) -> dict[str, object]:
+        """What a results file must agree with to be resumed; transfers, tasks and seeds may be added later."""
         return {
             "shots": self.shots,
             "prompts": self.prompts,

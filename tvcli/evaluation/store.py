@@ -8,7 +8,7 @@ a batch is there whole or can be told to be torn.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,28 +17,58 @@ from typing import IO, Any
 import filelock
 
 from tvcli.errors import UnavailableError, UsageError, reason
+from tvcli.evaluation.setup import NO_VARIANT, Setup, Transfer, Variant
 from tvcli.files import parse_json, replacing
+from tvcli.inputs.tasks import Task
+from tvcli.kinds import Method, Modality, Source, Split
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a group of answers has in common. `seed` 0 and `source` "" where they make no difference."""
+    """What a group of answers has in common. A query alone has neither a source nor variants."""
 
     task: str
-    source: str
-    query: str
-    method: str
-    split: str
-    seed: int
+    source: Source | None
+    query: Modality
+    method: Method
+    split: Split
+    variant: Variant = NO_VARIANT
+
+    def to_json(self) -> dict[str, object]:
+        data = asdict(self)
+        variant = data.pop("variant")
+        return {**data, **variant}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Cell:
+        """Takes out of `data` what `to_json` put there. Raises UsageError for an unknown word."""
+        source = data.pop("source")
+        return cls(
+            task=data.pop("task"),
+            source=None if source is None else Source(source),
+            query=Modality(data.pop("query")),
+            method=Method(data.pop("method")),
+            split=Split(data.pop("split")),
+            variant=Variant(data.pop("seed"), data.pop("wording")),
+        )
+
+
+def cells_of(setup: Setup, task: Task, transfer: Transfer, method: Method, split: Split) -> list[Cell]:
+    """A method's cells, one a variant; no context, which shows nothing, has one for all sources."""
+    if method == Method.NO_CONTEXT:
+        return [Cell(task.name, None, transfer.query, method, split)]
+    variants = setup.variants(transfer.source, task)
+    return [Cell(task.name, transfer.source, transfer.query, method, split, variant) for variant in variants]
 
 
 _NOTHING = type(None)
 _KINDS: dict[str, tuple[type, ...]] = {  # of a record's values in the file
-    **dict.fromkeys(("task", "source", "query", "method", "split", "input", "answer"), (str,)),
-    **dict.fromkeys(("seed", "sample"), (int,)),
-    "layer": (int, _NOTHING),
+    **dict.fromkeys(("task", "query", "method", "split", "input", "answer"), (str,)),
+    **dict.fromkeys(("source", "wording"), (str, _NOTHING)),
+    **dict.fromkeys(("seed", "layer"), (int, _NOTHING)),
+    "sample": (int,),
     "labels": (list,),
     "correct": (bool,),
     "margin": (float, int),
@@ -60,18 +90,17 @@ class Record:
     margin: float
     against: bool | None = None  # whether it answers the task that the prompt asked instead (paper, table 5)
 
-    def to_json(self) -> dict[str, Any]:
-        data = asdict(self)
-        return {**data.pop("cell"), **data}
+    def to_json(self) -> dict[str, object]:
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "cell"}
+        return {**self.cell.to_json(), **own}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
-        """Raises KeyError or TypeError for anything that `to_json` did not write."""
+        """Raises KeyError, TypeError or UsageError for anything that `to_json` did not write."""
         for name, kinds in _KINDS.items():
             if type(data[name]) not in kinds:
                 raise TypeError(name)
-        cell = Cell(**{f.name: data.pop(f.name) for f in fields(Cell)})
-        return cls(cell=cell, **{**data, "labels": tuple(data["labels"])})
+        return cls(cell=Cell.from_json(data), **{**data, "labels": tuple(data["labels"])})
 
 
 class Store:
@@ -110,7 +139,7 @@ class Store:
 
 
 @contextmanager
-def open_store(path: Path | None, settings: dict[str, Any], *, resume: bool) -> Iterator[Store]:
+def open_store(path: Path | None, settings: Mapping[str, object], *, resume: bool) -> Iterator[Store]:
     """A store on `path`, or in memory for `None`.
 
     Raises:
@@ -138,9 +167,9 @@ def open_store(path: Path | None, settings: dict[str, Any], *, resume: bool) -> 
         raise UnavailableError(f"{path} cannot be written: {reason(error)}") from error
 
 
-def _load(path: Path, settings: dict[str, Any], *, resume: bool) -> list[Record]:
+def _load(path: Path, settings: Mapping[str, object], *, resume: bool) -> list[Record]:
     """Read what is there, cut off a torn last line, and see to it that the first line names all tasks."""
-    head = {"format": FORMAT, **parse_json(json.dumps(settings))}
+    head = {"format": FORMAT, **parse_json(json.dumps(dict(settings)))}
     if path.exists() and not path.is_file():
         raise UnavailableError(f"{path} cannot hold results: it is not a regular file")
     data = path.read_bytes() if path.exists() else b""
@@ -149,7 +178,7 @@ def _load(path: Path, settings: dict[str, Any], *, resume: bool) -> list[Record]
         path.write_text(_line(head), encoding="utf-8")
         return []
     if not resume:
-        raise UsageError(f"{path} is there already; add --resume to go on with it, or name another file")
+        raise UsageError(f"{path} is there already; add `resume` to go on with it, or name another file")
     first, *lines = whole.decode("utf-8", "replace").removesuffix("\n").split("\n")  # answers may hold U+2028
     found = _head(path, first)
     _check_same(path, found, head)
@@ -193,5 +222,5 @@ def _check_same(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None
 def _record(line: str, where: str) -> Record:
     try:
         return Record.from_json(parse_json(line))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise UsageError(f"{where}: not a record of tv eval") from error

@@ -14,7 +14,8 @@ from pathlib import Path
 from tvcli.errors import UnavailableError
 from tvcli.evaluation.setup import Setup
 from tvcli.images import load_image
-from tvcli.inputs.tasks import IMAGE, SAMPLES, TEST, TEXT, VALIDATION, Sample, Task
+from tvcli.inputs.tasks import SAMPLES, Sample, Task
+from tvcli.kinds import Modality, Split
 from tvcli.metrics import Judge
 
 LETTER_SHARE = 0.25  # of the test samples; a hundred capitals reach 0.12 by chance
@@ -63,9 +64,9 @@ def best_letter(samples: tuple[Sample, ...]) -> tuple[str, float]:
     return letter, count / len(samples)
 
 
-def _in_order(task: Task) -> list[tuple[str, Sample]]:
+def _in_order(task: Task) -> list[tuple[Split, Sample]]:
     """Splits and samples, as in the file."""
-    samples = [(VALIDATION, sample) for sample in task.validation] + [(TEST, sample) for sample in task.test]
+    samples = [(Split.VALIDATION, one) for one in task.validation] + [(Split.TEST, one) for one in task.test]
     return sorted(samples, key=lambda item: item[1].line)
 
 
@@ -75,7 +76,7 @@ def _place(task: Task, sample: Sample) -> str:
 
 def _repeats(task: Task, key: Callable[[Sample], Hashable], name: Callable[[Sample], str]) -> Iterator[str]:
     """Samples with the key of an earlier line; an empty key is nobody's."""
-    first: dict[Hashable, tuple[str, int]] = {}  # split and line
+    first: dict[Hashable, tuple[Split, int]] = {}  # split and line
     for split, sample in _in_order(task):
         same = key(sample)
         if same in first:
@@ -87,9 +88,9 @@ def _repeats(task: Task, key: Callable[[Sample], Hashable], name: Callable[[Samp
 
 
 def _few_examples(task: Task, shots: int) -> Iterator[str]:
-    for modality, words in ((TEXT, "a text"), (IMAGE, "a picture")):
-        count = len(task.samples(VALIDATION, modality))
-        if count < shots and (count or task.samples(TEST, modality)):
+    for modality, words in ((Modality.TEXT, "a text"), (Modality.IMAGE, "a picture")):
+        count = len(task.samples(Split.VALIDATION, modality))
+        if count < shots and (count or task.samples(Split.TEST, modality)):
             yield (
                 f"{task.folder / SAMPLES}: a prompt takes {shots} examples,"
                 f" and the validation samples with {words} are {count}"

@@ -1,4 +1,4 @@
-"""Task vectors of an evaluation: from the validation split of a task, by source and seed (paper, section 4.1)."""
+"""Task vectors of an evaluation: from the validation split of a task, by source and variant (paper, section 4.1)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
-from tvcli.evaluation.setup import ENSEMBLE, INSTRUCTION, Setup
-from tvcli.inputs.tasks import TEXT, VALIDATION, Task
+from tvcli.evaluation.setup import Setup, Variant
+from tvcli.inputs.tasks import Task
+from tvcli.kinds import Modality, Source, Split
 from tvcli.method.extract import from_examples, from_instruction
 from tvcli.vector import TaskVector, combine
 
@@ -18,38 +19,42 @@ class Shelf:
 
     engine: Engine
     setup: Setup
-    held: dict[tuple[str, str, int], TaskVector] = field(default_factory=dict)  # by task, source and seed
+    held: dict[tuple[str, Source, Variant], TaskVector] = field(default_factory=dict)  # by the name of the task
 
-    def get(self, task: Task, source: str, seed: int) -> TaskVector:
+    def get(self, task: Task, source: Source, variant: Variant) -> TaskVector:
         """Raises UsageError if the task has fewer validation samples of the modality than shots."""
-        key = (task.name, source, seed)
+        key = (task.name, source, variant)
         if key not in self.held:
-            self.held[key] = read_vector(self.engine, self.setup, task, source, seed)
+            self.held[key] = read_vector(self.engine, self.setup, task, source, variant)
         return self.held[key]
 
     def fill(self) -> None:
         """Read all that the setup needs."""
-        for source in dict.fromkeys(source for source, _ in self.setup.pairs):
+        for source in dict.fromkeys(transfer.source for transfer in self.setup.transfers):
             for task in self.setup.tasks:
-                for seed in self.setup.seeds_of(source, task):
-                    self.get(task, source, seed)
+                for variant in self.setup.variants(source, task):
+                    self.get(task, source, variant)
 
 
-def read_vector(engine: Engine, setup: Setup, task: Task, source: str, seed: int) -> TaskVector:
-    """One task vector, or the ensemble of two (section 4.4).
+def read_vector(engine: Engine, setup: Setup, task: Task, source: Source, variant: Variant) -> TaskVector:
+    """One task vector, or the ensemble of two (section 4.4); `variant` is one of `setup.variants(source, task)`.
 
     Raises:
         UsageError: fewer validation samples of the modality than shots.
     """
-    if source == ENSEMBLE:
-        parts = [read_vector(engine, setup, task, TEXT, seed), read_vector(engine, setup, task, INSTRUCTION, 1)]
-        return combine(parts, [0.5, 0.5])
-    if source == INSTRUCTION:
-        return from_instruction(engine, task.says(setup.wording)[seed - 1])
-    samples = setup.samples(task, VALIDATION, source)
+    modality, parts = Source(source).modality, []
+    if modality is not None and variant.seed is not None:
+        parts.append(_from_samples(engine, setup, task, modality, variant.seed))
+    if variant.wording is not None:
+        parts.append(from_instruction(engine, variant.wording))
+    return combine(parts, [0.5, 0.5]) if source == Source.ENSEMBLE else parts[0]
+
+
+def _from_samples(engine: Engine, setup: Setup, task: Task, modality: Modality, seed: int) -> TaskVector:
+    samples = setup.samples(task, Split.VALIDATION, modality)
     if len(samples) < setup.shots:
         raise UsageError(
-            f"task {task.name} has {len(samples)} validation samples with {source}, too few for {setup.shots} shots"
+            f"task {task.name} has {len(samples)} validation samples with {modality}, too few for {setup.shots} shots"
         )
-    examples = [sample.example(source) for sample in samples]
+    examples = [sample.example(modality) for sample in samples]
     return from_examples(engine, examples, shots=setup.shots, prompts=setup.prompts, seed=seed, template=setup.template)

@@ -14,31 +14,32 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import parse_json, parse_record, read_bytes, read_standard_input, standard_input
 from tvcli.images import Image, load_image
+from tvcli.kinds import Modality
 from tvcli.prompts.prompt import Example, Input
 
 STDIN = "-"
-TEXT, IMAGE = "text", "image"
 SEPARATORS = ("\t", " -> ")
 MOST_EXAMPLES = 100_000
 LONGEST_LINE = 1 << 20  # bytes
 LONGEST_NAME = 1 << 16  # bytes; no system has longer ones, and a stream without ends must not fill the memory
 
 
-def read_examples(source: str, modality: str = TEXT) -> list[Example]:
+def read_examples(source: str, modality: Modality = Modality.TEXT) -> list[Example]:
     """All examples of a pairs file, or of standard input for ``-``.
 
-    `modality`, "text" or "image", decides where a record has both, as the paper's own files do.
+    `modality` decides where a record has both text and image, as the paper's own files do.
 
     Raises:
         UsageError: a line or record without input or output (the file and line are named), no examples, or
             no end of them.
         UnavailableError: a file or image that cannot be read.
     """
+    modality = Modality(modality)
     records = itertools.islice(_records(source, _pair_line), MOST_EXAMPLES + 1)
     examples = [_example(*record, modality) for record in records]
     if len(examples) > MOST_EXAMPLES:
@@ -64,14 +65,18 @@ class Query:
         return cls(name or str(path), lambda: load_image(path, name))
 
 
-def read_queries(source: str, modality: str = TEXT) -> Iterator[Query]:
+def read_queries(source: str, modality: Modality = Modality.TEXT) -> Iterator[Query]:
     """The inputs of a queries file: one a line, ``@path`` for images; JSON and pairs files work too.
 
     Text is read as it arrives, so that a query from a pipe is answered before the next one is written.
     """
-    for where, base, record in _records(source, _query_line):
-        path = _image_path(record, modality)
-        yield Query.text(_text(record, where)) if path is None else Query.image(base / path, path)
+    modality = Modality(modality)
+    return (_query(*record, modality) for record in _records(source, _query_line))
+
+
+def _query(where: str, base: Path, record: dict[str, object], modality: Modality) -> Query:
+    path = _image_path(record, modality)
+    return Query.text(_text(record, where)) if path is None else Query.image(base / path, path)
 
 
 def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
@@ -87,7 +92,7 @@ def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
     for piece in _pieces(file, b"\0" if null else b"\n", _label(source)):
         name = os.fsdecode(piece if null else piece.rstrip(b"\r"))
         if "\0" in name:
-            raise UsageError(f"{_label(source)} holds NUL characters; if they end the names, add --null")
+            raise UsageError(f"{_label(source)} holds NUL characters; if they end the names, add `null`")
         if name:
             yield Query.image(Path(name), name)
 
@@ -103,7 +108,7 @@ def _pieces(file: BinaryIO, end: bytes, label: str) -> Iterator[bytes]:
     yield rest
 
 
-def _example(where: str, base: Path, record: dict[str, Any], modality: str) -> Example:
+def _example(where: str, base: Path, record: dict[str, object], modality: Modality) -> Example:
     output = record.get("output")
     if isinstance(output, list) and output:  # several accepted answers: the first is the label
         output = output[0]
@@ -114,15 +119,15 @@ def _example(where: str, base: Path, record: dict[str, Any], modality: str) -> E
     return Example(x, output.strip(), where)
 
 
-def _image_path(record: dict[str, Any], modality: str) -> str | None:
+def _image_path(record: dict[str, object], modality: Modality) -> str | None:
     """The record's image, unless its text is wanted and there."""
     path = record.get("image")
-    if not isinstance(path, str) or not path or (modality == TEXT and record.get("input")):
+    if not isinstance(path, str) or not path or (modality == Modality.TEXT and record.get("input")):
         return None
     return path
 
 
-def _text(record: dict[str, Any], where: str) -> str:
+def _text(record: dict[str, object], where: str) -> str:
     text = record.get("input")
     if not isinstance(text, str) or not text.strip():
         raise UsageError(f"{where}: the input is missing; give text or an image")
@@ -136,10 +141,10 @@ def _image(base: Path, path: str, where: str) -> Image:
         raise UnavailableError(f"{where}: {error}") from error
 
 
-Record = tuple[str, Path, dict[str, Any]]
+Record = tuple[str, Path, dict[str, object]]
 
 
-def _records(source: str, parse_line: Callable[[str, str], dict[str, Any]]) -> Iterator[Record]:
+def _records(source: str, parse_line: Callable[[str, str], dict[str, object]]) -> Iterator[Record]:
     """Every record with the place it stands and the folder that its image paths are relative to."""
     label = _label(source)
     base = Path() if source == STDIN else Path(source).parent
@@ -154,7 +159,7 @@ def _records(source: str, parse_line: Callable[[str, str], dict[str, Any]]) -> I
             yield where, base, parse_record(line, where) if is_json else parse_line(line, where)
 
 
-def _pair_line(line: str, where: str) -> dict[str, Any]:
+def _pair_line(line: str, where: str) -> dict[str, object]:
     for separator in SEPARATORS:
         if separator in line:
             left, right = line.split(separator, 1)
@@ -162,14 +167,14 @@ def _pair_line(line: str, where: str) -> dict[str, Any]:
     raise UsageError(f"{where}: no tab and no ' -> ' between input and output: {_shorten(line)}")
 
 
-def _query_line(line: str, where: str) -> dict[str, Any]:
+def _query_line(line: str, where: str) -> dict[str, object]:
     text = next((line.split(s, 1)[0] for s in SEPARATORS if s in line), line).strip()
     if text.startswith("@@"):
         return {"input": text[1:]}
     return {"image": text[1:].strip()} if text.startswith("@") else {"input": text}
 
 
-def _json_list(source: str, label: str) -> list[dict[str, Any]]:
+def _json_list(source: str, label: str) -> list[dict[str, object]]:
     try:
         value = parse_json("\n".join(_lines(source)))
     except ValueError as error:

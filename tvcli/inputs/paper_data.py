@@ -14,7 +14,8 @@ from typing import Any
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
 from tvcli.files import parse_json, replacing, stays_inside
-from tvcli.inputs.tasks import TEST, VALIDATION, load_task
+from tvcli.inputs.tasks import load_task
+from tvcli.kinds import Split
 from tvcli.models.hub import transfer
 from tvcli.models.hub.cache import cached
 from tvcli.models.hub.remote import Source, list_files
@@ -22,7 +23,7 @@ from tvcli.progress import Meter, silent
 
 REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # now, and until 2025
 ANNOTATIONS, IMAGES = "data/annotations.zip", "data/images.zip"
-SPLITS = {"val": VALIDATION, "test": TEST}
+SPLITS = {"val": Split.VALIDATION, "test": Split.TEST}
 MAX_MEMBER, MAX_ALL = 64 << 20, 4 << 30  # bytes unpacked; a few kilobytes can claim to be a thousand times as many
 
 
@@ -107,7 +108,7 @@ def _is_hidden(member: str) -> bool:
     return any(part == "__MACOSX" or part.startswith(".") for part in PurePosixPath(member).parts)
 
 
-def _converted(samples: Iterable[Any], split: str, where: str) -> Iterator[dict[str, Any]]:
+def _converted(samples: Iterable[Any], split: Split, where: str) -> Iterator[dict[str, Any]]:
     for number, sample in enumerate(samples, 1):
         output = sample.get("output") if isinstance(sample, dict) else None
         if not isinstance(output, str) or not output.strip():

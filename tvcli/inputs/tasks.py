@@ -18,10 +18,9 @@ from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import parse_record, parse_toml, read_bytes
 from tvcli.images import load_image
+from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Example, Input
 
-TEXT, IMAGE = "text", "image"
-VALIDATION, TEST = "validation", "test"
 PAPERS_DATA, OWN_DATA, OTHER_DATA = "the paper's data", "tv's own data", "other data"
 SAMPLES = "examples.jsonl"
 PAPER_ORDER = ("country-capital", "country-currency", "animal-latin", "animal-young", "food-color", "food-flavor")
@@ -36,14 +35,14 @@ class Sample:
     image: Path | None = None
     line: int = field(default=0, compare=False)  # of the samples file; the first is 1
 
-    def has(self, modality: str) -> bool:
-        return bool(self.input) if modality == TEXT else self.image is not None
+    def has(self, modality: Modality) -> bool:
+        return bool(self.input) if Modality(modality) == Modality.TEXT else self.image is not None
 
-    def load(self, modality: str) -> Input:
-        """The text, or the decoded picture."""
-        return self.input if modality == TEXT or self.image is None else load_image(self.image)
+    def load(self, modality: Modality) -> Input:
+        """The text, or the decoded picture where there is one."""
+        return self.input if Modality(modality) == Modality.TEXT or self.image is None else load_image(self.image)
 
-    def example(self, modality: str) -> Example:
+    def example(self, modality: Modality) -> Example:
         return Example(self.load(modality), self.outputs[0] if self.outputs else "")
 
 
@@ -66,16 +65,17 @@ class Task:
     validation: tuple[Sample, ...] = ()
     test: tuple[Sample, ...] = ()
 
-    def samples(self, split: str, modality: str) -> list[Sample]:
+    def samples(self, split: Split, modality: Modality) -> list[Sample]:
         """Those of a split that have the modality, in the file's order."""
-        return [s for s in (self.validation if split == VALIDATION else self.test) if s.has(modality)]
+        modality = Modality(modality)
+        return [s for s in (self.validation if Split(split) == Split.VALIDATION else self.test) if s.has(modality)]
 
     @cached_property
     def digest(self) -> str:
         """Identifies all that answers depend on: wordings, labels, splits, pictures (SHA-256, 16 hex digits)."""
         samples = [
             [split, sample.input, sample.outputs, _picture_digest(sample.image)]
-            for split, samples in ((VALIDATION, self.validation), (TEST, self.test))
+            for split, samples in ((Split.VALIDATION, self.validation), (Split.TEST, self.test))
             for sample in samples
         ]
         told = [self.instruction, {kind: list(texts) for kind, texts in self.wordings.items()}, self.pattern]
@@ -157,7 +157,7 @@ def load_task(folder: Path) -> Task:
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"{path}: the pattern is no regular expression: {error}") from error
     splits = _read_samples(folder / SAMPLES, needs_output=not settings.get("pattern"))
-    validation, test = splits[VALIDATION], splits[TEST]
+    validation, test = splits[Split.VALIDATION], splits[Split.TEST]
     return Task(folder.resolve().name, folder, **settings, validation=validation, test=test)
 
 
@@ -168,18 +168,18 @@ def _is_wordings(value: object) -> bool:
     )
 
 
-def _read_samples(path: Path, *, needs_output: bool) -> dict[str, tuple[Sample, ...]]:
-    splits: dict[str, list[Sample]] = {VALIDATION: [], TEST: []}
+def _read_samples(path: Path, *, needs_output: bool) -> dict[Split, tuple[Sample, ...]]:
+    splits: dict[Split, list[Sample]] = {split: [] for split in Split}
     for number, line in enumerate(read_bytes(path, "file").decode("utf-8", "replace").split("\n"), 1):
         if line.strip():
             split, sample = _sample(line, path, number, needs_output=needs_output)
             splits[split].append(sample)
-    if not splits[TEST]:
+    if not splits[Split.TEST]:
         raise UsageError(f"{path} holds no test samples")
     return {split: tuple(samples) for split, samples in splits.items()}
 
 
-def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[str, Sample]:
+def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[Split, Sample]:
     where = f"{path}, line {number}"
     record = parse_record(line, where)
     for key in record:
@@ -194,8 +194,8 @@ def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[
     text, image = record.get("input", ""), record.get("image")
     if not isinstance(text, str) or not (image is None or isinstance(image, str)) or not (text.strip() or image):
         raise UsageError(f"{where}: a sample needs a text input or an image")
-    split = record.get("split", TEST)
-    if split not in (VALIDATION, TEST):
-        raise UsageError(f"{where}: split must be validation or test, not {split!r}")
+    split = record.get("split", Split.TEST)
+    if split not in tuple(Split):
+        raise UsageError(f"{where}: split must be {' or '.join(Split)}, not {split!r}")
     picture = path.parent / image if image else None
-    return split, Sample(text.strip(), tuple(outputs), picture, number)
+    return Split(split), Sample(text.strip(), tuple(outputs), picture, number)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
+from tvcli.kinds import Modality, Source
 from tvcli.prompts.prompt import QA, Example, Prompt, Template, instruction, sample_in_context
 from tvcli.vector import Provenance, TaskVector
 
@@ -44,7 +46,8 @@ def from_examples(
     check_examples(examples, shots)
     shots = min(shots, len(examples))
     sampled = sample_in_context(examples, shots=shots, prompts=prompts, seed=seed, template=template)
-    provenance = _provenance(engine, sampled, source=_source(examples), template=template.name, shots=shots, seed=seed)
+    known = _provenance(engine, sampled)
+    provenance = replace(known, source=_source(examples), template=template.name, shots=shots, seed=seed)
     return TaskVector(mean_residuals(engine, sampled, progress), provenance)
 
 
@@ -53,22 +56,23 @@ def check_examples(examples: Sequence[Example], shots: int) -> None:
     if len(examples) < 2:
         raise UsageError("a task vector needs at least 2 examples: one before, one to read at")
     if shots < 2:
-        raise UsageError("--shots must be at least 2: the last example is the one to read at")
+        raise UsageError("`shots` must be at least 2: the last example is the one to read at")
 
 
 def from_instruction(engine: Engine, text: str) -> TaskVector:
     """The vector of a task described in one sentence, read at its final colon."""
     prompt = instruction(text)
-    provenance = _provenance(engine, [prompt], source="instruction", instruction=str(prompt.parts[0]))
+    provenance = replace(_provenance(engine, [prompt]), source=Source.INSTRUCTION, instruction=str(prompt.parts[0]))
     return TaskVector(mean_residuals(engine, [prompt]), provenance)
 
 
 def _source(examples: Sequence[Example]) -> str:
-    kinds = {"image" if example.is_image else "text" for example in examples}
+    kinds = {Modality.IMAGE if example.is_image else Modality.TEXT for example in examples}
     return f"{'mixed' if len(kinds) > 1 else kinds.pop()} examples"
 
 
-def _provenance(engine: Engine, prompts: Sequence[Prompt], **known: object) -> Provenance:
+def _provenance(engine: Engine, prompts: Sequence[Prompt]) -> Provenance:
+    """What is known of every vector, however it was read."""
     delimiter = engine.tail(prompts[0], 1)[-1]
     return Provenance(
         model=engine.model,
@@ -76,7 +80,6 @@ def _provenance(engine: Engine, prompts: Sequence[Prompt], **known: object) -> P
         delimiter=delimiter.text,
         prompts=len(prompts),
         tv_version=tv_version(),
-        **known,  # type: ignore[arg-type]
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from tvcli.engine.protocol import Engine, Patch
+from tvcli.engine.protocol import Decoding, Engine, Patch
 from tvcli.errors import UsageError
-from tvcli.metrics import Judge
+from tvcli.metrics import PAPERS_METRIC, Judge
 from tvcli.prompts.prompt import Example, zero_shot
 from tvcli.vector import TaskVector
 
@@ -22,13 +22,13 @@ def default_layer(vector: TaskVector, suggested: int | None) -> tuple[int, str]:
         return vector.provenance.layer, vector.provenance.layer_selection or "the vector's own"
     if suggested is not None and suggested < vector.n_layer:
         return suggested, "the catalogue's for this model"
-    return vector.n_layer // 2, "half the depth, as nothing better is known; try --layer all"
+    return vector.n_layer // 2, "half the depth, as nothing better is known; try `layer` all"
 
 
 def check_layer(layer: int, n_layer: int) -> int:
     """The layer itself. Raises UsageError if there is none of that number."""
     if not 0 <= layer < n_layer:
-        raise UsageError(f"--layer {layer} is outside 0 to {n_layer - 1}")
+        raise UsageError(f"`layer` {layer} is outside 0 to {n_layer - 1}")
     return layer
 
 
@@ -37,11 +37,12 @@ def layer_accuracy(
     vector: TaskVector,
     examples: Sequence[Example],
     progress: Callable[[Sequence[Example]], Iterable[Example]] = iter,
+    judge: Judge = PAPERS_METRIC,
 ) -> np.ndarray:
     """How often each layer's patch answers the examples' own queries, float64 (L,): the paper's validation."""
     patches = [Patch.of(vector, layer) for layer in range(vector.n_layer)]
-    judge, hits = Judge(), np.zeros(vector.n_layer)
+    decoding, hits = Decoding(judge.max_tokens("")), np.zeros(vector.n_layer)
     for example in progress(examples):
-        answers = engine.answer([zero_shot(example.input)], patches)[0]
+        answers = engine.answer([zero_shot(example.input)], patches, decoding)[0]
         hits += [judge.correct(answer.text, [example.output]) for answer in answers]
     return hits / len(examples)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvcli.engine.protocol import Engine, Patch
-from tvcli.inputs.tasks import TEXT, VALIDATION, Task
+from tvcli.inputs.tasks import Task
+from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Example, Prompt, sample_in_context, zero_shot
 
 Progress = Callable[[Sequence[tuple[Example, Prompt]]], Iterable[tuple[Example, Prompt]]]
@@ -48,14 +49,15 @@ def top_tokens(engine: Engine, rows: np.ndarray, count: int) -> list[list[Decode
 
 
 def phases(
-    engine: Engine, task: Task, source: str, *, shots: int = 5, seed: int = 1, progress: Progress = iter
+    engine: Engine, task: Task, modality: Modality, *, shots: int = 5, seed: int = 1, progress: Progress = iter
 ) -> dict[str, np.ndarray]:
     """Probability of the input, a word for the task, and the answer at the delimiter of in-context prompts.
 
     Means over the validation samples: float64 (L,) each. The paper's three phases are their order of rise.
     """
-    examples = [sample.example(source) for sample in task.samples(VALIDATION, source)]
-    named = [sample.example(TEXT) for sample in task.samples(VALIDATION, source)]
+    samples = task.samples(Split.VALIDATION, modality)
+    examples = [sample.example(modality) for sample in samples]
+    named = [sample.example(Modality.TEXT) for sample in samples]
     prompts = sample_in_context(examples, shots=min(shots, len(examples)), prompts=None, seed=seed)
     total = np.zeros((3, engine.model.n_layer))
     for example, prompt in progress(list(zip(named, prompts, strict=True))):

@@ -9,7 +9,8 @@ import numpy as np
 
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
-from tvcli.inputs.tasks import VALIDATION, Task
+from tvcli.inputs.tasks import Task
+from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Prompt, sample_in_context
 
 Progress = Callable[[Sequence[Prompt]], Iterable[Prompt]]
@@ -21,13 +22,13 @@ class Points:
 
     rows: np.ndarray
     tasks: tuple[str, ...]
-    modalities: tuple[str, ...]
+    modalities: tuple[Modality, ...]
 
 
 def collect(
     engine: Engine,
     tasks: Sequence[Task],
-    modalities: Sequence[str],
+    modalities: Sequence[Modality],
     layer: int,
     *,
     shots: int = 5,
@@ -43,7 +44,7 @@ def collect(
     prompts, names = [], []
     for task in tasks:
         for modality in modalities:
-            examples = [s.example(modality) for s in task.samples(VALIDATION, modality)[:limit]]
+            examples = [s.example(modality) for s in task.samples(Split.VALIDATION, modality)[:limit]]
             sampled = sample_in_context(examples, shots=min(shots, len(examples)), prompts=None, seed=seed)
             prompts += sampled
             names += [(task.name, modality)] * len(sampled)

@@ -11,7 +11,7 @@ from tvcli.vector import TaskVector
 
 
 def similarity(vectors: Sequence[TaskVector], *, centred: bool = False) -> np.ndarray:
-    """Cosine similarity of every pair at every layer, float64 (L, N, N).
+    """Cosine similarity of every two vectors at every layer, float64 (L, N, N).
 
     `centred` first subtracts the vectors' mean: raw residuals share a large common direction, which makes
     all of them look alike.

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvcli.engine.protocol import Engine, Patch
-from tvcli.inputs.tasks import TEXT, Task
+from tvcli.inputs.tasks import Task
+from tvcli.kinds import Modality, Split
 from tvcli.method.extract import from_examples
 from tvcli.models.opening import ModelRequest
 from tvcli.paper.memory import peak_megabytes
@@ -43,7 +44,7 @@ def measure_cost(engine: Engine, request: ModelRequest, task: Task) -> list[Cost
         TvError: a process whose memory is measured failed.
     """
     examples = [Example(LONG.format(x=e.input), e.output) for e in _examples(task)]
-    x = task.samples("test", TEXT)[0].input
+    x = task.samples(Split.TEST, Modality.TEXT)[0].input
     prompt, bare = few_shot(x, examples, shots=EXAMPLES, seed=1), zero_shot(x)
     vector = from_examples(engine, examples[:10])
     patch = Patch.of(vector, vector.n_layer // 2)
@@ -63,7 +64,7 @@ def measure_cost(engine: Engine, request: ModelRequest, task: Task) -> list[Cost
 
 
 def _examples(task: Task) -> list[Example]:
-    return [sample.example(TEXT) for sample in (*task.validation, *task.test)][1 : EXAMPLES + 1]
+    return [sample.example(Modality.TEXT) for sample in (*task.validation, *task.test)][1 : EXAMPLES + 1]
 
 
 def _length(engine: Engine, prompt: Prompt) -> int:

@@ -1,26 +1,34 @@
-"""The paper's figures and table 6: what the eye should see, as numbers and, with matplotlib, as pictures."""
+"""The paper's figures: what the eye should see, as numbers and, with matplotlib, as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tvcli import plots
 from tvcli.engine.protocol import Decoding, Engine, Patch
-from tvcli.inputs.tasks import IMAGE, TEST, TEXT, VALIDATION
-from tvcli.method.lens import phases, top_tokens
+from tvcli.evaluation.cells import accuracy, constant, legend
+from tvcli.evaluation.results import MAJORITY, TransferResult
+from tvcli.evaluation.setup import Setup, Variant
+from tvcli.kinds import Method, Modality, Source, Split
+from tvcli.method.lens import phases
 from tvcli.method.projection import collect, project, silhouette
 from tvcli.method.similarity import similarity
+from tvcli.metrics import Judge
+from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
-from tvcli.prompts.prompt import few_shot, zero_shot
+from tvcli.prompts.prompt import Prompt, few_shot, zero_shot
 from tvcli.vector import TaskVector
 
 PROMPTS = 10  # of a task and modality, in figure 2
 EXAMPLES = 4  # of a task, in figure 4
+SHOTS = 5
 
 
+@item("figure2", "map of task vectors and context tokens", "six tasks")
 def figure2(study: Study) -> Table:
     layer = study.layer()
     both = collect(study.engine, study.tasks, study.modalities, layer, limit=PROMPTS, seed=study.seeds[0])
@@ -39,16 +47,17 @@ def figure2(study: Study) -> Table:
     return Table(("points", "by task", "by modality"), tuple(rows), note, draw)
 
 
+@item("figure4", "examples of the three methods", "six tasks")
 def figure4(study: Study) -> Table:
     """A few test queries with the answers of the three methods."""
     layer, modality, seed = study.layer(), study.queries, study.seeds[0]
     rows, pictures = [], []
     for task in study.tasks:
-        patch = Patch.of(study.vector(task, TEXT, seed), layer)
-        examples = [sample.example(TEXT) for sample in task.samples(VALIDATION, TEXT)]
-        for sample in task.samples(TEST, modality)[:EXAMPLES]:
+        patch = Patch.of(study.vector(task, Source.TEXT, Variant(seed)), layer)
+        examples = [sample.example(Modality.TEXT) for sample in task.samples(Split.VALIDATION, Modality.TEXT)]
+        for sample in task.samples(Split.TEST, modality)[:EXAMPLES]:
             x = sample.load(modality)
-            shown = few_shot(x, examples, shots=5, seed=seed)
+            shown = few_shot(x, examples, shots=SHOTS, seed=seed)
             answers = (
                 _say(study.engine, zero_shot(x), None),
                 _say(study.engine, shown, None),
@@ -56,24 +65,25 @@ def figure4(study: Study) -> Table:
             )
             rows.append((task.name, sample.input, *answers, sample.outputs[0]))
             pictures.append(sample.image)
-    header = ("task", "query", "no context", "prompt", "patch", "label")
+    header = ("task", "query", *Method, "label")
     return Table(header, tuple(rows), f"{study.data}; text vectors, patched at layer {layer}", images=tuple(pictures))
 
 
-def _say(engine: Engine, prompt: object, patch: Patch | None) -> str:
-    return engine.answer([prompt], [patch], Decoding(6))[0][0].text.strip()  # type: ignore[list-item]
+def _say(engine: Engine, prompt: Prompt, patch: Patch | None) -> str:
+    return engine.answer([prompt], [patch], Decoding(6))[0][0].text.strip()
 
 
+@item("figure5", "similarity of text and image, LLM and VLM vectors", "six tasks")
 def figure5(study: Study) -> Table:
     seed = study.seeds[0]
     series: dict[str, np.ndarray] = {}
-    text = [study.vector(task, TEXT, seed) for task in study.tasks]
+    text = [study.vector(task, Source.TEXT, Variant(seed)) for task in study.tasks]
     if study.engine.has_vision:
-        image = [study.vector(task, IMAGE, seed) for task in study.tasks]
-        series |= _pairwise("text and image vectors", text, image)
+        image = [study.vector(task, Source.IMAGE, Variant(seed)) for task in study.tasks]
+        series |= _cosines("text and image vectors", text, image)
     if study.llm is not None:
         other = study.vectors_of_llm(study.llm, seed)
-        series |= _pairwise("LLM and VLM vectors", text, other)
+        series |= _cosines("LLM and VLM vectors", text, other)
     rows = [(name, *(f"{value:.2f}" for value in values)) for name, values in series.items()]
     layers = tuple(str(layer) for layer in range(study.engine.model.n_layer))
 
@@ -84,7 +94,7 @@ def figure5(study: Study) -> Table:
     return Table(("vectors", *layers), tuple(rows), note, draw)
 
 
-def _pairwise(name: str, ones: list[TaskVector], others: list[TaskVector]) -> dict[str, np.ndarray]:
+def _cosines(name: str, ones: list[TaskVector], others: list[TaskVector]) -> dict[str, np.ndarray]:
     """Same task against each other, raw and centred, and different tasks centred, float64 (L,) each."""
     count = len(ones)
     together = [*ones, *others]
@@ -99,6 +109,31 @@ def _pairwise(name: str, ones: list[TaskVector], others: list[TaskVector]) -> di
     return curves
 
 
+@item("figure6", "5 to 30 examples, with and without the instruction vector", "six tasks, three seeds")
+def figure6(study: Study) -> Table:
+    """Letter case is ignored here, as in the reference: nothing shows an instruction vector the case."""
+    layer = study.layer()
+
+    def patched(*sources: Source) -> Setup:
+        judge = Judge(ignore_case=True)
+        return replace(study.setup(*sources), methods=(Method.PATCH,), layer=layer, judge=judge)
+
+    def cells(found: TransferResult) -> str:
+        return accuracy(found.average.scores[Method.PATCH])
+
+    [told] = study.evaluate("figure6-0", patched(Source.INSTRUCTION))
+    rows = [("0", str(told.average.n), constant(told.average), "", cells(told))]
+    for prompts in range(1, 7):
+        setup = replace(patched(Source.TEXT, Source.ENSEMBLE), prompts=prompts)
+        shown, both = study.evaluate(f"figure6-{prompts * SHOTS}", setup)
+        average = shown.average
+        rows.append((str(prompts * SHOTS), str(average.n), constant(average), cells(shown), cells(both)))
+    note = f"{study.data}; average over tasks, letter case ignored, patched at layer {layer}"
+    header = ("examples", "n", MAJORITY, "examples alone", "with the instruction vector")
+    return Table(header, tuple(rows), note, legend=legend(shown))
+
+
+@item("figure8", "evolution of the delimiter: input, task, answer", "six tasks")
 def figure8(study: Study) -> Table:
     series = mean_phases(study)
     rows = [(name, *(f"{value:.3f}" for value in values)) for name, values in series.items()]
@@ -123,20 +158,10 @@ def mean_phases(study: Study) -> Mapping[str, np.ndarray]:
     return {name: np.mean(curves, axis=0) for name, curves in found.items()}
 
 
-def table6(study: Study) -> Table:
-    layer, rows = study.layer(), []
-    for task in study.tasks:
-        for modality in study.modalities:
-            vector = study.vector(task, modality, study.seeds[0])
-            [tokens] = top_tokens(study.engine, vector.rows[layer : layer + 1], 5)
-            rows.append((task.name, modality, ", ".join(token.text.strip() or repr(token.text) for token in tokens)))
-    return Table(("task", "examples", "top tokens"), tuple(rows), f"what vectors decode to at layer {layer}")
-
-
 def layers(study: Study) -> Table:
     """Validation accuracy over layers."""
-    [pair] = study.evaluate("table2")
-    series = {f"{pair.source} → {pair.query}": np.array(pair.validation)}
+    found = study.table2()
+    series = {str(found.transfer): np.array(found.validation)}
     rows = [(name, *(f"{value:.2f}" for value in values)) for name, values in series.items()]
     names = tuple(str(layer) for layer in range(study.engine.model.n_layer))
 

@@ -24,7 +24,7 @@ CONTENTS = (
     ("Which layer works", figures.layers),
     ("Examples", figures.figure4),
     ("What the delimiter decodes to, layer by layer", figures.figure8),
-    ("What vectors decode to", figures.table6),
+    ("What vectors decode to", tables.table6),
     ("How alike vectors are", figures.figure5),
     ("Map of vectors and contexts", figures.figure2),
     ("Cost", tables.table7),

@@ -1,78 +1,96 @@
-"""The paper's tables and figure 6, each a preset over the general evaluation."""
+"""The paper's tables, most of them presets over the general evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tvcli.errors import NotApplicableError
-from tvcli.evaluation.cells import LEGEND, accuracy, constant, difference, method_cells, method_header, short_matches
+from tvcli.evaluation.cells import accuracy, constant, difference, legend, method_cells, method_header
 from tvcli.evaluation.results import MAJORITY, TransferResult
-from tvcli.evaluation.setup import ALL_TRANSFERS, ENSEMBLE, INSTRUCTION, METHODS, NO_CONTEXT, PATCH, PROMPT
-from tvcli.inputs.tasks import TEXT, find_task, load_task, task_folders
+from tvcli.evaluation.setup import ALL_TRANSFERS, Variant
+from tvcli.inputs.tasks import find_task, load_task, task_folders
+from tvcli.kinds import Method, Source
+from tvcli.method.lens import top_tokens
 from tvcli.metrics import Judge, Metric
 from tvcli.models.opening import ModelRequest
 from tvcli.paper.cost import measure_cost
 from tvcli.paper.numbers import averages, paper_numbers
+from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
 from tvcli.prompts.chat import CHATML, Chat
 
-SHOTS = 5
 WORDINGS = ("", "question", "typo", "paraphrase", "distractor")
 
 
+@item("table2", "no context, prompt and patch on image queries", "six tasks, three seeds")
 def table2(study: Study) -> Table:
-    [pair] = study.evaluate("table2")
-    rows = [*_rows(pair, METHODS), *_paper_rows(study, "table2", ("", MAJORITY, *METHODS, "", ""))]
-    return Table(("task", *method_header(METHODS)), tuple(rows), _note(study, pair), legend=_legend(pair))
+    found = study.table2()
+    rows = [*_rows(found), *_paper_rows(study, "table2", ("", MAJORITY, *Method, "", ""))]
+    note = f"{study.data}; {found.transfer}, patched at layer {found.layer}"
+    return Table(("task", *method_header()), tuple(rows), note, legend=legend(found))
 
 
+@item("table3", "vectors from the language model, patched into the VLM", "the VLM's language model")
 def table3(study: Study) -> Table:
     if study.llm is None:
-        raise NotApplicableError("table 3 needs the model's own language model; name it with --llm")
-    [own] = study.evaluate("table2")
-    [other] = study.evaluate("table3", source_model=ModelRequest(study.llm), methods=(PATCH,))
+        raise NotApplicableError("table 3 needs the model's own language model; name it with `llm`")
+    own, patched = study.table2(), replace(study.setup(), methods=(Method.PATCH,))
+    [other] = study.evaluate("table3", patched, source_model=ModelRequest(study.llm))
     rows = [
         (
             name,
             str(row.n),
             constant(row),
-            accuracy(row.scores[PATCH]),
-            accuracy(own.rows[name].scores[PATCH]),
-            difference(row.minus(PATCH, own.rows[name], PATCH)),
+            accuracy(row.scores[Method.PATCH]),
+            accuracy(own.rows[name].scores[Method.PATCH]),
+            difference(row.minus(Method.PATCH, own.rows[name], Method.PATCH)),
         )
         for name, row in other.rows.items()
     ]
     papers = _paper_rows(study, "table3", ("", "", "llm", "vlm", ""))
     note = f"{study.data}; vectors read in {study.llm}, patched at layer {other.layer}, beside the model's own"
     header = ("task", "n", MAJORITY, "from the LLM", "from the VLM", "LLM - VLM")
-    return Table(header, (*rows, *papers), note, legend=_legend(other))
+    return Table(header, (*rows, *papers), note, legend=legend(other))
 
 
+@item("table4", "visual questions as instruction vectors", "question sets")
 def table4(study: Study) -> Table:
     tasks = tuple(load_task(folder) for folder in task_folders("vqa"))
-    [pair] = study.evaluate("table4", tasks=tasks, pairs=(study.pair(INSTRUCTION),))
+    [found] = study.evaluate("table4", replace(study.setup(Source.INSTRUCTION), tasks=tasks))
     by_name = {task.name: task.instruction for task in tasks}
-    rows = [(by_name.get(name, name), *cells) for name, *cells in _rows(pair, METHODS)]
-    note = f"instruction vectors, patched at layer {pair.layer}"
-    return Table(("question", *method_header(METHODS)), tuple(rows), note, legend=_legend(pair))
+    rows = [(by_name.get(name, name), *cells) for name, *cells in _rows(found)]
+    note = f"instruction vectors, patched at layer {found.layer}"
+    return Table(("question", *method_header()), tuple(rows), note, legend=legend(found))
 
 
+@item("table5", "overriding the prompt's task, against a system prompt", "pairs of tasks")
 def table5(study: Study) -> Table:
     """How often the output follows the vector's task, and in brackets the prompt's, which it is to override."""
     tasks = tuple(load_task(folder) for folder in task_folders("override"))
     against = {task.name: find_task(task.against) for task in tasks}
-    pairs = (study.pair(INSTRUCTION),)
-    [pair] = study.evaluate(
-        "table5", tasks=tasks, against=against, pairs=pairs, judge=Judge(Metric.EXACT), layer=study.layer()
-    )
+    told, judge = study.setup(Source.INSTRUCTION), Judge(Metric.EXACT)
+    [found] = study.evaluate("table5", replace(told, tasks=tasks, against=against, judge=judge, layer=study.layer()))
     kinds = {task.name: f"{task.kind}: {task.name} against {task.against}" for task in tasks}
-    rows = [(kinds.get(name, name), *cells) for name, *cells in _rows(pair, METHODS)]
-    names = {NO_CONTEXT: "prompt alone", PROMPT: "system prompt"}
-    header = [names.get(name, name) for name in method_header(METHODS)]
+    rows = [(kinds.get(name, name), *cells) for name, *cells in _rows(found)]
+    names: dict[str, str] = {Method.NO_CONTEXT: "prompt alone", Method.PROMPT: "system prompt"}
+    header = [names.get(name, name) for name in method_header()]
     note = "follows the vector (follows the prompt); 'system prompt' gives the same request as a system prompt"
-    return Table(("kind", *header), tuple(rows), note, legend=_legend(pair))
+    return Table(("kind", *header), tuple(rows), note, legend=legend(found))
 
 
+@item("table6", "tokens that vectors decode to", "six tasks")
+def table6(study: Study) -> Table:
+    layer, rows = study.layer(), []
+    for task in study.tasks:
+        for modality in study.modalities:
+            vector = study.vector(task, Source(modality), Variant(study.seeds[0]))
+            [tokens] = top_tokens(study.engine, vector.rows[layer : layer + 1], 5)
+            rows.append((task.name, modality, ", ".join(token.text.strip() or repr(token.text) for token in tokens)))
+    return Table(("task", "examples", "top tokens"), tuple(rows), f"what vectors decode to at layer {layer}")
+
+
+@item("table7", "cost of a prompt with 30 examples against a patch", "one query")
 def table7(study: Study) -> Table:
     cost = measure_cost(study.engine, study.request, study.tasks[0])
     rows = [(one.name, str(one.tokens), f"{one.seconds:.3f}", f"{one.megabytes:.0f}") for one in cost]
@@ -85,92 +103,67 @@ def table7(study: Study) -> Table:
     return Table(("one query", "tokens", "seconds", "MB"), (*rows, *papers), note)
 
 
+@item("table9", "noisy instructions: typos, paraphrases, distractors", "wordings of each instruction")
 def table9(study: Study) -> Table:
     for task in study.tasks:
         missing = [wording for wording in WORDINGS if wording and wording not in task.wordings]
         if missing:
             raise NotApplicableError(f"table 9 needs wordings of each kind; {task.name} has none of {missing[0]}")
-    columns: dict[str, TransferResult] = {}
+    patched, columns = replace(study.setup(Source.INSTRUCTION), methods=(Method.PATCH,)), {}
     for wording in WORDINGS:
-        pairs, name = (study.pair(INSTRUCTION),), wording or "plain"
-        [columns[name]] = study.evaluate(f"table9-{name}", pairs=pairs, wording=wording, methods=(PATCH,))
+        name = wording or "plain"
+        [columns[name]] = study.evaluate(f"table9-{name}", replace(patched, wording=wording))
     rows = [
-        (task, str(row.n), constant(row), *(accuracy(column.rows[task].scores[PATCH]) for column in columns.values()))
+        (
+            task,
+            str(row.n),
+            constant(row),
+            *(accuracy(column.rows[task].scores[Method.PATCH]) for column in columns.values()),
+        )
         for task, row in columns["plain"].rows.items()
     ]
     note = f"{study.data}; accuracy of instruction vectors, by wording of the instruction"
-    legend = _legend(columns["plain"]).replace("over seeds", "over the wordings of a kind")
-    return Table(("task", "n", MAJORITY, *columns), tuple(rows), note, legend=legend)
+    return Table(("task", "n", MAJORITY, *columns), tuple(rows), note, legend=legend(columns["plain"]))
 
 
+@item("table10", "the chat template instead of Q and A", "six tasks, three seeds")
 def table10(study: Study) -> Table:
     template = study.engine.chat_template
-    [plain] = study.evaluate("table2")
-    [chat] = study.evaluate("table10", template=Chat(template or CHATML))
+    plain = study.table2()
+    [chat] = study.evaluate("table10", replace(study.setup(), template=Chat(template or CHATML)))
     rows = [
         (
             name,
-            *method_cells(row, METHODS),
-            accuracy(plain.rows[name].scores[PATCH]),
-            difference(row.minus(PATCH, plain.rows[name], PATCH)),
+            *method_cells(row),
+            accuracy(plain.rows[name].scores[Method.PATCH]),
+            difference(row.minus(Method.PATCH, plain.rows[name], Method.PATCH)),
         )
         for name, row in chat.rows.items()
     ]
     own = "the model's own template" if template else "ChatML, since the model brings no template"
-    header = ("task", *method_header(METHODS), "patch, Q and A", "patch - patch, Q and A")
-    papers = _paper_rows(study, "table10", ("", "", *METHODS, "", "", "", ""))
+    header = ("task", *method_header(), "patch, Q and A", "patch - patch, Q and A")
+    papers = _paper_rows(study, "table10", ("", "", *Method, "", "", "", ""))
     note = f"{study.data}; {own}, patched at layer {chat.layer}"
-    return Table(header, (*rows, *papers), note, legend=_legend(chat))
+    return Table(header, (*rows, *papers), note, legend=legend(chat))
 
 
+@item("table12", "all pairs of modalities", "a model that sees")
 def table12(study: Study) -> Table:
     if not study.engine.has_vision:
         raise NotApplicableError(f"table 12 needs a model that sees; {study.engine.model.name} has no image encoder")
     paper = averages("table12")
     rows = []
-    for pair in study.evaluate("table12", pairs=ALL_TRANSFERS):
-        name = f"{pair.source} → {pair.query}"
+    everything = study.evaluate("table12", replace(study.setup(), transfers=ALL_TRANSFERS))
+    for found in everything:
+        name = str(found.transfer)
         papers = [f"{numbers[name]:.2f}" if name in numbers else "" for numbers in paper.values()]
-        rows.append((name, *method_cells(pair.average, METHODS), str(pair.layer), *papers))
-    header = ("pair", *method_header(METHODS), "layer", *(_paper_name(study, f"{model}, patch") for model in paper))
-    return Table(header, tuple(rows), f"{study.data}; average over tasks", legend=_legend(pair))
+        rows.append((name, *method_cells(found.average), str(found.layer), *papers))
+    header = ("pair", *method_header(), "layer", *(_paper_name(study, f"{model}, patch") for model in paper))
+    return Table(header, tuple(rows), f"{study.data}; average over tasks", legend=legend(everything[-1]))
 
 
-def figure6(study: Study) -> Table:
-    """Letter case is ignored here, as in the reference: nothing shows an instruction vector the case."""
-    layer = study.layer()
-    judge = Judge(ignore_case=True)
-    [alone] = study.evaluate("figure6-0", pairs=(study.pair(INSTRUCTION),), layer=layer, methods=(PATCH,), judge=judge)
-    rows: list[tuple[str, ...]] = []
-    rows.append(("0", str(alone.average.n), constant(alone.average), "", accuracy(alone.average.scores[PATCH])))
-    for prompts in range(1, 7):
-        pairs = study.evaluate(
-            f"figure6-{prompts * SHOTS}",
-            pairs=(study.pair(TEXT), study.pair(ENSEMBLE)),
-            layer=layer,
-            prompts=prompts,
-            methods=(PATCH,),
-            judge=judge,
-        )
-        average = pairs[0].average
-        cells = (accuracy(pair.average.scores[PATCH]) for pair in pairs)
-        rows.append((str(prompts * SHOTS), str(average.n), constant(average), *cells))
-    note = f"{study.data}; average over tasks, letter case ignored, patched at layer {layer}"
-    header = ("examples", "n", MAJORITY, "examples alone", "with the instruction vector")
-    return Table(header, tuple(rows), note, legend=_legend(alone))
-
-
-def _rows(pair: TransferResult, methods: Sequence[str]) -> list[tuple[str, ...]]:
-    return [(name, *method_cells(row, methods)) for name, row in pair.rows.items()]
-
-
-def _note(study: Study, pair: TransferResult) -> str:
-    return f"{study.data}; {pair.source} → {pair.query}, patched at layer {pair.layer}"
-
-
-def _legend(pair: TransferResult) -> str:
-    short = short_matches(pair, METHODS)
-    return f"{LEGEND}. {short}" if short else LEGEND
+def _rows(found: TransferResult) -> list[tuple[str, ...]]:
+    return [(name, *method_cells(row)) for name, row in found.rows.items()]
 
 
 def _paper_rows(study: Study, table: str, columns: Sequence[str]) -> list[tuple[str, ...]]:

@@ -9,7 +9,8 @@ import jinja2
 from classes import HERE, read_classes
 from fetch import read_packages
 
-from tvcli.evaluation.cells import LEGEND
+from tvcli.evaluation.cells import meaning
+from tvcli.kinds import Source
 
 
 def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], parameters: int) -> None:
@@ -23,7 +24,7 @@ def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], par
         groups={group: groups.count(group) for group in dict.fromkeys(groups)},
         total=len(groups),
         former=FORMER,
-        legend=LEGEND,
+        legend=meaning(Source.TEXT),
         times=times,
         parameters=parameters,
         **{name.replace(" ", "_"): value for name, value in figures.items()},

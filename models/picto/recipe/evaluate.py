@@ -19,9 +19,10 @@ from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.evaluation.cells import difference, method_cells, method_header, short_matches
 from tvcli.evaluation.results import DIFFERENCES, TransferResult
 from tvcli.evaluation.run import Files, run
-from tvcli.evaluation.setup import METHODS, PATCH, PROMPT, Setup
+from tvcli.evaluation.setup import Setup
 from tvcli.images import Image, load_image
-from tvcli.inputs.tasks import PAPER_ORDER, TEST, find_task
+from tvcli.inputs.tasks import PAPER_ORDER, find_task
+from tvcli.kinds import Method, Split
 from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
 
 if TYPE_CHECKING:
@@ -145,20 +146,20 @@ def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: in
 class Tasks:
     """What came out on the six tasks; `patched`: the patch's answers to the test queries, by task."""
 
-    pair: TransferResult
+    found: TransferResult
     patched: dict[str, list[str]]
 
     def figures(self) -> dict[str, Any]:
         """As `tv eval` shows them. `above`: rows of which a difference's whole interval lies above 0. `constant`: tasks
         on which more than half of the patch's answers are the constant, which, how many, of how many."""
-        rows = self.pair.rows
+        rows = self.found.rows
         said = [(name, rows[name].constant, answers) for name, answers in self.patched.items()]
         counts = [(name, constant, answers.count(constant), len(answers)) for name, constant, answers in said]
         return {
-            "layer": self.pair.layer,
-            "header": method_header(METHODS),
-            "rows": {name: method_cells(row, METHODS) for name, row in rows.items()},
-            "short": short_matches(self.pair, METHODS),
+            "layer": self.found.layer,
+            "header": method_header(),
+            "rows": {name: method_cells(row) for name, row in rows.items()},
+            "short": short_matches(self.found),
             "above": {
                 other: [name for name, row in rows.items() if row.differences[method, other].interval.low > 0]
                 for method, other in DIFFERENCES
@@ -170,10 +171,11 @@ class Tasks:
 def beside(named: Tasks, pictures: Tasks) -> dict[str, Any]:
     """The ceiling's figures, and how far the pictures are from it on the same queries."""
     figures = named.figures()
-    figures["header"] += [f"picture - name, {method}" for method in (PROMPT, PATCH)]
-    for name, row in named.pair.rows.items():
-        seen = pictures.pair.rows[name]
-        figures["rows"][name] += [difference(seen.minus(method, row, method)) for method in (PROMPT, PATCH)]
+    methods = (Method.PROMPT, Method.PATCH)
+    figures["header"] += [f"picture - name, {method}" for method in methods]
+    for name, row in named.found.rows.items():
+        seen = pictures.found.rows[name]
+        figures["rows"][name] += [difference(seen.minus(method, row, method)) for method in methods]
     return figures
 
 
@@ -182,13 +184,13 @@ def tasks(engine: Any) -> Tasks:
     setup = Setup(tasks=tuple(find_task(name) for name in PAPER_ORDER))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "answers.jsonl"
-        [pair] = run(engine, setup, files=Files(samples=file)).pairs
+        [found] = run(engine, setup, files=Files(samples=file)).transfers
         records = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[1:-1]]
     patched: dict[str, list[str]] = {task.name: [] for task in setup.tasks}
     for record in records:
-        if (record["method"], record["split"]) == (PATCH, TEST):
+        if (record["method"], record["split"]) == (Method.PATCH, Split.TEST):
             patched[record["task"]].append(record["answer"].strip())
-    return Tasks(pair, patched)
+    return Tasks(found, patched)
 
 
 def depicted() -> dict[bytes, str]:

@@ -9,12 +9,14 @@ from tvcli.cli.output import out
 from tvcli.cli.work import pictures
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.planning import planned
+from tvcli.cli.work.records import result_record
 from tvcli.errors import UsageError
 from tvcli.evaluation import run as evaluation
-from tvcli.evaluation.cells import LEGEND, method_cells, method_header, short_matches
+from tvcli.evaluation.cells import legend, method_cells, method_header
 from tvcli.evaluation.results import Difference, Score
 from tvcli.evaluation.run import Files, Result
-from tvcli.evaluation.setup import METHODS, PATCH, Setup
+from tvcli.evaluation.setup import Setup
+from tvcli.kinds import Method, Modality
 from tvcli.models.opening import ModelRequest
 
 
@@ -35,12 +37,12 @@ def run(
     other = None if source_model is None else ModelRequest(source_model, None, request.settings, out.meter)
     with request.open() as loaded:
         setup = plan(loaded.engine)
-        if plot is not None and (setup.layer is not None or PATCH not in setup.methods):
+        if plot is not None and (setup.layer is not None or Method.PATCH not in setup.methods):
             raise UsageError("--plot draws the accuracy over layers, which needs the method patch and no --layer")
         note_skipped(setup)
         result = evaluation.run(loaded.engine, setup, source_model=other, files=files, meter=out.meter)
     show_result(result, json=json, csv=csv)
-    series = {f"{pair.source} → {pair.query}": pair.validation for pair in result.pairs}
+    series = {str(found.transfer): found.validation for found in result.transfers}
     pictures.curves(plot, series, x="layer", y="validation accuracy", title="patched at one layer at a time")
 
 
@@ -53,37 +55,37 @@ def kept_files(kept: FileOptions) -> Files:
 
 def note_skipped(setup: Setup) -> None:
     """Count the samples that have no picture where pictures are asked for."""
-    if any("image" in pair for pair in setup.pairs):
+    if setup.has_pictures:
         for task in setup.tasks:
-            missing = sum(not sample.has("image") for sample in (*task.validation, *task.test))
+            missing = sum(not sample.has(Modality.IMAGE) for sample in (*task.validation, *task.test))
             if missing:
                 out.warn(f"task {task.name}: {missing} samples have no image and are skipped")
 
 
 def show_result(result: Result, *, json: bool, csv: bool) -> None:
-    """A table for each pair, or one JSON object, or comma-separated values."""
+    """A table for each transfer, or one JSON object, or comma-separated values."""
     if json:
-        out.record(result.to_json())
+        out.record(result_record(result))
         return
     if csv:
         out.comma_separated(*values(result))
         return
-    for pair in result.pairs:
-        methods = [method for method in METHODS if method in pair.average.scores]
-        patched = f", patched at layer {pair.layer}" if pair.layer is not None else ""
-        rows = [[name, *method_cells(row, methods)] for name, row in pair.rows.items()]
-        out.table(f"{result.data}; {pair.source} → {pair.query}{patched}", ["task", *method_header(methods)], rows)
-        short = short_matches(pair, methods)
-        out.note(f"{LEGEND}. {short}" if short else LEGEND)
+    for found in result.transfers:
+        methods = [method for method in Method if method in found.average.scores]
+        patched = f", patched at layer {found.layer}" if found.layer is not None else ""
+        rows = [[name, *method_cells(row, methods)] for name, row in found.rows.items()]
+        out.table(f"{result.data}; {found.transfer}{patched}", ["task", *method_header(methods)], rows)
+        out.note(legend(found, methods))
 
 
 def values(result: Result) -> tuple[list[str], list[list[str]]]:
     """Header and rows of plain numbers: an accuracy and its interval in columns of their own."""
     header = ["data", "source", "query", "layer", "task", "n"]
     rows: list[list[str]] = []
-    for pair in result.pairs:
-        for name, row in pair.rows.items():
-            known = [result.data, pair.source, pair.query, "" if pair.layer is None else str(pair.layer), name]
+    for found in result.transfers:
+        layer = "" if found.layer is None else str(found.layer)
+        for name, row in found.rows.items():
+            known = [result.data, found.transfer.source, found.transfer.query, layer, name]
             differences = {f"{a} - {b}": difference for (a, b), difference in row.differences.items()}
             numbers: dict[str, Score | Difference] = {**row.scores, **differences}
             if not rows:

@@ -16,6 +16,7 @@ from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
 from tvcli.images import load_image
 from tvcli.inputs.tasks import Task, find_task
+from tvcli.kinds import Modality
 from tvcli.method.lens import phases, top_tokens
 from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.vector import TaskVector
@@ -46,7 +47,7 @@ def run(
         return
     found = find_task(task)
     with request.open() as loaded:
-        series = task_phases(loaded.engine, found, ["text", "image"] if source == "both" else [source])
+        series = task_phases(loaded.engine, found, list(Modality) if source == "both" else [Modality(source)])
     show_curves(series, json=json)
     pictures.curves(plot, series, x="layer", y="probability at the delimiter", title=task)
 
@@ -67,14 +68,14 @@ def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
     return given.rows
 
 
-def task_phases(engine: Engine, found: Task, sources: list[str]) -> dict[str, np.ndarray]:
-    """Curves by what is looked for and, if there are several, by the source that was shown."""
+def task_phases(engine: Engine, found: Task, modalities: list[Modality]) -> dict[str, np.ndarray]:
+    """Curves by what is looked for and, if there are several, by the modality that was shown."""
     series: dict[str, np.ndarray] = {}
-    for source in sources:
-        if source == "image" and not engine.has_vision:
+    for modality in modalities:
+        if modality == Modality.IMAGE and not engine.has_vision:
             raise UsageError(f"the model {engine.model.name} has no image encoder; add --mmproj FILE")
-        curves = phases(engine, found, source, progress=lambda pairs: out.progress(pairs, len(pairs), "decoded"))
-        series |= {f"{phase}, {source} examples": values for phase, values in curves.items()}
+        curves = phases(engine, found, modality, progress=lambda all_: out.progress(all_, len(all_), "decoded"))
+        series |= {f"{phase}, {modality} examples": values for phase, values in curves.items()}
     return series
 
 

@@ -12,6 +12,7 @@ from tvcli.cli.output import out
 from tvcli.cli.work import pictures
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.planning import find_tasks
+from tvcli.kinds import Modality
 from tvcli.method.layers import check_layer
 from tvcli.method.projection import Points, collect, project, silhouette
 from tvcli.models.opening import Loaded
@@ -40,7 +41,7 @@ def run(
     tasks = find_tasks(task)
     with request.open() as loaded:
         seen = source or ("both" if loaded.engine.has_vision else "text")
-        modalities = ["text", "image"] if seen == "both" else [seen]
+        modalities = list(Modality) if seen == "both" else [Modality(seen)]
         at = chosen_layer(loaded, layer)
         both = collect(loaded.engine, tasks, modalities, at, limit=limit, seed=seed, progress=_progress)
     panels = {name: project(points.rows, how, seed) for name, points in zip(TOKENS, both, strict=True)}

@@ -35,7 +35,16 @@ def run(
     tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
     folder = None if output is None else make_folder(output)
     with request.open() as loaded:
-        study = Study(loaded.engine, request, llm or loaded.llm, tasks, counted, limit, folder, out.meter)
+        study = Study(
+            engine=loaded.engine,
+            request=request,
+            llm=llm or loaded.llm,
+            tasks=tasks,
+            seeds=counted,
+            limit=limit,
+            folder=folder,
+            meter=out.meter,
+        )
         for name in wanted:
             try:
                 made = ITEMS[name].make(study)

@@ -9,8 +9,9 @@ from tvcli.cli.commands.options import EvaluationOptions
 from tvcli.cli.output import out
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
-from tvcli.evaluation.setup import ALL_TRANSFERS, METHODS, Setup
+from tvcli.evaluation.setup import ALL_TRANSFERS, Setup, Transfer
 from tvcli.inputs.tasks import Task, find_task, task_folders
+from tvcli.kinds import Method, Modality, Source
 from tvcli.metrics import Judge
 from tvcli.prompts.chat import CHATML, Chat
 
@@ -34,9 +35,10 @@ def planned(wanted: EvaluationOptions) -> Callable[[Engine], Setup]:
     )
 
     def plan(engine: Engine) -> Setup:
-        one = (wanted.source or "text", wanted.query or ("image" if engine.has_vision else "text"))
-        pairs = ALL_TRANSFERS if wanted.pairs == "all" else (one,)
-        return replace(fixed, pairs=pairs, template=_chat(engine) if wanted.chat else fixed.template)
+        seen = Modality.IMAGE if engine.has_vision else Modality.TEXT
+        one = Transfer(wanted.source or Source.TEXT, wanted.query or seen)
+        transfers = ALL_TRANSFERS if wanted.pairs == "all" else (one,)
+        return replace(fixed, transfers=transfers, template=_chat(engine) if wanted.chat else fixed.template)
 
     return plan
 
@@ -68,9 +70,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seeds))
 
 
-def parse_methods(given: list[str] | None) -> tuple[str, ...]:
+def parse_methods(given: list[str] | None) -> tuple[Method, ...]:
     """The methods in the paper's order."""
-    unknown = set(given or ()) - set(METHODS)
+    unknown = set(given or ()) - set(Method)
     if unknown:
-        raise UsageError(f"--method must be one of {', '.join(METHODS)}, not {min(unknown)!r}")
-    return tuple(one for one in METHODS if not given or one in given)
+        raise UsageError(f"--method must be one of {', '.join(Method)}, not {min(unknown)!r}")
+    return tuple(one for one in Method if not given or one in given)

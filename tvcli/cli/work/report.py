@@ -32,7 +32,16 @@ def run(
         ModelRequest(llm).check()
     folder = None if results is None else make_folder(results)
     with request.open() as loaded:
-        study = Study(loaded.engine, request, llm or loaded.llm, tasks, counted, limit, folder, out.meter)
+        study = Study(
+            engine=loaded.engine,
+            request=request,
+            llm=llm or loaded.llm,
+            tasks=tasks,
+            seeds=counted,
+            limit=limit,
+            folder=folder,
+            meter=out.meter,
+        )
         page = render(study, sections(study))
     with replacing(output) as temporary:
         temporary.write_text(page, encoding="utf-8")

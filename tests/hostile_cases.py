@@ -464,7 +464,7 @@ def tasks() -> Iterator[Case]:
             "a picture that is a list",
             TOML,
             b'{"input": "x", "output": "y", "image": []}',
-            "needs a text input or an image",
+            "the key image cannot be []",
         ),
     ]:
         files = {"t/task.toml": toml, "t/examples.jsonl": samples}

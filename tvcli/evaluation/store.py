@@ -18,6 +18,7 @@ import filelock
 
 from tvcli.errors import UnavailableError, UsageError, reason
 from tvcli.files import parse_json, replacing
+from tvcli.schema import build
 
 FORMAT = 2
 
@@ -32,18 +33,6 @@ class Cell:
     method: str
     split: str
     seed: int
-
-
-_NOTHING = type(None)
-_KINDS: dict[str, tuple[type, ...]] = {  # of a record's values in the file
-    **dict.fromkeys(("task", "source", "query", "method", "split", "input", "answer"), (str,)),
-    **dict.fromkeys(("seed", "sample"), (int,)),
-    "layer": (int, _NOTHING),
-    "labels": (list,),
-    "correct": (bool,),
-    "margin": (float, int),
-    "against": (bool, _NOTHING),
-}
 
 
 @dataclass(frozen=True)
@@ -66,12 +55,9 @@ class Record:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
-        """Raises KeyError or TypeError for anything that `to_json` did not write."""
-        for name, kinds in _KINDS.items():
-            if type(data[name]) not in kinds:
-                raise TypeError(name)
-        cell = Cell(**{f.name: data.pop(f.name) for f in fields(Cell)})
-        return cls(cell=cell, **{**data, "labels": tuple(data["labels"])})
+        """Raises ValueError for anything that `to_json` did not write."""
+        common = {f.name: data[f.name] for f in fields(Cell) if f.name in data}
+        return build(cls, {key: value for key, value in data.items() if key not in common}, cell=build(Cell, common))
 
 
 class Store:
@@ -193,5 +179,5 @@ def _check_same(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None
 def _record(line: str, where: str) -> Record:
     try:
         return Record.from_json(parse_json(line))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{where}: not a record of tv eval") from error

@@ -17,7 +17,7 @@ from tvcli.evaluation.cells import accuracy, method_cells, method_header, short_
 from tvcli.evaluation.run import run
 from tvcli.evaluation.setup import METHODS, PATCH, Setup
 from tvcli.images import Image, load_image
-from tvcli.inputs.tasks import PAPER_ORDER, find_task
+from tvcli.inputs.tasks import load_task, task_folders
 from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: in
 
 def tasks(engine: Any) -> dict[str, Any]:
     """The six tasks as `tv eval` shows them: text vectors on pictures, three seeds. In an engine or `Named`."""
-    setup = Setup(tasks=tuple(find_task(name) for name in PAPER_ORDER))
+    setup = Setup(tasks=tuple(map(load_task, task_folders("paper"))))
     [pair] = run(engine, setup).pairs
     return {
         "layer": pair.layer,
@@ -152,7 +152,7 @@ def tasks(engine: Any) -> dict[str, Any]:
 def depicted() -> dict[bytes, str]:
     """The name of what each picture of the tasks shows, by the picture's digest."""
     names = {}
-    for task in map(find_task, PAPER_ORDER):
+    for task in map(load_task, task_folders("paper")):
         for sample in (*task.validation, *task.test):
             if sample.image is not None:
                 names[load_image(sample.image).digest] = sample.input

@@ -399,11 +399,9 @@ def test_a_task_that_is_not_there_is_named_with_those_that_are() -> None:
 
 def test_a_task_is_read_with_all_its_keys_and_samples(tmp_path: Path) -> None:
     keys = ["group", "images", "facts", "against", "kind", "pattern", "paper"]
-    more = "order = 7\nwords = ['w', 'v']\n"
     told: dict[str, Any] = {key: f"{key} of it" for key in keys}
-    toml = (
-        TOML + more + "".join(f'{key} = "{text}"\n' for key, text in told.items()) + "[wordings]\ntypo = ['a', 'b']\n"
-    )
+    toml = TOML + "".join(f'{key} = "{text}"\n' for key, text in told.items())
+    toml += "order = 7\nwords = ['w', 'v']\n[wordings]\ntypo = ['a', 'b']\n"
     records: list[dict[str, object]] = [
         {"input": " one ", "output": "1", "split": "validation"},
         {"input": "two", "output": ["2", "zwei"]},

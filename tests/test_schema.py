@@ -54,7 +54,7 @@ class Outer:
     [
         ("text", "\ud800", "\ud800"),
         ("count", 10**30, 10**30),
-        ("share", 1, 1),
+        ("share", 1, 1.0),
         ("share", 0.5, 0.5),
         ("share", math.inf, math.inf),
         ("flag", None, None),
@@ -138,9 +138,10 @@ def test_the_beginning_of_a_large_value_is_said_and_nothing_of_one_that_cannot_b
     for _ in range(100_000):
         nested = [nested]
     for value, shown in (("x" * 500, f"'{'x' * 199}…"), (1 << 100_000, "this int"), (nested, "this list")):
-        with pytest.raises(SchemaError) as caught:
-            build(Outer, {"flag": value})
-        assert str(caught.value) == f"the key flag cannot be {shown}"
+        for key in ("flag", "share"):
+            with pytest.raises(SchemaError) as caught:
+                build(Outer, {key: value})
+            assert str(caught.value) == f"the key {key} cannot be {shown}"
 
 
 @pytest.mark.parametrize("key", ["text", "some", "lists", "inner", "inners", "either", "anything", "more"])

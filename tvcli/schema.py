@@ -37,7 +37,9 @@ def build(kind: Callable[..., T], table: object, where: str = "", *, lenient: bo
         if key in fields and key not in made:
             try:
                 values[key] = _value(value, fields[key], f"{where}.{key}" if where else key, lenient)
-            except TypeError as error:
+            except SchemaError:  # of a table inside
+                raise
+            except (TypeError, ValueError, OverflowError) as error:
                 raise SchemaError(f"the key {key}{inside} cannot be {shown(value)}") from error
         elif not lenient:
             raise SchemaError(f"unknown key {key if key.isprintable() else shown(key)}{inside}")
@@ -65,7 +67,7 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
 
 
 def _value(value: object, kinds: tuple[Any, ...], where: str, lenient: bool) -> object:
-    """The value as one of `kinds`. Raises TypeError where it is none of them."""
+    """The value as one of `kinds`. Raises TypeError, ValueError or OverflowError where it is none of them."""
     if type(value) in kinds or Any in kinds:
         return value
     for kind in kinds:
@@ -76,18 +78,10 @@ def _value(value: object, kinds: tuple[Any, ...], where: str, lenient: bool) -> 
             return tuple(_value(item, _kinds(inner[0]), where, lenient) for item in value)
         if origin is Mapping and isinstance(value, dict):
             return {key: _value(item, _kinds(inner[1]), where, lenient) for key, item in value.items()}
-        if kind is float and type(value) is int:
-            return value
-        if isinstance(kind, type) and issubclass(kind, Path | Enum) and isinstance(value, str):
-            return _made(kind, value)
+        source = int if kind is float else str
+        if type(value) is source and issubclass(origin or kind, float | Path | Enum):
+            return kind(value)
     raise TypeError
-
-
-def _made(kind: type[Path | Enum], text: str) -> object:
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise TypeError from error
 
 
 def shown(value: object) -> str:

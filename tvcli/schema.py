@@ -23,7 +23,7 @@ class SchemaError(ValueError):
     """Data of another form; the text is a sentence that names the key."""
 
 
-def build(kind: Callable[..., T], table: object, where: str = "", *, lenient: bool = False, **made: Any) -> T:
+def build(kind: Callable[..., T], table: object, where: str = "", /, *, lenient: bool = False, **made: Any) -> T:
     """The dataclass or TypedDict from the table called `where`; `made` are the fields that are not to be in it.
 
     Raises:

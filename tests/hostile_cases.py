@@ -152,6 +152,7 @@ def vectors() -> Iterator[Case]:
         ("no layers", npy(np.ones((0, 16), np.float32)), "shape"),
         ("NaN", npy(np.full((6, 16), np.nan, np.float32)), "NaN"),
         ("metadata nested deep", with_metadata(DEEP), "metadata is not JSON"),
+        ("an accuracy of 400 digits", with_metadata(b'{"format": 1, "accuracy": 1%b}' % (b"0" * 400)), "malformed"),
         ("metadata of the wrong types", with_metadata(b'{"format": 1, "layer": "2"}'), "malformed"),
         ("a layer that is not there", with_metadata(b'{"format": 1, "layer": 6}'), "layer 6 is outside 0 to 5"),
         ("more behind the metadata", with_metadata(b'{"format": 1}') + b"x", "more in the file"),
@@ -457,6 +458,7 @@ def tasks() -> Iterator[Case]:
         ("TOML that is binary", b"\xff\xfe\x00" * 99, SAMPLE, "task.toml: "),
         ("an unknown key", TOML + b"colour = 1\n", SAMPLE, "unknown key colour"),
         ("a number for a text", TOML + b"group = 3\n", SAMPLE, "the key group cannot be 3"),
+        ("a number of 9,999 digits", TOML + b"group = 0x" + b"f" * 9999, SAMPLE, "the key group cannot be this int"),
         ("wordings that are none", TOML + b'wordings = "x"\n', SAMPLE, "the key wordings cannot be 'x'"),
         ("a broken pattern", TOML + b'pattern = "("\n', SAMPLE, "no regular expression"),
         ("no samples", TOML, b"", "holds no test samples"),
@@ -465,7 +467,7 @@ def tasks() -> Iterator[Case]:
             "a picture that is a list",
             TOML,
             b'{"input": "x", "output": "y", "image": []}',
-            "needs a text input or an image",
+            "the key image cannot be []",
         ),
     ]:
         files = {"t/task.toml": toml, "t/examples.jsonl": samples}

@@ -29,7 +29,7 @@ from tvcli.method.projection import before_question, collect, project, silhouett
 from tvcli.method.similarity import check_same_shape, similarity
 from tvcli.metrics import Judge, Metric
 from tvcli.prompts.prompt import Example, Prompt, QuestionAnswer, in_context, sample_in_context, zero_shot
-from tvcli.vector import ModelInfo, Provenance, TaskVector, save
+from tvcli.vector import ModelInfo, Part, Provenance, TaskVector, save
 
 SAMPLES = tuple(Sample(f"x{i}", (f"y{i}", "other")) for i in range(8))
 EXAMPLES = [sample.example(Modality.TEXT) for sample in SAMPLES]
@@ -348,7 +348,13 @@ def test_the_words_of_a_task_are_long_lower_case_each_once_and_no_function_words
     assert task_words(replace(TASK, instruction=said)) == ["capital", "tiny"]
     assert task_words(replace(TASK, name="a-b-capital", instruction="city")) == ["capital", "city"]
     assert task_words(replace(TASK, name="colour", instruction="i")) == ["colour"]
-    assert {"the", "last", "word", "official", "name", "term", "species"} <= FUNCTION_WORDS
+    assert {"what", "which", "name", "word"} <= FUNCTION_WORDS
+
+
+def test_the_words_that_a_task_gives_stand_for_those_of_its_instruction() -> None:
+    given = replace(TASK, name="a-b-capital", instruction="The city:", words=("town", "capital", "about"))
+    assert task_words(given) == ["capital", "town", "about"]
+    assert task_words(replace(given, words=())) == ["capital"]
 
 
 def test_a_first_token_is_that_of_each_spelling_once_and_in_order() -> None:
@@ -562,7 +568,7 @@ def test_what_is_known_of_an_instruction_or_a_combination_is_shown() -> None:
     lines = dict(describe_lines(TaskVector(ROWS, told)))
     assert lines["model"] == "name (arch, 2 layers × 2)"
     assert (lines["instruction"], lines["prompts"], lines["layer"]) == ("Say:", "1", "0 (x)")
-    summed = ({"weight": 0.5, "vector": {"source": "instruction"}}, {"weight": -1.0, "vector": {}})
+    summed: tuple[Part, ...] = ({"weight": 0.5, "vector": {"source": "instruction"}}, {"weight": -1.0, "vector": {}})
     made = describe_lines(TaskVector(ROWS, Provenance(parts=summed)))
     assert [line for line in made if line[0] == "part"] == [("part", "0.5 × instruction"), ("part", "-1 × unknown")]
 

@@ -9,10 +9,11 @@ from conftest import Runner
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError
-from tvcli.models.catalog import OnHub, Packaged, catalog, find, read_entry, wanted_model
+from tvcli.models.catalog import OnHub, Packaged, PackagedVision, catalog, find, read_entry, wanted_model
 from tvcli.models.resolve import describe, is_here, resolve, size
 
 GOOD = 'description = "x"\nlicense = "x"\n[text]\npackage = "p"\nfile = "f"\ninstall = "i"\n'
+HALF = 'description = "x"\nlicense = "x"\n[vision]\nfile = "picto/mmproj-picto-f16.gguf"\n'
 HUB = 'description = "x"\nlicense = "x"\n[hub]\nrepository = "o/r"\ntext = { file = "f" }\n'
 
 
@@ -95,6 +96,13 @@ def test_the_readme_lists_the_catalogue() -> None:
         ("hub = 3\n", "hub must be a table"),
         ("layer = 3\n" + GOOD, "layer must be a table"),
         ("local = { text = 3 }\n", "the key text in the table local cannot be 3"),
+        ("sources = { files = 3 }\n" + GOOD, "the key sources cannot be {'files': 3}"),
+        (HALF, "expected one of the tables text, hub and local, found none"),
+        ("llm = 3\n" + HALF, "expected one of the tables text, hub and local, found none"),
+        ("llm = 'nope'\n" + HALF, "there is no text, and no model 'nope' to take it from"),
+        ("llm = '../x'\n" + HALF, "there is no text, and no model '../x' to take it from"),
+        ("llm = 'picto'\n" + HALF, "picto.toml has no table text of its own"),
+        ("llm = 'gemma3-270m'\n" + HALF + "more = 1\n", "unknown key more in the table vision"),
     ],
 )
 def test_a_malformed_entry_names_file_and_key(tmp_path: Path, text: str, words: str) -> None:
@@ -102,6 +110,43 @@ def test_a_malformed_entry_names_file_and_key(tmp_path: Path, text: str, words: 
     with pytest.raises(UnavailableError, match=words) as caught:
         read_entry(tmp_path / "x.toml")
     assert str(tmp_path / "x.toml") in str(caught.value)
+
+
+def test_a_vision_half_has_the_text_of_its_language_model(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "mine.toml").write_text("llm = 'other'\n" + HALF)
+    (folder / "other.toml").write_text(GOOD)
+    mine, other, picto, gemma = map(find, ("mine", "other", "picto", "gemma3-270m"))
+    for whole, half in ((mine, other), (picto, gemma)):
+        assert whole is not None
+        assert half is not None
+        assert isinstance(whole.files, Packaged)
+        assert isinstance(half.files, Packaged)
+        assert whole.files.text == half.files.text
+        assert whole.files.vision == PackagedVision("picto/mmproj-picto-f16.gguf")
+        assert half.files.vision is None
+
+
+def test_a_text_that_is_nowhere_or_broken_is_said_with_both_files(folder: Path) -> None:
+    folder.mkdir()
+    a, b = folder / "a.toml", folder / "b.toml"
+    a.write_text("llm = 'b'\n" + HALF)
+    for text, said in (
+        ("llm = 'a'\n" + HALF, f"{a}: there is no text, and {b} has no table text of its own to take"),
+        (HUB, f"{a}: there is no text, and {b} has no table text of its own to take"),
+        (GOOD.replace('file = "f"\n', ""), f"{a}: the key file is missing in the table text of {b}"),
+        ("text = 3\n", f"{a}: text of {b} must be a table, not 3"),
+    ):
+        b.write_text(text)
+        with pytest.raises(UnavailableError) as caught:
+            find("a")
+        assert str(caught.value) == said
+    b.write_text("x = [")
+    with pytest.raises(UnavailableError, match=f"^{re.escape(str(b))}: "):
+        find("a")
+    a.write_text("llm = 'a'\n" + HALF)
+    with pytest.raises(UnavailableError, match=f"^{re.escape(str(a))}: .* to take$"):
+        find("a")
 
 
 def test_what_no_source_is_named_for_is_unverified(tv: Runner, folder: Path) -> None:

@@ -48,11 +48,13 @@ def test_the_papers_archives_become_task_folders(tv: Runner, tmp_path: Path) -> 
     task = load_task(tmp_path / "tasks" / "country-capital")
     assert errors(task) == []
     assert task.instruction == "The capital city of the country:"
+    assert task.words == ("city",)
     assert [s.input for s in task.validation] == ["x0"]
     assert [s.outputs for s in task.test] == [("y1",), ("y2",)]
     assert task.test[0].image is not None
     assert task.test[0].image.is_file()
-    assert load_task(tmp_path / "tasks" / "my-task").instruction == "my-task:"
+    mine = load_task(tmp_path / "tasks" / "my-task")
+    assert (mine.instruction, mine.words) == ("my-task:", None)
 
 
 def test_what_the_hub_sent_is_the_papers_data_until_somebody_changes_it(

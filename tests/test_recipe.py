@@ -15,7 +15,7 @@ import pytest
 
 from tvcli.engine.fake import FakeEngine
 from tvcli.evaluation.setup import Setup
-from tvcli.inputs.tasks import PAPER_ORDER
+from tvcli.inputs.tasks import task_folders
 from tvcli.prompts.prompt import Prompt
 
 RECIPE = Path(__file__).parents[1] / "models" / "picto" / "recipe"
@@ -176,7 +176,7 @@ def test_the_ceiling_has_names_where_pictures_would_be(asked: dict[str, Any]) ->
     apart = ["picture - name, prompt", "picture - name, patch"]
     assert asked["ceiling"]["header"] == [*asked["tasks"]["header"], *apart]
     for figures in asked["tasks"], asked["ceiling"]:
-        assert list(figures["rows"]) == [*PAPER_ORDER, "average"]
+        assert list(figures["rows"]) == [*(folder.name for folder in task_folders("paper")), "average"]
         assert {len(cells) for cells in figures["rows"].values()} == {len(figures["header"])}
 
 

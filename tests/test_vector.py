@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tvcli.errors import UnavailableError, VectorError
-from tvcli.vector import ModelInfo, Provenance, TaskVector, combine, load, save, to_bytes
+from tvcli.vector import ModelInfo, Part, Provenance, TaskVector, combine, load, save, to_bytes
 
 
 def npy(array: np.ndarray, **options: bool) -> bytes:
@@ -152,7 +153,7 @@ def test_a_vector_must_have_the_models_shape(vector: TaskVector) -> None:
 
 
 BARE = npy(np.ones((2, 3), np.float32))
-PART = {"weight": 1, "vector": {}}
+PART: Part = {"weight": 1, "vector": {}}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_each_field_of_the_metadata_has_its_type(name: str, good: list[object], 
     for value in bad:
         with pytest.raises(VectorError) as caught:
             load(with_metadata(json.dumps({"format": 1, name: value}).encode()))
-        assert str(caught.value) == f"<bytes>: its metadata is malformed ({name} is {value!r})"
+        assert str(caught.value) == f"<bytes>: its metadata is malformed (the key {name} cannot be {value!r})"
 
 
 @pytest.mark.parametrize("name", MODEL)
@@ -217,17 +218,32 @@ def test_each_field_of_a_model_has_its_type(name: str) -> None:
     wrong = "1" if name in ("n_layer", "n_embd") else 1
     with pytest.raises(VectorError) as caught:
         load(with_metadata(json.dumps({"format": 1, "model": {**MODEL, name: wrong}}).encode()))
-    assert str(caught.value) == f"<bytes>: its metadata is malformed (model.{name} is {wrong!r})"
+    said = f"the key {name} in the table model cannot be {wrong!r}"
+    assert str(caught.value) == f"<bytes>: its metadata is malformed ({said})"
+
+
+def test_what_a_later_version_added_is_left_out() -> None:
+    later = {"format": 1, "more": 1, "model": {**MODEL, "more": 1}, "parts": [{**PART, "more": 1}]}
+    origin = load(with_metadata(json.dumps(later).encode())).provenance
+    assert origin == Provenance(ModelInfo("a", "b", 2, 3, "q", "d"), parts=({"weight": 1, "vector": {}},))
+
+
+@pytest.mark.parametrize("key", ["format", "layer", "more", "model"])
+def test_metadata_of_any_depth_that_json_can_have_is_read_or_refused(key: str) -> None:
+    for depth in range(500, 1100, 7):
+        text = f'{{"format": 1, "{key}": {"[" * depth}{"]" * depth}}}'
+        with suppress(VectorError):
+            load(with_metadata(text.encode()))
 
 
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        (3, "parts is 3"),
-        ({**PART, "weight": "1"}, "weight is '1'"),
-        ({"vector": {}}, "weight is None"),
-        ({**PART, "vector": []}, "vector is []"),
-        ({"weight": 1.5}, "vector is None"),
+        (3, "parts must be a table, not 3"),
+        ({**PART, "weight": "1"}, "the key weight in the table parts cannot be '1'"),
+        ({"vector": {}}, "the key weight is missing in the table parts"),
+        ({**PART, "vector": []}, "the key vector in the table parts cannot be []"),
+        ({"weight": 1.5}, "the key vector is missing in the table parts"),
     ],
 )
 def test_each_part_has_a_weight_and_a_vector(part: object, said: str) -> None:

@@ -14,16 +14,17 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tokenize import TokenError  # NumPy takes headers of Python 2 apart by tokens
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
 from numpy.lib import format as npy
 
 from tvcli.errors import VectorError
 from tvcli.files import parse_json, read_bytes, replacing
+from tvcli.schema import SchemaError, build, shown
 
 FORMAT = 1
 
@@ -43,6 +44,13 @@ class ModelInfo:
         return f"{self.name} ({self.architecture}, {self.n_layer} layers × {self.n_embd})"
 
 
+class Part(TypedDict):
+    """A vector of a combination: its weight, and its provenance as `Provenance.to_json` gives it."""
+
+    weight: float
+    vector: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Provenance:
     """What a vector was read from. `None` and empty values are unknown."""
@@ -60,53 +68,21 @@ class Provenance:
     layer_selection: str = ""
     accuracy: float | None = None  # on the examples that the layer was selected with, 0 to 1
     tv_version: str = ""
-    parts: tuple[Mapping[str, Any], ...] = ()  # of a combination: {"weight": w, "vector": provenance}
+    parts: tuple[Part, ...] = ()  # of a combination
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self), "parts": list(self.parts)}
 
     @classmethod
     def from_json(cls, data: Any) -> Provenance:
-        """Raises VectorError for anything that `to_json` did not write."""
+        """What `to_json` gave, without what a later version may have added. Raises VectorError for anything else."""
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             found = data.get("format") if isinstance(data, dict) else type(data).__name__
-            raise VectorError(f"its metadata has format {found!r}, this tv reads format {FORMAT}")
-        known = {f.name for f in fields(cls)}
-        values = {key: value for key, value in data.items() if key in known}
+            raise VectorError(f"its metadata has format {shown(found)}, this tv reads format {FORMAT}")
         try:
-            model = values.get("model")
-            values["model"] = None if model is None else ModelInfo(**model)
-            values["parts"] = tuple(values.get("parts") or ())
-            return _checked(cls(**values))
-        except TypeError as error:
+            return build(cls, {**data, "parts": data.get("parts") or []}, lenient=True)
+        except SchemaError as error:
             raise VectorError(f"its metadata is malformed ({error})") from error
-
-
-_NUMBERS = ("delimiter_id", "prompts", "shots", "seed", "layer")
-_TEXTS = ("source", "template", "instruction", "delimiter", "layer_selection", "tv_version")
-
-
-def _checked(origin: Provenance) -> Provenance:
-    """Raises TypeError if a field read from a file has the wrong type."""
-    for name in _NUMBERS:
-        _expect(name, getattr(origin, name), int, type(None))
-    for name in _TEXTS:
-        _expect(name, getattr(origin, name), str)
-    _expect("accuracy", origin.accuracy, float, int, type(None))
-    if origin.model is not None:
-        for field_ in fields(ModelInfo):
-            kind = int if field_.name in {"n_layer", "n_embd"} else str
-            _expect(f"model.{field_.name}", getattr(origin.model, field_.name), kind)
-    for part in origin.parts:
-        _expect("parts", part, dict)
-        _expect("weight", part.get("weight"), float, int)
-        _expect("vector", part.get("vector"), dict)
-    return origin
-
-
-def _expect(name: str, value: object, *kinds: type) -> None:
-    if type(value) not in kinds:
-        raise TypeError(f"{name} is {value!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +164,7 @@ def combine(vectors: list[TaskVector], weights: list[float]) -> TaskVector:
     }
     if shared.get("layer") is not None:
         shared["layer_selection"] = "the layer of every part"
-    parts = tuple({"weight": float(w), "vector": origin.to_json()} for w, origin in zip(weights, origins, strict=True))
+    parts = tuple(Part(weight=float(w), vector=origin.to_json()) for w, origin in zip(weights, origins, strict=True))
     with np.errstate(over="ignore"):  # TaskVector refuses the infinities
         rows = np.asarray(total).astype(np.float32)
     return TaskVector(rows, Provenance(source="combination", parts=parts, **shared))

@@ -21,6 +21,7 @@ from tvcli.evaluation.setup import NO_VARIANT, Setup, Transfer, Variant
 from tvcli.files import parse_json, replacing
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Method, Modality, Source, Split
+from tvcli.schema import build
 
 FORMAT = 3
 
@@ -41,19 +42,6 @@ class Cell:
         variant = data.pop("variant")
         return {**data, **variant}
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Cell:
-        """Takes out of `data` what `to_json` put there. Raises UsageError for an unknown word."""
-        source = data.pop("source")
-        return cls(
-            task=data.pop("task"),
-            source=None if source is None else Source(source),
-            query=Modality(data.pop("query")),
-            method=Method(data.pop("method")),
-            split=Split(data.pop("split")),
-            variant=Variant(data.pop("seed"), data.pop("wording")),
-        )
-
 
 def cells_of(setup: Setup, task: Task, transfer: Transfer, method: Method, split: Split) -> list[Cell]:
     """A method's cells, one a variant; no context, which shows nothing, has one for all sources."""
@@ -61,19 +49,6 @@ def cells_of(setup: Setup, task: Task, transfer: Transfer, method: Method, split
         return [Cell(task.name, None, transfer.query, method, split)]
     variants = setup.variants(transfer.source, task)
     return [Cell(task.name, transfer.source, transfer.query, method, split, variant) for variant in variants]
-
-
-_NOTHING = type(None)
-_KINDS: dict[str, tuple[type, ...]] = {  # of a record's values in the file
-    **dict.fromkeys(("task", "query", "method", "split", "input", "answer"), (str,)),
-    **dict.fromkeys(("source", "wording"), (str, _NOTHING)),
-    **dict.fromkeys(("seed", "layer"), (int, _NOTHING)),
-    "sample": (int,),
-    "labels": (list,),
-    "correct": (bool,),
-    "margin": (float, int),
-    "against": (bool, _NOTHING),
-}
 
 
 @dataclass(frozen=True)
@@ -96,11 +71,15 @@ class Record:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
-        """Raises KeyError, TypeError or UsageError for anything that `to_json` did not write."""
-        for name, kinds in _KINDS.items():
-            if type(data[name]) not in kinds:
-                raise TypeError(name)
-        return cls(cell=Cell.from_json(data), **{**data, "labels": tuple(data["labels"])})
+        """Raises ValueError or UsageError for anything that `to_json` did not write."""
+        rest = dict(data)
+        variant = build(Variant, _taken(rest, Variant))
+        return build(cls, rest, cell=build(Cell, _taken(rest, Cell), variant=variant))
+
+
+def _taken(data: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The fields of `kind`, taken out of `data`."""
+    return {field.name: data.pop(field.name) for field in fields(kind) if field.name in data}
 
 
 class Store:
@@ -222,5 +201,5 @@ def _check_same(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None
 def _record(line: str, where: str) -> Record:
     try:
         return Record.from_json(parse_json(line))
-    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+    except (ValueError, TypeError, AttributeError, UsageError) as error:
         raise UsageError(f"{where}: not a record of tv eval") from error

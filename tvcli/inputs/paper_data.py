@@ -13,7 +13,7 @@ from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
-from tvcli.files import parse_json, replacing, stays_inside
+from tvcli.files import parse_json, parse_toml, replacing, stays_inside
 from tvcli.inputs.tasks import load_task
 from tvcli.kinds import Split
 from tvcli.models.hub import transfer
@@ -129,9 +129,11 @@ def _check_inside(path: PurePosixPath, where: str) -> None:
 def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
     folder = target / name
     folder.mkdir(parents=True, exist_ok=True)
-    shipped = data_folder("tasks") / name
-    instruction = load_task(shipped).instruction if (shipped / "task.toml").is_file() else f"{name}:"
-    toml = {"description": f"{name}, the paper's own data", "instruction": instruction, "group": "original"}
+    toml = {"description": f"{name}, the paper's own data", "instruction": f"{name}:", "group": "original"}
+    shipped = data_folder("tasks") / name / "task.toml"
+    if shipped.is_file():
+        told = parse_toml(shipped)
+        toml |= {key: told[key] for key in ("instruction", "words") if key in told}
     lines = [{**r, **({"image": f"../{r['image']}"} if "image" in r else {})} for r in records]
     with replacing(folder / "task.toml") as temporary:
         temporary.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in toml.items()), encoding="utf-8")

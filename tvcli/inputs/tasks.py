@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from tvcli.files import parse_record, parse_toml, read_bytes
 from tvcli.images import load_image
 from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Example, Input
+from tvcli.schema import SchemaError, build
 
 PAPERS_DATA, OWN_DATA, OTHER_DATA = "the paper's data", "tv's own data", "other data"
 SAMPLES = "examples.jsonl"
-PAPER_ORDER = ("country-capital", "country-currency", "animal-latin", "animal-young", "food-color", "food-flavor")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Task:
-    """A folder of samples. `wordings` are other ways to say the instruction (paper, table 9)."""
+    """A folder of samples. `wordings` are other ways to say the instruction (paper, table 9).
+
+    `words` name the task, beside the last part of its name; `None`: those of the instruction.
+    """
 
     name: str
     folder: Path
@@ -62,6 +66,8 @@ class Task:
     kind: str = ""
     pattern: str = ""  # what an answer looks like, where there is no label
     paper: str = ""  # the task's `digest` when ``tv tasks pull`` made it of the paper's own data
+    order: int | None = None  # among the shipped tasks; those without come last
+    words: tuple[str, ...] | None = None
     validation: tuple[Sample, ...] = ()
     test: tuple[Sample, ...] = ()
 
@@ -117,11 +123,10 @@ def whose_data(tasks: Sequence[Task]) -> str:
 
 
 def task_folders(group: str | None = None) -> list[Path]:
-    """The folders of the shipped tasks, the paper's first and in its order."""
-    folders = sorted(path.parent for path in data_folder("tasks").glob("*/task.toml"))
-    rank = {name: i for i, name in enumerate(PAPER_ORDER)}
-    folders.sort(key=lambda folder: rank.get(folder.name, len(rank)))
-    return [f for f in folders if group is None or parse_toml(f / "task.toml").get("group") == group]
+    """The folders of the shipped tasks, in their order and then by name."""
+    told = {path.parent: parse_toml(path) for path in data_folder("tasks").glob("*/task.toml")}
+    folders = sorted(told, key=lambda folder: (told[folder].get("order", math.inf), folder.name))
+    return [folder for folder in folders if group is None or told[folder].get("group") == group]
 
 
 def find_task(name: str) -> Task:
@@ -143,29 +148,28 @@ def load_task(folder: Path) -> Task:
     """Read and check a task folder; pictures are looked for, not decoded."""
     path = folder / "task.toml"
     settings = parse_toml(path)
-    known = {f.name for f in fields(Task)} - {"name", "folder", "validation", "test"}
-    for key in settings:
-        if key not in known:
-            raise UsageError(f"{path}: unknown key {key}")
-        if not (_is_wordings(settings[key]) if key == "wordings" else isinstance(settings[key], str)):
-            raise UsageError(f"{path}: the key {key} cannot be {settings[key]!r}")
-    for key in ("description", "instruction"):
-        if not settings.get(key, "").strip():
-            raise UsageError(f"{path}: the key {key} is missing")
     try:
-        re.compile(settings.get("pattern", ""))
+        told = build(Task, settings, name=folder.resolve().name, folder=folder, validation=(), test=())
+        for key in ("description", "instruction"):
+            if not settings[key].strip():
+                raise SchemaError(f"the key {key} is missing")
+        re.compile(told.pattern)
+    except SchemaError as error:
+        raise UsageError(f"{path}: {error}") from error
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"{path}: the pattern is no regular expression: {error}") from error
-    splits = _read_samples(folder / SAMPLES, needs_output=not settings.get("pattern"))
-    validation, test = splits[Split.VALIDATION], splits[Split.TEST]
-    return Task(folder.resolve().name, folder, **settings, validation=validation, test=test)
+    splits = _read_samples(folder / SAMPLES, needs_output=not told.pattern)
+    return replace(told, validation=splits[Split.VALIDATION], test=splits[Split.TEST])
 
 
-def _is_wordings(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(wordings, list) and all(isinstance(wording, str) for wording in wordings)
-        for wordings in value.values()
-    )
+@dataclass(frozen=True)
+class _Line:
+    """One of the samples file."""
+
+    input: str = ""
+    output: str | tuple[str, ...] = ()
+    image: str | None = None
+    split: str = Split.TEST.value
 
 
 def _read_samples(path: Path, *, needs_output: bool) -> dict[Split, tuple[Sample, ...]]:
@@ -181,21 +185,18 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[Split, tuple[Sample
 
 def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[Split, Sample]:
     where = f"{path}, line {number}"
-    record = parse_record(line, where)
-    for key in record:
-        if key not in {"input", "output", "image", "split"}:
-            raise UsageError(f"{where}: unknown key {key}")
-    outputs = record.get("output", [])
-    outputs = [outputs] if isinstance(outputs, str) else outputs
-    if not isinstance(outputs, list) or not all(isinstance(o, str) and o.strip() for o in outputs):
+    try:
+        told = build(_Line, parse_record(line, where))
+    except SchemaError as error:
+        raise UsageError(f"{where}: {error}") from error
+    outputs = (told.output,) if isinstance(told.output, str) else told.output
+    if not all(output.strip() for output in outputs):
         raise UsageError(f"{where}: output must be text or a list of texts")
     if needs_output and not outputs:
         raise UsageError(f"{where}: the output is missing")
-    text, image = record.get("input", ""), record.get("image")
-    if not isinstance(text, str) or not (image is None or isinstance(image, str)) or not (text.strip() or image):
+    if not (told.input.strip() or told.image):
         raise UsageError(f"{where}: a sample needs a text input or an image")
-    split = record.get("split", Split.TEST)
-    if split not in tuple(Split):
-        raise UsageError(f"{where}: split must be {' or '.join(Split)}, not {split!r}")
-    picture = path.parent / image if image else None
-    return Split(split), Sample(text.strip(), tuple(outputs), picture, number)
+    if told.split not in tuple(Split):
+        raise UsageError(f"{where}: split must be {' or '.join(Split)}, not {told.split!r}")
+    picture = path.parent / told.image if told.image else None
+    return Split(told.split), Sample(told.input.strip(), outputs, picture, number)

@@ -18,7 +18,7 @@ from tvcli.prompts.prompt import Example, Prompt, sample_in_context, zero_shot
 
 Progress = Callable[[Sequence[tuple[Example, Prompt]]], Iterable[tuple[Example, Prompt]]]
 INPUT, TASK, ANSWER = "input", "task", "answer"
-FUNCTION_WORDS = {"the", "last", "word", "official", "name", "term", "species", "food", "country", "animal"}
+FUNCTION_WORDS = {"about", "does", "from", "have", "name", "that", "this", "what", "where", "which", "with", "word"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,13 @@ def phases(
 
 
 def task_words(task: Task) -> list[str]:
-    """Words that name the task: the last part of its name, and what its instruction says of the answer."""
-    said = [word for word in re.findall(r"[a-z]{4,}", task.instruction.lower()) if word not in FUNCTION_WORDS]
-    return list(dict.fromkeys([task.name.rsplit("-", 1)[-1], *said]))
+    """Words that name the task: the last part of its name, and those that it gives, or else its instruction's."""
+    words = _words_of(task.instruction) if task.words is None else task.words
+    return list(dict.fromkeys([task.name.rsplit("-", 1)[-1], *words]))
+
+
+def _words_of(instruction: str) -> list[str]:
+    return [word for word in re.findall(r"[a-z]{4,}", instruction.lower()) if word not in FUNCTION_WORDS]
 
 
 def first_tokens(engine: Engine, words: Iterable[str]) -> list[int]:

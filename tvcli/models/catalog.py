@@ -1,7 +1,8 @@
 """The catalogue of models: a TOML file each, in `models/` and in the user's own folder.
 
 A model's files lie in a Python package (``[text]``, ``[vision]``), on the Hugging Face hub (``[hub]``), or
-anywhere on this machine (``[local]``, which ``tv models add`` writes).
+anywhere on this machine (``[local]``, which ``tv models add`` writes). With ``[vision]`` alone, the text is that of
+the entry that ``llm`` names.
 """
 
 from __future__ import annotations
@@ -10,17 +11,15 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
-from inspect import signature
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import make_folder, parse_toml, replacing
+from tvcli.schema import SchemaError, build
 
-T = TypeVar("T")
 DEFAULT = "picto"
 FAKE = "fake"  # the deterministic engine without weights, to try scripts with
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -146,10 +145,15 @@ def folders() -> list[Path]:
 
 def find(name: str) -> Entry | None:
     """The entry of that name, if there is one. Raises UnavailableError for a malformed file."""
+    path = _path(name)
+    return None if path is None else read_entry(path)
+
+
+def _path(name: str) -> Path | None:
     if not NAME.fullmatch(name):
         return None
     paths = (folder / f"{name}.toml" for folder in folders())
-    return next((read_entry(path) for path in paths if path.is_file()), None)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def names() -> list[str]:
@@ -166,48 +170,33 @@ def read_entry(path: Path) -> Entry:
     """An entry from its TOML file. Raises UnavailableError that names the file and what is wrong in it."""
     data = parse_toml(path, UnavailableError)
     try:
-        return _build(Entry, data, "", name=path.stem, files=_files(data))
-    except ValueError as error:
+        return build(Entry, data, name=path.stem, files=_files(data))
+    except SchemaError as error:
         raise UnavailableError(f"{path}: {error}") from error
 
 
 def _files(data: dict[str, Any]) -> Packaged | OnHub | Local:
     """Takes the tables that say where the files are out of `data`."""
     found = [key for key in ("text", "hub", "local") if key in data]
+    if not found and "vision" in data and isinstance(data.get("llm"), str):
+        return build(Packaged, {"vision": data.pop("vision")}, text=_text_of(data["llm"]))
     if len(found) != 1:
-        raise ValueError(f"expected one of the tables text, hub and local, found {', '.join(found) or 'none'}")
+        raise SchemaError(f"expected one of the tables text, hub and local, found {', '.join(found) or 'none'}")
     if found == ["text"]:
-        return _build(Packaged, {key: data.pop(key) for key in ("text", "vision") if key in data}, "")
-    kind: type[Local] | type[OnHub] = Local if found == ["local"] else OnHub
-    return _build(kind, data.pop(found[0]), found[0])
+        return build(Packaged, {key: data.pop(key) for key in ("text", "vision") if key in data})
+    table = data.pop(found[0])
+    return build(Local, table, "local") if found == ["local"] else build(OnHub, table, "hub")
 
 
-def _build(kind: type[T], table: object, where: str, **made: Any) -> T:
-    """The dataclass from the TOML table `where`. Raises ValueError for a key that is unknown, missing or wrong."""
-    if not isinstance(table, dict):
-        raise ValueError(f"{where} must be a table, not {table!r}")
-    hints, inside = get_type_hints(kind), f" in the table {where}" if where else ""
-    for key, value in table.items():
-        if key not in hints or key in made:
-            raise ValueError(f"unknown key {key}{inside}")
-        made[key] = _value(value, hints[key], key, where)
-    for key, parameter in signature(kind).parameters.items():
-        if key not in made and parameter.default is parameter.empty:
-            raise ValueError(f"the key {key} is missing{inside}")
-    return kind(**made)
-
-
-def _value(value: object, hint: Any, key: str, where: str) -> object:
-    """What `key` holds, as the field's type `hint` wants it: a dataclass from a table, a path from a text."""
-    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    tables = [kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)]
-    if tables:
-        return _build(tables[0], value, f"{where}.{key}" if where else key)
-    if Path in kinds and isinstance(value, str):
-        return Path(value)
-    if not isinstance(value, tuple(get_origin(kind) or kind for kind in kinds)):
-        raise ValueError(f"the key {key}{f' in the table {where}' if where else ''} cannot be {value!r}")
-    return value
+def _text_of(llm: str) -> PackagedText:
+    """The table text of the entry `llm`, which cannot have it from another entry in turn."""
+    path = _path(llm)
+    if path is None:
+        raise SchemaError(f"there is no text, and no model {llm!r} to take it from")
+    data = parse_toml(path, UnavailableError)
+    if "text" not in data:
+        raise SchemaError(f"there is no text, and {path} has no table text of its own to take")
+    return build(PackagedText, data["text"], f"text of {path}")
 
 
 def register(name: str, text: Path, vision: Path | None) -> Path:

@@ -21,7 +21,7 @@ from tvcli.evaluation.results import DIFFERENCES, TransferResult
 from tvcli.evaluation.run import Files, run
 from tvcli.evaluation.setup import Setup
 from tvcli.images import Image, load_image
-from tvcli.inputs.tasks import PAPER_ORDER, find_task
+from tvcli.inputs.tasks import load_task, task_folders
 from tvcli.kinds import Method, Split
 from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
 
@@ -181,7 +181,7 @@ def beside(named: Tasks, pictures: Tasks) -> dict[str, Any]:
 
 def tasks(engine: Any) -> Tasks:
     """The six tasks as `tv eval` asks them: text vectors on pictures, three seeds. In an engine or `Named`."""
-    setup = Setup(tasks=tuple(find_task(name) for name in PAPER_ORDER))
+    setup = Setup(tasks=tuple(map(load_task, task_folders("paper"))))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "answers.jsonl"
         [found] = run(engine, setup, files=Files(samples=file)).transfers
@@ -196,7 +196,7 @@ def tasks(engine: Any) -> Tasks:
 def depicted() -> dict[bytes, str]:
     """The name of what each picture of the tasks shows, by the picture's digest."""
     names = {}
-    for task in map(find_task, PAPER_ORDER):
+    for task in map(load_task, task_folders("paper")):
         for sample in (*task.validation, *task.test):
             if sample.image is not None:
                 names[load_image(sample.image).digest] = sample.input

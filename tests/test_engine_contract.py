@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch
+from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, tail
 from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.models.opening import open_model
@@ -118,21 +118,21 @@ def test_a_prompt_longer_than_the_context_is_refused(engine: Engine) -> None:
 
 
 def test_the_delimiter_is_the_last_token(engine: Engine) -> None:
-    tokens = engine.tail(QUERIES[0], 3)
+    tokens = tail(engine, QUERIES[0], 3)
     assert tokens[-1].text == ":"
-    assert len({engine.tail(one, 1)[-1].id for one in QUERIES}) == 1
+    assert len({tail(engine, one, 1)[-1].id for one in QUERIES}) == 1
 
 
 def test_the_layout_is_every_token_and_the_tail_its_end(engine: Engine) -> None:
     for prompt in QUERIES:
         layout = engine.layout(prompt)
-        assert layout == engine.tail(prompt, 10_000)
-        assert layout[-3:] == engine.tail(prompt, 3)
+        assert layout == tail(engine, prompt, 10_000)
+        assert layout[-3:] == tail(engine, prompt, 3)
     if engine.has_vision:
         picture = zero_shot(Image(np.zeros((8, 8, 3), np.uint8), "black"))
         runs = [piece for piece in engine.layout(picture) if isinstance(piece, ImageTokens)]
         assert [run.count > 0 for run in runs] == [True]
-        assert engine.tail(picture, 10_000) == engine.layout(picture)[-len(engine.tail(picture, 10_000)) :]
+        assert tail(engine, picture, 10_000) == engine.layout(picture)[-len(tail(engine, picture, 10_000)) :]
 
 
 def test_every_layer_lies_in_some_memory(engine: Engine) -> None:

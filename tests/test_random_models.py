@@ -19,7 +19,7 @@ from random_models.family import Size
 from random_models.refused import REFUSED
 
 from tvcli.engine.llama import LlamaEngine
-from tvcli.engine.protocol import Decoding, Patch, Settings
+from tvcli.engine.protocol import Decoding, Patch, Settings, tail
 from tvcli.engine.vision import ImageChunk
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt, prompt_of, zero_shot
@@ -94,7 +94,7 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_the_delimiter_is_the_same_token_after_text_images_and_tiles(opened: Opened) -> None:
-    tails = {name: opened.engine.tail(prompt, 3) for name, prompt in opened.prompts.items()}
+    tails = {name: tail(opened.engine, prompt, 3) for name, prompt in opened.prompts.items()}
     assert {tail[-1].text for tail in tails.values()} == {":"}
     assert len({tail[-1].id for tail in tails.values()}) == 1
     assert {tail[-2].text for tail in tails.values()} == {"A"}

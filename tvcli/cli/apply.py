@@ -55,7 +55,9 @@ def apply(
 
 def check_origin(engine: Engine, vector: TaskVector, prompt: Prompt) -> None:
     """Say where the vector came from, and warn if it was read at another token than it is written to."""
-    origin, delimiter = vector.provenance, engine.tail(prompt, 1)[-1]
+    from tvcli.engine.protocol import tail
+
+    origin, delimiter = vector.provenance, tail(engine, prompt, 1)[-1]
     if origin.model is not None:
         out.detail(f"vector: {origin.source}, {origin.prompts} prompts, read in {origin.model}")
         if origin.model.digest != engine.model.digest:

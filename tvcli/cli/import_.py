@@ -9,7 +9,7 @@ import typer
 
 from tvcli.cli import completion, options
 from tvcli.cli.output import out
-from tvcli.engine.native.pinned import MAX_LAYERS
+from tvcli.engine.gguf import MAX_LAYERS
 
 
 def import_(

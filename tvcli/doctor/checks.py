@@ -21,7 +21,7 @@ from tvcli.doctor.machine import (
     this_machine,
 )
 from tvcli.engine.native import faults, places
-from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Token
+from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Token, tail
 from tvcli.errors import TvError
 from tvcli.images import Image
 from tvcli.models.catalog import FAKE, wanted_model
@@ -206,7 +206,7 @@ def _check(name: str, check: Callable[[], str]) -> Check:
 
 def _one_delimiter(engine: Engine, asked: Mapping[str, Prompt]) -> str:
     """The token that is read and overwritten is the same after a word and after a picture."""
-    ends = {modality: engine.tail(prompt, 1)[-1] for modality, prompt in asked.items()}
+    ends = {modality: tail(engine, prompt, 1)[-1] for modality, prompt in asked.items()}
     seen = ", ".join(f"{modality} {token.text!r} ({token.id})" for modality, token in ends.items())
     if len(set(ends.values())) > 1:
         raise _SickError(f"queries end in different tokens: {seen}")

@@ -1,7 +1,7 @@
 """A deterministic engine without weights: a tiny residual network in NumPy.
 
 It answers nonsense, but always the same, and its residual stream is real arithmetic: what a patch changes
-follows from it. ``--model fake`` lets scripts be tried in milliseconds; most of tv's tests run on it.
+follows from it. The model ``fake`` lets scripts be tried in milliseconds; most of tv's tests run on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token
 from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt
@@ -55,9 +55,6 @@ class FakeEngine:
         parts = [self.tokens(part) if isinstance(part, str) else [ImageTokens(1)] for part in prompt.parts]
         return [piece for part in parts for piece in part]
 
-    def tail(self, prompt: Prompt, count: int) -> list[Token]:
-        return last_tokens(self.layout(prompt), count)
-
     def tokens(self, text: str) -> list[Token]:
         return [Token(zlib.crc32(_bytes(piece)) % len(WORDS), piece) for piece in _pieces(text)]
 
@@ -77,8 +74,7 @@ class FakeEngine:
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
         self._check(patch)
         own = self._forward(self._embed(prompt), None)[patch.layer]
-        h = self._forward(self._embed(prompt), None, added=Patch(patch.layer, patch.row - own))[-1]
-        return np.asarray(h @ self._unembedding)
+        return self._next(prompt, Patch(patch.layer, patch.applied(own) - own, np.add))
 
     def answer(
         self,
@@ -112,7 +108,7 @@ class FakeEngine:
     def _embed(self, prompt: Prompt) -> np.ndarray:
         """Token embeddings, float32 (tokens, D)."""
         if prompt.images and not self.has_vision:
-            raise UsageError(f"the model {self.model.name} has no image encoder; add --mmproj FILE")
+            raise UsageError(f"the model {self.model.name} has no image encoder; add `mmproj`")
         seeds = []
         for part in prompt.parts:
             names = [_bytes(p) for p in _pieces(part)] if isinstance(part, str) else [part.digest]
@@ -121,17 +117,15 @@ class FakeEngine:
             raise UsageError(f"a prompt of {len(seeds)} tokens does not fit the context of {CONTEXT}")
         return np.array([_noise(seed, self.model.n_embd) for seed in seeds])
 
-    def _forward(self, embeddings: np.ndarray, patch: Patch | None, added: Patch | None = None) -> np.ndarray:
-        """The residual stream at the last token after every layer, float32 (L, D), overwritten or added to."""
+    def _forward(self, embeddings: np.ndarray, patch: Patch | None) -> np.ndarray:
+        """The residual stream at the last token after every layer, as patched; float32 (L, D)."""
         h, context = embeddings[-1], embeddings.mean(0)
         stream = []
         for layer, weights in enumerate(self._weights):
             with np.errstate(invalid="ignore"):  # a patch may hold anything
                 h = h + np.tanh(weights @ (h + context))
-            if patch is not None and patch.layer == layer:
-                h = patch.row
-            if added is not None and added.layer == layer:
-                h = h + added.row
+                if patch is not None and patch.layer == layer:
+                    h = patch.applied(h)
             stream.append(h)
         return np.array(stream)
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from tvcli.engine.protocol import Engine
+from tvcli.engine.protocol import Engine, tail
 from tvcli.errors import UsageError
 from tvcli.prompts.prompt import QA, Example, Prompt, Template, instruction, sample_in_context
 from tvcli.vector import Provenance, TaskVector
@@ -69,7 +69,7 @@ def _source(examples: Sequence[Example]) -> str:
 
 
 def _provenance(engine: Engine, prompts: Sequence[Prompt], **known: object) -> Provenance:
-    delimiter = engine.tail(prompts[0], 1)[-1]
+    delimiter = tail(engine, prompts[0], 1)[-1]
     return Provenance(
         model=engine.model,
         delimiter_id=delimiter.id,

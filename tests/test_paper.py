@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from tvcli.inputs.tasks import IMAGE, TEXT, Sample, Task, find_task
 from tvcli.method.lens import phases
 from tvcli.method.projection import collect
 from tvcli.metrics import Judge, Metric
-from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.models.opening import Model, ModelRequest
 from tvcli.paper import figures, tables
 from tvcli.paper.cost import Cost
 from tvcli.paper.items import ITEMS, find_items
@@ -361,7 +361,7 @@ def test_the_language_model_is_loaded_as_the_model_is(folder: Path, monkeypatch:
     opened: list[ModelRequest] = []
     real = ModelRequest.open
 
-    def opening(request: ModelRequest) -> AbstractContextManager[Loaded]:
+    def opening(request: ModelRequest) -> Model:
         opened.append(request)
         return real(request)
 

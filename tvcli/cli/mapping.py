@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tvcli.method.projection import Points
-    from tvcli.models.opening import Loaded, ModelRequest
+    from tvcli.models.opening import Model, ModelRequest
     from tvcli.prompts.prompt import Prompt
 
 TOKENS = ("delimiter", "context")
@@ -61,7 +61,7 @@ def map_(
     pictures.maps(plot, panels, both[0].tasks, both[0].modalities, title=f"{how}, layer {at}")
 
 
-def chosen_layer(loaded: Loaded, layer: int | None) -> int:
+def chosen_layer(loaded: Model, layer: int | None) -> int:
     """The given layer, else the catalogue's, else half the depth."""
     from tvcli.method.layers import check_layer
 

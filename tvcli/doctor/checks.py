@@ -25,7 +25,7 @@ from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Token, t
 from tvcli.errors import TvError
 from tvcli.images import Image
 from tvcli.models.catalog import FAKE, wanted_model
-from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.models.opening import Model, ModelRequest
 from tvcli.progress import silent
 from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.timing import interleaved
@@ -190,7 +190,7 @@ def measure(engine: Engine, prompt: Prompt) -> Speed:
     return Speed(tokens, tokens / plain, tokens / patched, tokens / read, answers[-1] / seconds)
 
 
-def _subject(loaded: Loaded, asked: Mapping[str, Prompt]) -> Subject:
+def _subject(loaded: Model, asked: Mapping[str, Prompt]) -> Subject:
     engine = loaded.engine
     tokens = {modality: engine.layout(prompt) for modality, prompt in asked.items()}
     buffers = [anonymous(name) for name in engine.buffers]

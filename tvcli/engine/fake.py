@@ -34,6 +34,7 @@ class FakeEngine:
         self.model = ModelInfo("fake", "fake", n_layer, n_embd)
         self.has_vision = vision
         self.chat_template = ""
+        self._closed = False
         self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(np.float32(n_embd))
         self._unembedding = _noise(2, n_embd, len(WORDS))
 
@@ -42,10 +43,14 @@ class FakeEngine:
         return {"model": f"fake {self.model.n_layer} × {self.model.n_embd}"}
 
     def close(self) -> None:
-        pass
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the model {self.model.name} is closed; open it again")
 
     def forget(self, image: Image) -> None:
-        pass
+        self._check_open()
 
     @property
     def buffers(self) -> Sequence[str]:
@@ -56,9 +61,11 @@ class FakeEngine:
         return [piece for part in parts for piece in part]
 
     def tokens(self, text: str) -> list[Token]:
+        self._check_open()
         return [Token(zlib.crc32(_bytes(piece)) % len(WORDS), piece) for piece in _pieces(text)]
 
     def token_text(self, token: int) -> str:
+        self._check_open()
         return WORDS[token]
 
     def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
@@ -66,7 +73,7 @@ class FakeEngine:
         return np.array([self._forward(self._embed(prompt), patch) for prompt in prompts], np.float32)
 
     def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
-        for patch in patches:
+        for patch in (None, *patches):
             self._check(patch)
         with np.errstate(invalid="ignore"):
             return np.array([[self._next(prompt, patch) for patch in patches] for prompt in prompts], np.float32)
@@ -102,6 +109,7 @@ class FakeEngine:
         return np.asarray(self._forward(self._embed(prompt), patch)[-1] @ self._unembedding)
 
     def _check(self, patch: Patch | None) -> None:
+        self._check_open()
         if patch is not None and not 0 <= patch.layer < self.model.n_layer:
             raise UsageError(f"layer {patch.layer} is outside 0 to {self.model.n_layer - 1} of {self.model.name}")
 

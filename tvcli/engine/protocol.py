@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tvcli import notebook
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo, TaskVector
@@ -99,6 +100,13 @@ class Answer:
     @property
     def first(self) -> int:
         return self.tokens[0]
+
+    def __repr__(self) -> str:
+        return f"Answer({self.text!r}, {len(self.tokens)} tokens, margin {self.margin:.3g})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return notebook.table({"answer": self.text, "tokens": len(self.tokens), "margin": f"{self.margin:.3g}"})
 
 
 class Engine(Protocol):

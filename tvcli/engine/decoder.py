@@ -239,6 +239,10 @@ class Decoder:
         logits[best] = first
         return best, first, second
 
+    def is_finite(self, row: int) -> bool:
+        """Whether a row of the latest decode came out as numbers: a NaN before the head makes all logits NaN."""
+        return bool(np.isfinite(self._logits(row)[0]))
+
     def _logits(self, row: int) -> np.ndarray:
         """A view into llama.cpp's buffer, float32 (V,), valid until the next decode: it must not leave this class."""
         return floats(self.library.llama_get_logits_ith(self.context, row), self.n_vocab)

@@ -228,7 +228,9 @@ class LlamaEngine:
         position = self._decode_prefixes([encoded], 1)
         self._decoder.set_control_vector(rows)
         try:
+            self._dirty = True
             self._decoder.decode(np.array(encoded.tail), position, np.zeros(TAIL), logits=True)
+            self._dirty = not self._decoder.is_finite(0)
             return self._decoder.row_logits(0)
         finally:
             self._decoder.set_control_vector(None)
@@ -271,7 +273,7 @@ class LlamaEngine:
         k, rows = len(patches), len(encoded) * len(patches)
         self._decoder.reserve(rows)
         self._decoder.clear(data=self._dirty)
-        self._dirty = False
+        self._dirty = True  # until it is known that what was decoded is finite
         positions = np.repeat(self._decode_prefixes(encoded, k), k)
         edits: dict[int, list[Edit]] = {}
         for row in range(rows):
@@ -283,6 +285,7 @@ class LlamaEngine:
         tokens = np.repeat([e.tail for e in encoded], k)
         with self._decoder.hook.armed(rows=rows, edits=edits, read=read) as captured:
             self._decoder.decode(tokens, positions, np.arange(rows), logits=True)
+        self._dirty = not all(self._decoder.is_finite(row) for row in range(rows))
         return _Decoded(positions + TAIL, captured)
 
     def _decode_prefixes(self, encoded: Sequence[_Encoded], stride: int) -> np.ndarray:

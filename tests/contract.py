@@ -115,11 +115,12 @@ def an_operation_is_given_the_residual_and_gives_what_takes_its_place(of: Subjec
     for prompt in of.prompts.values():
         own = of.own(prompt)
         for layer in of.layers():
-            seen, row = [], of.row(float(own[layer].std()))
+            seen: list[np.ndarray] = []
+            row = of.row(float(own[layer].std()))
 
             def add(residual: np.ndarray, row: np.ndarray, seen: list[np.ndarray] = seen) -> np.ndarray:
                 seen.append(residual.copy())
-                return residual + row
+                return np.asarray(residual + row)
 
             [patched] = of.engine.read([prompt], Patch(layer, row, add))
             assert np.array_equal(seen, [own[layer]])
@@ -165,7 +166,7 @@ def what_ran_before_leaves_no_trace(of: Subject) -> None:
     of.engine.answer(everything, [Patch(0, of.row(1e4))], Decoding(5))
     of.engine.answer(everything, of.noise(everything[0]), Decoding(5, stop_at_newline=False))
     of.engine.read(everything)
-    for name, prompt in reversed(of.prompts.items()):
+    for name, prompt in reversed(list(of.prompts.items())):
         assert np.array_equal(of.logits(prompt, None), before[name]), name
 
 

@@ -13,7 +13,8 @@ from random_models import FAMILIES
 
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native import pinned
-from tvcli.engine.protocol import MAX_ROWS, Engine
+from tvcli.engine.protocol import MAX_ROWS, Engine, ImageTokens
+from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.models.opening import open_model
 from tvcli.prompts.prompt import zero_shot
@@ -83,8 +84,9 @@ def test_image_tokens_are_what_takes_the_pictures_place(tmp_path: Path) -> None:
     assert family.image is not None
     one, other = (contract.random_picture(family.image, seed) for seed in (1, 2))
     found = engine.image_tokens(one)
-    [run] = [piece for piece in engine.layout(zero_shot(one)) if isinstance(piece, contract.ImageTokens)]
-    assert (found.shape, found.dtype) == ((run.count, engine.model.n_embd), np.float32)
+    [run] = [piece for piece in engine.layout(zero_shot(one)) if isinstance(piece, ImageTokens)]
+    assert found.shape == (run.count, engine.model.n_embd)
+    assert found.dtype == np.float32
     assert np.array_equal(engine.image_tokens(one), found)
     assert not np.array_equal(engine.image_tokens(other), found)
     engine.close()
@@ -99,6 +101,6 @@ def test_a_model_without_an_image_encoder_says_what_to_add(tmp_path: Path) -> No
         lambda: FakeEngine(vision=False).answer([zero_shot(image)]),
     ]
     for verb in verbs:
-        with pytest.raises(contract.UsageError, match=r"has no image encoder; add `mmproj`$"):
+        with pytest.raises(UsageError, match=r"has no image encoder; add `mmproj`$"):
             verb()
     engine.close()

@@ -13,7 +13,7 @@ from random_models import FAMILIES
 
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native import pinned
-from tvcli.engine.protocol import MAX_ROWS, Engine, ImageTokens
+from tvcli.engine.protocol import MAX_ROWS, Engine, ImageTokens, Settings
 from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.models.opening import open_model
@@ -28,7 +28,9 @@ def subject_of(name: str, folder: Path) -> Subject:
     if name in RANDOM:
         family = FAMILIES[name]()
         return Subject(contract.engine_of(family, folder), contract.prompts_of(family), rounding=0.01)
-    return Subject(open_model(name).engine, TEXTS)  # pictures: doctor's own, and test_real_model.py
+    return Subject(
+        open_model(name, settings=Settings(threads=1)).engine, TEXTS
+    )  # pictures: doctor's own, and test_real_model.py
 
 
 @pytest.fixture(scope="module", params=EVERY_NAME)

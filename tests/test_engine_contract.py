@@ -28,9 +28,8 @@ def subject_of(name: str, folder: Path) -> Subject:
     if name in RANDOM:
         family = FAMILIES[name]()
         return Subject(contract.engine_of(family, folder), contract.prompts_of(family), rounding=0.01)
-    return Subject(
-        open_model(name, settings=Settings(threads=1)).engine, TEXTS
-    )  # pictures: doctor's own, and test_real_model.py
+    engine = open_model(name, settings=Settings(threads=1)).engine
+    return Subject(engine, TEXTS)  # pictures: doctor's own, and in test_real_model.py
 
 
 @pytest.fixture(scope="module", params=EVERY_NAME)

@@ -551,7 +551,7 @@ def test_a_user_without_a_name_is_left_alone(monkeypatch: pytest.MonkeyPatch, er
 
 def test_a_model_is_named_without_its_home() -> None:
     with Opens("m.gguf").open() as loaded:
-        engine = loaded.engine
         subject = doctor._subject(loaded, {"text": zero_shot("x")})
+        layout = loaded.engine.layout(zero_shot("x"))
     assert (subject.name, subject.model) == ("~/m.gguf", ModelInfo("fake", "fake", 2, 16))
-    assert subject.tokens == {"text": engine.layout(zero_shot("x"))}
+    assert subject.tokens == {"text": layout}

@@ -353,7 +353,8 @@ def test_vectors_of_the_language_model_are_read_there_and_must_fit(
         patched.setattr(tvcli.models.opening, "FakeEngine", lambda: FakeEngine(n_layer=4))
         with pytest.raises(VectorError, match="the vector has 4 layers"):
             known.vectors_of_llm("fake", 2)
-    wanted = [read_vector(other, known.setup(), task, TEXT, 2) for task in known.tasks]
+    again = planted.Planted(folder, llm=True)
+    wanted = [read_vector(again, known.setup(), task, TEXT, 2) for task in known.tasks]
     assert all(np.array_equal(one.rows, two.rows) for one, two in zip(found, wanted, strict=True))
 
 

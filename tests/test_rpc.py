@@ -42,7 +42,7 @@ def test_a_malformed_address_is_a_usage_error(tv: Runner, address: str) -> None:
 
 def test_addresses_are_taken_in_order_and_once(tv: Runner) -> None:
     assert rpc.parse_endpoints(["a:1", "10.0.0.2:65535"]) == ("a:1", "10.0.0.2:65535")
-    with pytest.raises(UsageError, match="--rpc a:1 is given twice"):
+    with pytest.raises(UsageError, match="`rpc` a:1 is given twice"):
         rpc.parse_endpoints(["a:1", "b:1", "a:1"])
     assert tv("prompt", "-t", "x", "--rpc", "a:1", "--rpc", "b:1").code == 0  # the fake needs none
 

@@ -117,7 +117,7 @@ class LlamaEngine:
         return self._loaded
 
     @property
-    def _eyes(self) -> Vision:
+    def _image_encoder(self) -> Vision:
         """Raises UsageError if the engine is closed, or has no image encoder."""
         self._check_open()
         if self._vision is None:
@@ -207,7 +207,7 @@ class LlamaEngine:
         Raises:
             UsageError: the model has no image encoder.
         """
-        vision = self._eyes
+        vision = self._image_encoder
         chunks = [s for s in vision.segments(Prompt((image, ":"))) if isinstance(s, ImageChunk)]
         return np.concatenate([vision.encode(chunk) for chunk in chunks])
 
@@ -242,7 +242,7 @@ class LlamaEngine:
             texts = [text for part in prompt.parts if isinstance(part, str) for text in self._decoder.safe_texts(part)]
             runs = [self._decoder.tokenize(text, first=i == 0) for i, text in enumerate(texts)]
             return _split([[token for run in runs for token in run]])
-        return _split(self._eyes.segments(prompt))
+        return _split(self._image_encoder.segments(prompt))
 
     def _run(
         self,
@@ -301,7 +301,7 @@ class LlamaEngine:
                 if isinstance(segment, ImageChunk):
                     self._decode_text(waiting)
                     waiting = []
-                    positions[i] = self._eyes.decode(segment, int(positions[i]), i * stride)
+                    positions[i] = self._image_encoder.decode(segment, int(positions[i]), i * stride)
                 else:
                     waiting += [(token, int(positions[i]) + n, i * stride) for n, token in enumerate(segment)]
                     positions[i] += len(segment)

@@ -167,7 +167,8 @@ class Engine(Protocol):
     def forget(self, image: Image) -> None:
         """Keep nothing of a picture that will not come again."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free everything; whatever is asked afterwards raises UsageError."""
 
 
 def tail(engine: Engine, prompt: Prompt, count: int) -> list[Token]:

@@ -17,7 +17,7 @@ from dequantize import write_float32
 from hf import Reference
 
 from tvcli.engine.llama import LlamaEngine
-from tvcli.engine.protocol import Patch
+from tvcli.engine.protocol import Patch, tail
 from tvcli.evaluation.setup import Setup, Variant
 from tvcli.evaluation.vectors import read_vector
 from tvcli.inputs.tasks import find_task
@@ -64,7 +64,7 @@ def main() -> None:
             vector, best = read(path)
             reference, theirs = Reference(path), {}
             with LlamaEngine(path) as engine:
-                tokens = [[t.id for t in engine.tail(zero_shot(s.input), 1000)] for s in TASK.test[: options.queries]]
+                tokens = [[t.id for t in tail(engine, zero_shot(s.input), 1000)] for s in TASK.test[: options.queries]]
             for layer in (best - 1, best, best + 1):
                 for number, ids in enumerate(tokens):
                     theirs[layer, number] = reference.logits(ids, layer, vector.rows[layer])

@@ -24,8 +24,7 @@ from random_models import FAMILIES, Family
 from random_models.writer import File, Weights
 
 from tvcli.engine.llama import LlamaEngine
-from tvcli.engine.protocol import Patch, Settings
-from tvcli.engine.vision import ImageChunk
+from tvcli.engine.protocol import Patch, Settings, Token
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt, prompt_of, zero_shot
 
@@ -64,18 +63,17 @@ def prompts_of(family: Family) -> dict[str, Prompt]:
 
 def token_ids(engine: LlamaEngine, prompt: Prompt, tokens: list[str], image_token: str) -> list[int]:
     """tv's own tokens, with the image token where llama.cpp puts a piece of image."""
-    encoded = engine._encode(prompt)
     ids: list[int] = []
-    for segment in encoded.prefix:
-        if not isinstance(segment, ImageChunk):
-            ids += segment
+    for piece in engine.layout(prompt):
+        if isinstance(piece, Token):
+            ids.append(piece.id)
         elif "[IMG_BREAK]" in tokens:
             columns = prompt.images[0].pixels.shape[1] // 14
             row = [tokens.index("[IMG]")] * columns + [tokens.index("[IMG_BREAK]")]
-            ids += (row * 10)[: segment.n_tokens]
+            ids += (row * 10)[: piece.count]
         else:
-            ids += [tokens.index(image_token)] * segment.n_tokens
-    return [*ids, encoded.delimiter]
+            ids += [tokens.index(image_token)] * piece.count
+    return ids
 
 
 @torch.no_grad()

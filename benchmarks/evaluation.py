@@ -15,7 +15,7 @@ from hf import Reference
 
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.llama import LlamaEngine
-from tvcli.engine.protocol import Patch, Settings
+from tvcli.engine.protocol import Patch, Settings, tail
 from tvcli.evaluation.answering import Evaluation
 from tvcli.evaluation.prompts import after
 from tvcli.evaluation.setup import Setup, Transfer, Variant
@@ -44,7 +44,7 @@ def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, f
     setup, row = Setup((TASK,), transfers=(WORDS,)), np.zeros(engine.model.n_embd, np.float32)
 
     def ids(prompt: Prompt) -> list[int]:
-        return [token.id for token in engine.tail(prompt, 10_000)]
+        return [token.id for token in tail(engine, prompt, 10_000)]
 
     examples = [sample.example(Modality.TEXT) for sample in TASK.validation]
     contexts = [ids(p) for p in sample_in_context(examples, shots=5, prompts=None, seed=1)]

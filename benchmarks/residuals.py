@@ -14,6 +14,7 @@ from dequantize import write_float32
 from hf import Reference
 
 from tvcli.engine.llama import LlamaEngine
+from tvcli.engine.protocol import tail
 from tvcli.models.resolve import resolve
 from tvcli.prompts.prompt import Example, Prompt, in_context, zero_shot
 
@@ -28,7 +29,7 @@ PROMPTS = {
 def compare(engine: LlamaEngine, reference: Reference, prompt: Prompt) -> np.ndarray:
     """Cosine of every layer, float64 (L,)."""
     ours = engine.read([prompt])[0].astype(np.float64)
-    theirs = reference.residuals([token.id for token in engine.tail(prompt, 10_000)]).astype(np.float64)
+    theirs = reference.residuals([token.id for token in tail(engine, prompt, 10_000)]).astype(np.float64)
     return np.asarray((ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1))
 
 

@@ -292,7 +292,7 @@ def model_contents() -> Iterator[Case]:
     good = tiny_gguf.model()
     vocabulary = "tokenizer__ggml__tokens"
     yield model("no architecture", good.with_keys(general__architecture=None), "does not say its architecture")
-    yield model("the vision half", tiny_gguf.vision(), "is the vision half of a model; give it as --mmproj")
+    yield model("the vision half", tiny_gguf.vision(), "is the vision half of a model; give it as ")
     yield model("an adapter", good.with_keys(general__type=(STRING, "adapter")), "holds no model but 'adapter'")
     yield model(
         "escapes for a type", good.with_keys(general__type=(STRING, "\x1b[2J")), "holds no model but '\\x1b[2J'"

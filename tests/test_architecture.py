@@ -75,6 +75,12 @@ def test_only_the_bindings_know_c(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_engine_doctor_and_the_signals_know_the_bindings(module: str) -> None:
+    if not module.startswith(("tvcli.engine.", "tvcli.doctor.")) and module != "tvcli.cli.signals":
+        assert not [name for name in imports(MODULES[module]) if name.startswith("tvcli.engine.native")]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_bindings_and_the_command_end_the_process_or_take_its_signals(module: str) -> None:
     """The bindings only where the command has said that the process is its own; test_native.py holds that."""
     tree = ast.parse(MODULES[module].read_text("utf-8"))

@@ -17,7 +17,7 @@ from conftest import Runner
 from tvcli.cli.work.describe import describe_lines, describe_record, sparkline
 from tvcli.cli.work.layers import parse_layer
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import DEFAULTS, FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
+from tvcli.engine.protocol import DEFAULTS, FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, tail
 from tvcli.errors import UsageError, VectorError
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Modality
@@ -588,7 +588,14 @@ def test_by_default_one_token_is_decoded_up_to_a_newline_and_the_machine_decides
 
 def test_the_last_tokens_stop_at_a_picture() -> None:
     a, b, c = (Token(i, text) for i, text in enumerate("abc"))
-    assert last_tokens([a, b, c], 2) == [b, c]
-    assert last_tokens([a, b, c], 5) == [a, b, c]
-    assert last_tokens([a, ImageTokens(3), b, c], 5) == [b, c]
-    assert last_tokens([a, ImageTokens(3)], 5) == []
+
+    def last(layout: list[Token | ImageTokens], count: int) -> list[Token]:
+        engine = FakeEngine()
+        engine.layout = lambda prompt: layout  # type: ignore[method-assign]
+        return tail(engine, zero_shot("x"), count)
+
+    assert last([a, b, c], 2) == [b, c]
+    assert last([a, b, c], 0) == []
+    assert last([a, b, c], 5) == [a, b, c]
+    assert last([a, ImageTokens(3), b, c], 5) == [b, c]
+    assert last([a, ImageTokens(3)], 5) == []

@@ -226,10 +226,11 @@ def test_direction_l_is_added_to_the_output_of_layer_l_at_every_position(
     tokens = np.array(decoder.tokenize("Q:Egypt\nA:", first=True))
     n = len(tokens)
 
-    def run(writes: dict[int, list[tuple[int, np.ndarray]]]) -> tuple[np.ndarray, np.ndarray]:
+    def run(rows: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        edits = {at: [(row, lambda _, new=new: new) for row, new in enumerate(every)] for at, every in rows.items()}
         decoder.reserve(n)
         decoder.clear(data=False)
-        with decoder.hook.armed(rows=n, writes=writes, read=True) as captured:
+        with decoder.hook.armed(rows=n, edits=edits, read=True) as captured:
             decoder.decode(tokens, np.arange(n), np.zeros(n), logits=True)
         return captured, np.array([decoder.row_logits(row) for row in range(n)])
 
@@ -246,11 +247,11 @@ def test_direction_l_is_added_to_the_output_of_layer_l_at_every_position(
     if layer == 0:  # cannot be expressed
         assert np.array_equal(added_logits, plain_logits)
         return
-    hooked, hooked_logits = run({layer: [(row, plain[row, layer] + rows[layer]) for row in range(n)]})
+    hooked, hooked_logits = run({layer: plain[:, layer] + rows[layer]})
     assert np.array_equal(added[:, :layer], plain[:, :layer])
     assert np.array_equal(added[:, layer], plain[:, layer] + rows[layer])
     assert np.array_equal(added, hooked)
     assert np.array_equal(added_logits, hooked_logits)
     for other in {layer - 1, min(layer + 1, model.n_layer - 1)} - {layer}:
-        _, elsewhere = run({other: [(row, plain[row, other] + rows[layer]) for row in range(n)]})
+        _, elsewhere = run({other: plain[:, other] + rows[layer]})
         assert np.abs(elsewhere - added_logits).max() > 1

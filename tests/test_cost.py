@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError
 from tvcli.inputs.tasks import find_task
-from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.models.opening import Model, ModelRequest
 from tvcli.paper.cost import measure_cost, memory_of, model_options
 from tvcli.paper.memory import peak_megabytes
 
@@ -71,10 +69,9 @@ def test_the_other_process_loads_the_model_in_the_same_way(tmp_path: Path, monke
     assert unset == {"rpc"}  # not measured
     opened = []
 
-    @contextmanager
-    def keep(request: ModelRequest) -> Iterator[Loaded]:
+    def keep(request: ModelRequest) -> Model:
         opened.append(request)
-        yield Loaded(FakeEngine(), "fake")
+        return Model(FakeEngine(), "fake")
 
     monkeypatch.setattr(ModelRequest, "open", keep)
     for request in (ModelRequest("fake", tmp_path / "mmproj.gguf", whole), ModelRequest()):

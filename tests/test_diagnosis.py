@@ -6,7 +6,6 @@ import getpass
 import pickle
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path, PurePosixPath
@@ -29,7 +28,7 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native.places import Place
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Settings, Token
 from tvcli.errors import TvError, UnavailableError
-from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.models.opening import Model, ModelRequest
 from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.vector import ModelInfo
 
@@ -359,13 +358,12 @@ def test_a_library_that_does_not_load_ends_the_findings(monkeypatch: pytest.Monk
 class Opens(ModelRequest):
     """A fake model that says how much of it is loaded, or does not open."""
 
-    @contextmanager
-    def open(self) -> Iterator[Loaded]:
+    def open(self) -> Model:
         if self.name == "broken":
             raise UnavailableError(f"{Path.home()}/m.gguf is broken")
         if self.settings.progress is not None:
             self.settings.progress(0.5)
-        yield Loaded(FakeEngine(n_layer=2, vision=False), f"{Path.home()}/m.gguf")
+        return Model(FakeEngine(n_layer=2, vision=False), f"{Path.home()}/m.gguf")
 
 
 @pytest.mark.usefixtures("here")
@@ -572,7 +570,7 @@ def test_a_user_without_a_name_is_left_alone(monkeypatch: pytest.MonkeyPatch, er
 
 def test_a_model_is_named_without_its_home() -> None:
     with Opens("m.gguf").open() as loaded:
-        engine = loaded.engine
         subject = doctor._subject(loaded, {"text": zero_shot("x")})
+        layout = loaded.engine.layout(zero_shot("x"))
     assert (subject.name, subject.model) == ("~/m.gguf", ModelInfo("fake", "fake", 2, 16))
-    assert subject.tokens == {"text": engine.layout(zero_shot("x"))}
+    assert subject.tokens == {"text": layout}

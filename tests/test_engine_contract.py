@@ -1,156 +1,107 @@
-"""What every engine promises. Runs on the fake always, on real models where their weights are installed."""
+"""What every engine promises: the fake, small random models, and real ones where their weights are installed."""
 
-from collections.abc import Iterator
+from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import contract
 import numpy as np
 import pytest
+from contract import EVERY, EXACT, TEXTS, Check, Subject
+from random_models import FAMILIES
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch
+from tvcli.engine.native import pinned
+from tvcli.engine.protocol import MAX_ROWS, Engine, ImageTokens, Settings
 from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.models.opening import open_model
 from tvcli.prompts.prompt import zero_shot
 
+RANDOM = ["llama", "gemma3-vision", "mamba"]  # attention; a vision tower; a recurrent state
 REAL = [pytest.param(name, marks=pytest.mark.model) for name in ("picto", "smollm2-135m")]
+EVERY_NAME = ["fake", *RANDOM, *REAL]
 
 
-@pytest.fixture(scope="module", params=["fake", *REAL])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with open_model(request.param) as loaded:
-        yield loaded.engine
+def subject_of(name: str, folder: Path) -> Subject:
+    if name in RANDOM:
+        family = FAMILIES[name]()
+        return Subject(contract.engine_of(family, folder), contract.prompts_of(family), rounding=0.01)
+    engine = open_model(name, settings=Settings(threads=1)).engine
+    return Subject(engine, TEXTS)  # pictures: doctor's own, and in test_real_model.py
 
 
-QUERIES = [zero_shot("Greece"), zero_shot("a much longer question, about Peru"), zero_shot("Oslo")]
+@pytest.fixture(scope="module", params=EVERY_NAME)
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    opened = subject_of(request.param, tmp_path_factory.mktemp(request.param))
+    yield opened
+    opened.engine.close()
 
 
-def middle(engine: Engine) -> int:
-    return engine.model.n_layer // 2
+@pytest.mark.parametrize("check", EVERY, ids=lambda check: check.__name__)
+def test_every_engine(subject: Subject, check: Check) -> None:
+    check(subject)
 
 
-def random_row(engine: Engine, scale: float = 1.0) -> np.ndarray:
-    return (np.random.default_rng(0).standard_normal(engine.model.n_embd) * scale).astype(np.float32)
+@pytest.fixture(scope="module", params=["fake", *RANDOM])
+def exact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    opened = subject_of(request.param, tmp_path_factory.mktemp(request.param))
+    yield opened
+    opened.engine.close()
 
 
-def test_residuals_have_the_models_shape(engine: Engine) -> None:
-    residuals = engine.read(QUERIES)
-    assert residuals.shape == (3, engine.model.n_layer, engine.model.n_embd)
-    assert residuals.dtype == np.float32
-    assert np.isfinite(residuals).all()
-
-
-def test_patching_a_query_with_its_own_residual_changes_nothing(engine: Engine) -> None:
-    [own] = engine.read(QUERIES[:1])
-    plain = engine.logits(QUERIES[:1])
-    for layer in (0, middle(engine), engine.model.n_layer - 1):
-        assert np.array_equal(engine.logits(QUERIES[:1], [Patch(layer, own[layer])]), plain)
-
-
-def test_layers_below_a_patch_stay_as_they_are_and_layers_above_do_not(engine: Engine) -> None:
-    [own] = engine.read(QUERIES[:1])
-    for layer in (0, middle(engine), engine.model.n_layer - 1):
-        row = random_row(engine, float(np.abs(own[layer]).max()))
-        [patched] = engine.read(QUERIES[:1], Patch(layer, row))
-        assert np.array_equal(patched[:layer], own[:layer])
-        assert np.array_equal(patched[layer], row)
-        assert not any(np.array_equal(a, b) for a, b in zip(patched[layer + 1 :], own[layer + 1 :], strict=True))
-
-
-def test_a_patch_changes_the_logits_at_every_layer(engine: Engine) -> None:
-    [own] = engine.read(QUERIES[:1])
-    layers = range(engine.model.n_layer)
-    patches = [Patch(layer, random_row(engine, float(np.abs(own[layer]).max()))) for layer in layers]
-    plain, *patched = engine.logits(QUERIES[:1], [None, *patches])[0]
-    assert all(np.abs(logits - plain).max() > 0.01 for logits in patched)
-
-
-def test_the_same_call_twice_gives_the_same_bits(engine: Engine) -> None:
-    patches = [None, Patch(middle(engine), random_row(engine))]
-    assert np.array_equal(engine.logits(QUERIES, patches), engine.logits(QUERIES, patches))
-
-
-def test_what_ran_before_leaves_no_trace(engine: Engine) -> None:
-    before = engine.logits(QUERIES[:1])
-    engine.answer(QUERIES, [Patch(0, random_row(engine, 1e4))], Decoding(5))
-    engine.read(QUERIES)
-    assert np.array_equal(engine.logits(QUERIES[:1]), before)
-
-
-def test_even_infinite_numbers_leave_no_trace(engine: Engine) -> None:
-    before = engine.logits(QUERIES[:1])
-    engine.answer(QUERIES, [Patch(0, np.full(engine.model.n_embd, np.inf, np.float32))], Decoding(3))
-    assert np.array_equal(engine.logits(QUERIES[:1]), before)
-
-
-def test_an_answer_begins_with_the_top_token(engine: Engine) -> None:
-    [[answer]] = engine.answer(QUERIES[:1], decoding=Decoding(1))
-    logits = engine.logits(QUERIES[:1])[0, 0]
-    assert answer.first == int(logits.argmax())
-    second, first = np.sort(logits)[-2:]
-    assert answer.margin == pytest.approx(float(first - second), abs=1e-4)
-
-
-def test_a_longer_answer_continues_a_shorter_one(engine: Engine) -> None:
-    [[short]] = engine.answer(QUERIES[:1], decoding=Decoding(2, stop_at_newline=False))
-    [[long]] = engine.answer(QUERIES[:1], decoding=Decoding(6, stop_at_newline=False))
-    assert long.tokens[:2] == short.tokens
-
-
-def test_an_answer_ends_at_the_first_newline(engine: Engine) -> None:
-    for row in engine.answer(QUERIES, decoding=Decoding(40)):
-        assert "\n" not in row[0].text
-
-
-@pytest.mark.parametrize("layer", [-1, 10_000])
-def test_a_layer_out_of_range_is_refused(engine: Engine, layer: int) -> None:
-    patch = Patch(layer, random_row(engine))
-    for verb in (engine.answer, engine.logits):
-        with pytest.raises(UsageError, match=f"layer {layer} is outside 0 to"):
-            verb(QUERIES[:1], [patch])
-    with pytest.raises(UsageError, match=f"layer {layer} is outside 0 to"):
-        engine.read(QUERIES[:1], patch)
-
-
-def test_a_prompt_longer_than_the_context_is_refused(engine: Engine) -> None:
-    with pytest.raises(UsageError, match="context of"):
-        engine.answer([zero_shot("word " * 5000)])
-    assert engine.answer(QUERIES[:1])  # and the engine still works
-
-
-def test_the_delimiter_is_the_last_token(engine: Engine) -> None:
-    tokens = engine.tail(QUERIES[0], 3)
-    assert tokens[-1].text == ":"
-    assert len({engine.tail(one, 1)[-1].id for one in QUERIES}) == 1
-
-
-def test_the_layout_is_every_token_and_the_tail_its_end(engine: Engine) -> None:
-    for prompt in QUERIES:
-        layout = engine.layout(prompt)
-        assert layout == engine.tail(prompt, 10_000)
-        assert layout[-3:] == engine.tail(prompt, 3)
-    if engine.has_vision:
-        picture = zero_shot(Image(np.zeros((8, 8, 3), np.uint8), "black"))
-        runs = [piece for piece in engine.layout(picture) if isinstance(piece, ImageTokens)]
-        assert [run.count > 0 for run in runs] == [True]
-        assert engine.tail(picture, 10_000) == engine.layout(picture)[-len(engine.tail(picture, 10_000)) :]
-
-
-def test_every_layer_lies_in_some_memory(engine: Engine) -> None:
-    assert len(engine.buffers) == engine.model.n_layer
-    assert all(engine.buffers)
-
-
-def test_adding_what_is_missing_gives_the_logits_of_a_patch(engine: Engine) -> None:
-    [own] = engine.read(QUERIES[:1])
-    [plain] = engine.logits(QUERIES[:1])[0]
-    for layer in {1, middle(engine), engine.model.n_layer - 1}:
-        patch = Patch(layer, random_row(engine, float(np.abs(own[layer]).max())))
-        [patched] = engine.logits(QUERIES[:1], [patch])[0]
-        apart = np.abs(engine.logits_by_adapter(QUERIES[0], patch) - patched).max()
-        assert apart < 0.001 * np.abs(patched - plain).max()
-    assert np.array_equal(engine.logits(QUERIES[:1])[0, 0], plain)  # nothing is added any more
+@pytest.mark.parametrize("check", EXACT, ids=lambda check: check.__name__)
+def test_an_engine_whose_kernels_agree(exact: Subject, check: Check) -> None:
+    check(exact)
 
 
 def test_the_fake_has_the_protocols_names() -> None:
     typed: Engine = FakeEngine()  # also checked by mypy in tvcli/models/opening.py
     assert {name for name in vars(Engine) if not name.startswith("_")} <= set(dir(typed))
+
+
+def test_no_engine_decodes_more_rows_together_than_llama_cpp() -> None:
+    assert MAX_ROWS == pinned.MAX_SEQUENCES
+
+
+@pytest.mark.parametrize("name", EVERY_NAME)
+def test_a_closed_engine_says_so(name: str, tmp_path: Path) -> None:
+    opened = subject_of(name, tmp_path)
+    contract.a_closed_engine_says_so(opened.engine, opened.first)
+
+
+def test_an_engine_without_references_is_freed(tmp_path: Path) -> None:
+    engine = contract.engine_of(FAMILIES["llama"](), tmp_path)
+    decoder = engine._decoder
+    assert decoder.handle
+    del engine
+    assert (decoder.handle, decoder.context) == (None, None)
+
+
+def test_image_tokens_are_what_takes_the_pictures_place(tmp_path: Path) -> None:
+    family = FAMILIES["gemma3-vision"]()
+    engine = contract.engine_of(family, tmp_path)
+    assert family.image is not None
+    one, other = (contract.random_picture(family.image, seed) for seed in (1, 2))
+    found = engine.image_tokens(one)
+    [run] = [piece for piece in engine.layout(zero_shot(one)) if isinstance(piece, ImageTokens)]
+    assert found.shape == (run.count, engine.model.n_embd)
+    assert found.dtype == np.float32
+    assert np.array_equal(engine.image_tokens(one), found)
+    assert not np.array_equal(engine.image_tokens(other), found)
+    engine.close()
+
+
+def test_a_model_without_an_image_encoder_says_what_to_add(tmp_path: Path) -> None:
+    engine = contract.engine_of(FAMILIES["llama"](), tmp_path)
+    image = Image(np.zeros((8, 8, 3), np.uint8), "black")
+    verbs: list[Callable[[], object]] = [
+        lambda: engine.image_tokens(image),
+        lambda: engine.answer([zero_shot(image)]),
+        lambda: FakeEngine(vision=False).answer([zero_shot(image)]),
+    ]
+    for verb in verbs:
+        with pytest.raises(UsageError, match=r"has no image encoder; add `mmproj`$"):
+            verb()
+    engine.close()

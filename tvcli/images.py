@@ -35,6 +35,10 @@ class Image:
     pixels: np.ndarray = field(repr=False)
     name: str
 
+    def __repr__(self) -> str:
+        height, width, _ = self.pixels.shape
+        return f"Image({self.name!r}, {width} × {height} pixels)"
+
     @cached_property
     def digest(self) -> bytes:
         """Identifies the pixels, so that a picture is encoded once however often it is asked about."""

@@ -35,7 +35,7 @@ def projection() -> str:
 def check_projection(method: str) -> None:
     """Before the work. Raises UnavailableError for t-SNE without scikit-learn."""
     if method == "tsne" and projection() != method:
-        raise UnavailableError(f"--method tsne needs scikit-learn; run: {INSTALL}; or use --method pca")
+        raise UnavailableError(f"`method` tsne needs scikit-learn; run: {INSTALL}; or use `method` pca")
 
 
 def check_picture(path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, TypedDict
 import numpy as np
 from numpy.lib import format as npy
 
+from tvcli import notebook
 from tvcli.errors import VectorError
 from tvcli.files import parse_json, read_bytes, replacing
 from tvcli.schema import SchemaError, build, shown
@@ -103,6 +104,29 @@ class TaskVector:
         layer = self.provenance.layer
         if layer is not None and not 0 <= layer < len(rows):
             raise VectorError(f"its selected layer {layer} is outside 0 to {len(rows) - 1}")
+
+    def __repr__(self) -> str:
+        origin = self.provenance
+        model = "" if origin.model is None else f" in {origin.model.name}"
+        layer = "" if origin.layer is None else f", layer {origin.layer}"
+        return f"TaskVector({self.n_layer} layers × {self.n_embd}, {origin.source}{model}{layer})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: where the vector comes from, and the Euclidean norm of each layer's row as a bar."""
+        origin = self.provenance
+        facts = {
+            "vector": f"{self.n_layer} layers × {self.n_embd}",
+            "read from": origin.source,
+            "instruction": origin.instruction,
+            "prompts": origin.prompts,
+            "shots": origin.shots,
+            "model": origin.model,
+            "delimiter": repr(origin.delimiter) if origin.delimiter else None,
+            "layer": origin.layer,
+            "chosen as": origin.layer_selection,
+        }
+        norms = np.linalg.norm(self.rows.astype(np.float64), axis=1)
+        return notebook.table(facts, notebook.bars(norms.tolist(), "norm of each layer's row", origin.layer))
 
     @property
     def n_layer(self) -> int:

@@ -21,11 +21,11 @@ from tvcli.doctor.machine import (
     this_machine,
 )
 from tvcli.engine.native import faults, places
-from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Token
+from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Token, tail
 from tvcli.errors import TvError
 from tvcli.images import Image
 from tvcli.models.catalog import FAKE, wanted_model
-from tvcli.models.opening import Loaded, ModelRequest
+from tvcli.models.opening import Model, ModelRequest
 from tvcli.progress import silent
 from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.timing import interleaved
@@ -190,7 +190,7 @@ def measure(engine: Engine, prompt: Prompt) -> Speed:
     return Speed(tokens, tokens / plain, tokens / patched, tokens / read, answers[-1] / seconds)
 
 
-def _subject(loaded: Loaded, asked: Mapping[str, Prompt]) -> Subject:
+def _subject(loaded: Model, asked: Mapping[str, Prompt]) -> Subject:
     engine = loaded.engine
     tokens = {modality: engine.layout(prompt) for modality, prompt in asked.items()}
     buffers = [anonymous(name) for name in engine.buffers]
@@ -206,7 +206,7 @@ def _check(name: str, check: Callable[[], str]) -> Check:
 
 def _one_delimiter(engine: Engine, asked: Mapping[str, Prompt]) -> str:
     """The token that is read and overwritten is the same after a word and after a picture."""
-    ends = {modality: engine.tail(prompt, 1)[-1] for modality, prompt in asked.items()}
+    ends = {modality: tail(engine, prompt, 1)[-1] for modality, prompt in asked.items()}
     seen = ", ".join(f"{modality} {token.text!r} ({token.id})" for modality, token in ends.items())
     if len(set(ends.values())) > 1:
         raise _SickError(f"queries end in different tokens: {seen}")

@@ -60,7 +60,7 @@ def _one_prompt(index: int, length: int, n_patches: int, new_tokens: int, limits
     if room < 1:
         raise UsageError(
             f"a prompt of {length} tokens and {new_tokens} new ones do not fit the context of {limits.cells}; "
-            "use fewer --shots or a larger --context"
+            "use fewer `shots` or a larger `context`"
         )
     step = min(limits.rows, room)
     for first in range(0, n_patches, step):

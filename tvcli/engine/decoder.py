@@ -226,7 +226,25 @@ class Decoder:
             raise TvError(f"llama.cpp failed to decode {n} tokens (code {code}): {last_error()}")
 
     def row_logits(self, row: int) -> np.ndarray:
-        """A view into llama.cpp's buffer, float32 (V,), valid until the next decode."""
+        """A row's logits of the latest decode, float32 (V,); a copy."""
+        return np.array(self._logits(row))
+
+    def top(self, row: int) -> tuple[int, float, float]:
+        """Of a row's logits of the latest decode: the top token (ties: the lowest id), its logit, and the second's."""
+        logits = self._logits(row)
+        best = int(logits.argmax())
+        first = float(logits[best])
+        logits[best] = -np.inf
+        second = float(logits.max())
+        logits[best] = first
+        return best, first, second
+
+    def is_finite(self, row: int) -> bool:
+        """Whether a row of the latest decode came out as numbers: a NaN before the head makes all logits NaN."""
+        return bool(np.isfinite(self._logits(row)[0]))
+
+    def _logits(self, row: int) -> np.ndarray:
+        """A view into llama.cpp's buffer, float32 (V,), valid until the next decode: it must not leave this class."""
         return floats(self.library.llama_get_logits_ith(self.context, row), self.n_vocab)
 
     def set_control_vector(self, rows: np.ndarray | None) -> None:

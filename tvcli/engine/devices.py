@@ -54,7 +54,7 @@ def model_devices(endpoints: Sequence[str]) -> Any:
     """
     handles = [*_remote(endpoints), *_local_gpus()]
     if len(handles) + len(_local()) > pinned.MAX_BACKENDS:
-        raise UsageError(f"llama.cpp spreads a model over {pinned.MAX_BACKENDS} devices at most; give fewer --rpc")
+        raise UsageError(f"llama.cpp spreads a model over {pinned.MAX_BACKENDS} devices at most; give fewer `rpc`")
     return pointers([*handles, None])
 
 
@@ -79,7 +79,7 @@ def _remote(endpoints: Sequence[str]) -> Iterator[int]:
     for endpoint in rpc.parse_endpoints(endpoints):
         if not library.llama_supports_rpc():
             raise UnavailableError(
-                "this llama-cpp-python was built without RPC; build it with CMAKE_ARGS=-DGGML_RPC=ON for --rpc"
+                "this llama-cpp-python was built without RPC; build it with CMAKE_ARGS=-DGGML_RPC=ON for `rpc`"
             )
         rpc.check_server(endpoint)
         with deferred_interrupt():  # another client may have come first: then this waits

@@ -1,7 +1,7 @@
 """A deterministic engine without weights: a tiny residual network in NumPy.
 
 It answers nonsense, but always the same, and its residual stream is real arithmetic: what a patch changes
-follows from it. ``--model fake`` lets scripts be tried in milliseconds; most of tv's tests run on it.
+follows from it. The model ``fake`` lets scripts be tried in milliseconds; most of tv's tests run on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token, last_tokens
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token
 from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt
@@ -34,6 +34,7 @@ class FakeEngine:
         self.model = ModelInfo("fake", "fake", n_layer, n_embd)
         self.has_vision = vision
         self.chat_template = ""
+        self._closed = False
         self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(np.float32(n_embd))
         self._unembedding = _noise(2, n_embd, len(WORDS))
 
@@ -42,10 +43,14 @@ class FakeEngine:
         return {"model": f"fake {self.model.n_layer} × {self.model.n_embd}"}
 
     def close(self) -> None:
-        pass
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the model {self.model.name} is closed; open it again")
 
     def forget(self, image: Image) -> None:
-        pass
+        self._check_open()
 
     @property
     def buffers(self) -> Sequence[str]:
@@ -55,13 +60,12 @@ class FakeEngine:
         parts = [self.tokens(part) if isinstance(part, str) else [ImageTokens(1)] for part in prompt.parts]
         return [piece for part in parts for piece in part]
 
-    def tail(self, prompt: Prompt, count: int) -> list[Token]:
-        return last_tokens(self.layout(prompt), count)
-
     def tokens(self, text: str) -> list[Token]:
+        self._check_open()
         return [Token(zlib.crc32(_bytes(piece)) % len(WORDS), piece) for piece in _pieces(text)]
 
     def token_text(self, token: int) -> str:
+        self._check_open()
         return WORDS[token]
 
     def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
@@ -69,7 +73,7 @@ class FakeEngine:
         return np.array([self._forward(self._embed(prompt), patch) for prompt in prompts], np.float32)
 
     def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
-        for patch in patches:
+        for patch in (None, *patches):
             self._check(patch)
         with np.errstate(invalid="ignore"):
             return np.array([[self._next(prompt, patch) for patch in patches] for prompt in prompts], np.float32)
@@ -77,8 +81,7 @@ class FakeEngine:
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
         self._check(patch)
         own = self._forward(self._embed(prompt), None)[patch.layer]
-        h = self._forward(self._embed(prompt), None, added=Patch(patch.layer, patch.row - own))[-1]
-        return np.asarray(h @ self._unembedding)
+        return self._next(prompt, Patch(patch.layer, patch.applied(own) - own, np.add))
 
     def answer(
         self,
@@ -106,13 +109,14 @@ class FakeEngine:
         return np.asarray(self._forward(self._embed(prompt), patch)[-1] @ self._unembedding)
 
     def _check(self, patch: Patch | None) -> None:
+        self._check_open()
         if patch is not None and not 0 <= patch.layer < self.model.n_layer:
             raise UsageError(f"layer {patch.layer} is outside 0 to {self.model.n_layer - 1} of {self.model.name}")
 
     def _embed(self, prompt: Prompt) -> np.ndarray:
         """Token embeddings, float32 (tokens, D)."""
         if prompt.images and not self.has_vision:
-            raise UsageError(f"the model {self.model.name} has no image encoder; add --mmproj FILE")
+            raise UsageError(f"the model {self.model.name} has no image encoder; add `mmproj`")
         seeds = []
         for part in prompt.parts:
             names = [_bytes(p) for p in _pieces(part)] if isinstance(part, str) else [part.digest]
@@ -121,17 +125,15 @@ class FakeEngine:
             raise UsageError(f"a prompt of {len(seeds)} tokens does not fit the context of {CONTEXT}")
         return np.array([_noise(seed, self.model.n_embd) for seed in seeds])
 
-    def _forward(self, embeddings: np.ndarray, patch: Patch | None, added: Patch | None = None) -> np.ndarray:
-        """The residual stream at the last token after every layer, float32 (L, D), overwritten or added to."""
+    def _forward(self, embeddings: np.ndarray, patch: Patch | None) -> np.ndarray:
+        """The residual stream at the last token after every layer, as patched; float32 (L, D)."""
         h, context = embeddings[-1], embeddings.mean(0)
         stream = []
         for layer, weights in enumerate(self._weights):
             with np.errstate(invalid="ignore"):  # a patch may hold anything
                 h = h + np.tanh(weights @ (h + context))
-            if patch is not None and patch.layer == layer:
-                h = patch.row
-            if added is not None and added.layer == layer:
-                h = h + added.row
+                if patch is not None and patch.layer == layer:
+                    h = patch.applied(h)
             stream.append(h)
         return np.array(stream)
 

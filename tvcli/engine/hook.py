@@ -1,4 +1,4 @@
-"""One object that reads and overwrites the residual stream while llama.cpp decodes a batch.
+"""One object that reads and changes the residual stream while llama.cpp decodes a batch.
 
 llama.cpp names the residual stream after block l ``l_out-l``, and asks ``llama_context_params.cb_eval``
 about every node of its graph: first whether we want it, then, when its data are there, to look at it. The
@@ -7,7 +7,7 @@ graph is cut there, so what we write is what the next block reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,13 +18,13 @@ from tvcli.engine.native.library import Library
 from tvcli.engine.native.memory import address
 from tvcli.errors import TvError
 
-Write = tuple[int, np.ndarray]  # a row of the batch, and float32 (D,) to put there
+Edit = tuple[int, Callable[[np.ndarray], np.ndarray]]  # a row of the batch, and what becomes of it: float32 (D,) both
 
 
 @dataclass
 class _Job:
     rows: int
-    writes: Mapping[int, Sequence[Write]]
+    edits: Mapping[int, Sequence[Edit]]  # by layer
     captured: np.ndarray | None  # float32 (rows, L, D)
     wanted: dict[bytes, int] = field(default_factory=dict)
     fired: dict[int, int] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class _Job:
 class ResidualHook:
     """Give `callback` to ``llama_context_params.cb_eval`` and keep this object as long as the context.
 
-    >>> with hook.armed(rows=2, writes={9: [(1, vector)]}, read=True) as captured:
+    >>> with hook.armed(rows=2, edits={9: [(1, lambda row: vector)]}, read=True) as captured:
     ...     llama_decode(context, batch)      # captured is float32 (2, L, D) afterwards
     """
 
@@ -46,16 +46,19 @@ class ResidualHook:
         self.callback = library.ggml_backend_sched_eval_callback(self._on_node)
 
     @contextmanager
-    def armed(self, *, rows: int, writes: Mapping[int, Sequence[Write]], read: bool) -> Iterator[np.ndarray | None]:
-        """Read all layers and/or overwrite rows at some layers, during the one decode inside the block.
+    def armed(self, *, rows: int, edits: Mapping[int, Sequence[Edit]], read: bool) -> Iterator[np.ndarray | None]:
+        """Read all layers and/or change rows at some layers, during the one decode inside the block.
+
+        What is read is read after the change. An edit is given what llama.cpp computed; edits of one row follow
+        each other.
 
         Raises:
             TvError: a wanted layer did not fire exactly once, or its tensor is not what it should be.
         """
         captured = np.empty((rows, self._n_layer, self._n_embd), np.float32) if read else None
-        layers = range(self._n_layer) if read else sorted(writes)
+        layers = range(self._n_layer) if read else sorted(edits)
         wanted = {f"{pinned.RESIDUAL}-{layer}".encode(): layer for layer in layers}
-        self._job = job = _Job(rows, writes, captured, wanted)
+        self._job = job = _Job(rows, edits, captured, wanted)
         try:
             yield captured
         finally:
@@ -96,12 +99,25 @@ class ResidualHook:
                 f"the tensor {pinned.RESIDUAL}-{layer} has shape {tuple(head.ne)} and type {head.type}, "
                 f"expected {shape} of 32-bit floats; this model's residual stream cannot be read"
             )
-        for row, values in job.writes.get(layer, ()):
-            source = np.ascontiguousarray(values, np.float32)
-            self._library.ggml_backend_tensor_set(tensor, address(source), row * width, width)
+        edits = job.edits.get(layer)
+        if edits:
+            self._edit(tensor, edits)
         if job.captured is not None:
-            block = np.empty((job.rows, self._n_embd), np.float32)
-            self._library.ggml_backend_tensor_get(tensor, address(block), 0, block.nbytes)
-            job.captured[:, layer] = block
+            job.captured[:, layer] = self._get(tensor, 0, job.rows)
             self.buffers[layer] = self._library.ggml_backend_buffer_name(head.buffer).decode("utf-8", "replace")
         job.fired[layer] = job.fired.get(layer, 0) + 1
+
+    def _edit(self, tensor: int, edits: Sequence[Edit]) -> None:
+        """One copy from the tensor and one back, of the rows from the first edited one to the last."""
+        rows = [row for row, _ in edits]
+        first = min(rows)
+        block = self._get(tensor, first, max(rows) + 1)
+        for row, edit in edits:
+            block[row - first] = edit(block[row - first])
+        self._library.ggml_backend_tensor_set(tensor, address(block), first * self._n_embd * 4, block.nbytes)
+
+    def _get(self, tensor: int, start: int, end: int) -> np.ndarray:
+        """Rows from `start` up to `end`, float32 (end - start, D)."""
+        block = np.empty((end - start, self._n_embd), np.float32)
+        self._library.ggml_backend_tensor_get(tensor, address(block), start * self._n_embd * 4, block.nbytes)
+        return block

@@ -8,7 +8,9 @@ each ``l_out-l`` has exactly the rows of that batch, whatever images, micro-batc
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import numpy as np
 from tvcli.engine.batches import Block, plan
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.gguf.checked import MMPROJ, MODEL, checked
-from tvcli.engine.hook import Write
+from tvcli.engine.hook import Edit
 from tvcli.engine.protocol import (
     DEFAULTS,
     FIRST_TOKEN,
@@ -27,7 +29,6 @@ from tvcli.engine.protocol import (
     Patch,
     Settings,
     Token,
-    last_tokens,
 )
 from tvcli.engine.vision import ImageChunk, Vision
 from tvcli.errors import TvError, UnavailableError, UsageError
@@ -37,16 +38,32 @@ from tvcli.prompts.prompt import Prompt
 log = logging.getLogger(__name__)
 
 
+TAIL = 1  # text tokens that are decoded with the hook armed: the delimiter
+
+Segment = list[int] | ImageChunk  # text tokens, or a run of image tokens
+
+
 @dataclass(frozen=True)
 class _Encoded:
-    """A tokenized prompt: what goes into the cache first, and the delimiter."""
+    """A tokenized prompt: what goes into the cache first, and the text tokens at its end that the hook sees."""
 
-    prefix: list[list[int] | ImageChunk]
-    delimiter: int
+    prefix: Sequence[Segment]
+    tail: list[int]
 
     @property
     def length(self) -> int:
-        return 1 + sum(s.n_tokens if isinstance(s, ImageChunk) else len(s) for s in self.prefix)
+        return len(self.tail) + sum(s.n_tokens if isinstance(s, ImageChunk) else len(s) for s in self.prefix)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A block whose logits the context holds until the next decode."""
+
+    positions: np.ndarray  # int (rows,), where each row's answer goes on
+    captured: np.ndarray | None  # residuals, float32 (rows, L, D), if they were to be read
+
+
+Use = Callable[[Block, _Decoded], None]
 
 
 class LlamaEngine:
@@ -60,21 +77,23 @@ class LlamaEngine:
                 or an architecture whose residual stream llama.cpp does not name.
         """
         facts = checked(model, MODEL)
-        self._mmproj_digest = ""
-        if mmproj is not None:
-            self._mmproj_digest = checked(mmproj, MMPROJ).digest
+        self._mmproj_digest = "" if mmproj is None else checked(mmproj, MMPROJ).digest
         self._vision: Vision | None = None
         self._dirty = False  # cells may hold NaN
-        self._decoder = Decoder(model, facts, settings)
+        resources = ExitStack()
+        self._free = weakref.finalize(self, resources.close)  # by close, or with the last reference to the engine
+        self._loaded = Decoder(model, facts, settings)
+        resources.callback(self._loaded.close)
+        self.model = self._loaded.info
         try:
             self._probe()
             if mmproj is not None:
-                self._vision = Vision(mmproj, self._decoder, settings)
+                self._vision = Vision(mmproj, self._loaded, settings)
+                resources.callback(self._vision.close)
         except BaseException:
             self.close()
             raise
-        self.model = self._decoder.info
-        build = self._decoder.library.build
+        build = self._loaded.library.build
         log.debug("%s; %s", build, build.kernels)
 
     def __enter__(self) -> LlamaEngine:
@@ -84,23 +103,38 @@ class LlamaEngine:
         self.close()
 
     def close(self) -> None:
-        """Free everything; safe to call twice."""
-        if self._vision is not None:
-            self._vision.close()
-            self._vision = None
-        self._decoder.close()
+        """Free everything; safe to call twice. Whatever is asked afterwards raises UsageError."""
+        self._free()
+
+    def _check_open(self) -> None:
+        if not self._free.alive:
+            raise UsageError(f"the model {self.model.name} is closed; open it again")
+
+    @property
+    def _decoder(self) -> Decoder:
+        """Raises UsageError if the engine is closed."""
+        self._check_open()
+        return self._loaded
+
+    @property
+    def _image_encoder(self) -> Vision:
+        """Raises UsageError if the engine is closed, or has no image encoder."""
+        self._check_open()
+        if self._vision is None:
+            raise UsageError(f"the model {self.model.name} has no image encoder; add `mmproj`")
+        return self._vision
 
     def _probe(self) -> None:
         """Decode one token with all layers wanted: refuses models without a usable ``l_out``, by name."""
         try:
-            self._decode_block([_Encoded([], self._decoder.first_token())], [None], read=True)
+            self._decode_block([_Encoded([], [self._decoder.first_token()])], [None], read=True)
         except TvError as error:
-            name = self._decoder.info.architecture
+            name = self.model.architecture
             raise UnavailableError(f"the architecture {name} is not supported: {error}") from error
 
     @property
     def identity(self) -> Mapping[str, str]:
-        build = self._decoder.library.build
+        build = self._loaded.library.build
         library = f"llama.cpp {build.version} (ggml {build.ggml}), {build.kernels}"
         return {"model": self.model.digest, "mmproj": self._mmproj_digest, "library": library}
 
@@ -114,22 +148,19 @@ class LlamaEngine:
 
     @property
     def buffers(self) -> Sequence[str]:
-        return self._decoder.hook.buffers
+        return self._loaded.hook.buffers
 
     # -- the verbs ----------------------------------------------------------------------------------------
 
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
         encoded = self._encode(prompt)
         pieces: list[Token | ImageTokens] = []
-        for segment in (*encoded.prefix, [encoded.delimiter]):
+        for segment in (*encoded.prefix, encoded.tail):
             if isinstance(segment, ImageChunk):
                 pieces.append(ImageTokens(segment.n_tokens))
             else:
                 pieces += [Token(token, self.token_text(token)) for token in segment]
         return pieces
-
-    def tail(self, prompt: Prompt, count: int) -> list[Token]:
-        return last_tokens(self.layout(prompt), count)
 
     def tokens(self, text: str) -> list[Token]:
         return [Token(token, self.token_text(token)) for token in self._decoder.tokenize(text, first=False)]
@@ -138,19 +169,22 @@ class LlamaEngine:
         return self._decoder.text([token], special=True)
 
     def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
-        self._check(patch)
-        encoded = [self._encode(prompt) for prompt in prompts]
         residuals = np.empty((len(prompts), self.model.n_layer, self.model.n_embd), np.float32)
-        for block in self._plan(encoded, 1, 1):
-            captured = self._decode_block([encoded[i] for i in block.prompts], [patch], read=True)
-            residuals[block.prompts.start : block.prompts.stop] = captured
+
+        def keep(block: Block, decoded: _Decoded) -> None:
+            residuals[block.prompts.start : block.prompts.stop] = decoded.captured
+
+        self._run([self._encode(prompt) for prompt in prompts], [patch], 1, keep, read=True)
         return residuals
 
     def logits(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None] = (None,)) -> np.ndarray:
         result = np.empty((len(prompts), len(patches), self._decoder.n_vocab), np.float32)
-        for block in self._run([self._encode(prompt) for prompt in prompts], patches, 1):
+
+        def keep(block: Block, _: _Decoded) -> None:
             for row, (i, k) in enumerate(_pairs(block)):
                 result[i, k] = self._decoder.row_logits(row)
+
+        self._run([self._encode(prompt) for prompt in prompts], patches, 1, keep)
         return result
 
     def answer(
@@ -159,43 +193,45 @@ class LlamaEngine:
         patches: Sequence[Patch | None] = (None,),
         decoding: Decoding = FIRST_TOKEN,
     ) -> list[list[Answer]]:
-        encoded = [self._encode(prompt) for prompt in prompts]
         answers: dict[tuple[int, int], Answer] = {}
-        for block in self._run(encoded, patches, decoding.max_tokens):
-            positions = np.repeat(self._positions, len(block.patches))
-            answers.update(zip(_pairs(block), self._generate(positions, decoding), strict=True))
+
+        def keep(block: Block, decoded: _Decoded) -> None:
+            answers.update(zip(_pairs(block), self._generate(decoded.positions, decoding), strict=True))
+
+        self._run([self._encode(prompt) for prompt in prompts], patches, decoding.max_tokens, keep)
         return [[answers[i, k] for k in range(len(patches))] for i in range(len(prompts))]
 
     def image_tokens(self, image: Image) -> np.ndarray:
         """What the image encoder and projector make of a picture, float32 (tokens, D); the tiles one after another.
 
         Raises:
-            UnavailableError: the model has no image encoder.
+            UsageError: the model has no image encoder.
         """
-        if self._vision is None:
-            raise UnavailableError(f"the model {self.model.name} has no image encoder")
-        chunks = [s for s in self._vision.segments(Prompt((image, ":"))) if isinstance(s, ImageChunk)]
-        return np.concatenate([self._vision.encode(chunk) for chunk in chunks])
+        vision = self._image_encoder
+        chunks = [s for s in vision.segments(Prompt((image, ":"))) if isinstance(s, ImageChunk)]
+        return np.concatenate([vision.encode(chunk) for chunk in chunks])
 
     def forget(self, image: Image) -> None:
+        self._check_open()
         if self._vision is not None:
             self._vision.forget(image)
 
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
-        """The hook writes nothing: llama.cpp's own control vector adds (patch - residual) to the layer's output."""
+        """The hook writes nothing: llama.cpp's own control vector adds (patched - residual) to the layer's output."""
         if patch.layer < 1:
             raise UsageError("llama.cpp's control vectors start at layer 1")
         encoded = self._encode(prompt)
-        captured = self._decode_block([encoded], [None], read=True)
-        assert captured is not None  # noqa: S101 - it was asked for
+        own = self.read([prompt])[0, patch.layer]
         rows = np.zeros((self.model.n_layer - 1, self.model.n_embd), np.float32)
-        rows[patch.layer - 1] = patch.row - captured[0, patch.layer]
+        rows[patch.layer - 1] = patch.applied(own) - own
         self._decoder.clear(data=False)  # not only the last position: a recurrent state cannot be rolled back
         position = self._decode_prefixes([encoded], 1)
         self._decoder.set_control_vector(rows)
         try:
-            self._decoder.decode(np.array([encoded.delimiter]), position, np.zeros(1), logits=True)
-            return np.array(self._decoder.row_logits(0))
+            self._dirty = True
+            self._decoder.decode(np.array(encoded.tail), position, np.zeros(TAIL), logits=True)
+            self._dirty = not self._decoder.is_finite(0)
+            return self._decoder.row_logits(0)
         finally:
             self._decoder.set_control_vector(None)
 
@@ -205,27 +241,24 @@ class LlamaEngine:
         if not prompt.images:
             texts = [text for part in prompt.parts if isinstance(part, str) for text in self._decoder.safe_texts(part)]
             runs = [self._decoder.tokenize(text, first=i == 0) for i, text in enumerate(texts)]
-            segments: list[list[int] | ImageChunk] = [[token for run in runs for token in run]]
-        elif self._vision is not None:
-            segments = self._vision.segments(prompt)
-        else:
-            raise UsageError(f"the model {self.model.name} has no image encoder; add --mmproj FILE")
-        last = segments[-1]
-        if isinstance(last, ImageChunk) or not last:
-            raise TvError("the prompt does not end in text tokens, so it has no delimiter")
-        return _Encoded([s for s in (*segments[:-1], last[:-1]) if isinstance(s, ImageChunk) or s], last[-1])
+            return _split([[token for run in runs for token in run]])
+        return _split(self._image_encoder.segments(prompt))
 
-    def _plan(self, encoded: Sequence[_Encoded], n_patches: int, new_tokens: int) -> Iterator[Block]:
-        return plan([e.length for e in encoded], n_patches, new_tokens, self._decoder.limits)
-
-    def _run(self, encoded: Sequence[_Encoded], patches: Sequence[Patch | None], new_tokens: int) -> Iterator[Block]:
-        """Decode block after block; at each yield, the block's rows hold their next-token logits."""
+    def _run(
+        self,
+        encoded: Sequence[_Encoded],
+        patches: Sequence[Patch | None],
+        new_tokens: int,
+        use: Use,
+        *,
+        read: bool = False,
+    ) -> None:
+        """Decode block after block, each followed by `use`, which takes what it needs before the next is decoded."""
         for patch in patches:
             self._check(patch)
-        for block in self._plan(encoded, len(patches), new_tokens):
+        for block in plan([e.length for e in encoded], len(patches), new_tokens, self._decoder.limits):
             some = [patches[k] for k in block.patches]
-            self._decode_block([encoded[i] for i in block.prompts], some, read=False)
-            yield block
+            use(block, self._decode_block([encoded[i] for i in block.prompts], some, read=read))
 
     def _check(self, patch: Patch | None) -> None:
         if patch is None:
@@ -235,27 +268,25 @@ class LlamaEngine:
         if patch.row.shape != (self.model.n_embd,):
             raise ValueError(f"a patch has the shape ({self.model.n_embd},), not {patch.row.shape}")
 
-    def _decode_block(
-        self, encoded: Sequence[_Encoded], patches: Sequence[Patch | None], *, read: bool
-    ) -> np.ndarray | None:
-        """Every prompt under every patch: float32 (rows, L, D) if `read`; logits stay in the context."""
+    def _decode_block(self, encoded: Sequence[_Encoded], patches: Sequence[Patch | None], *, read: bool) -> _Decoded:
+        """Every prompt under every patch, row = prompt × K + patch; logits stay in the context."""
         k, rows = len(patches), len(encoded) * len(patches)
         self._decoder.reserve(rows)
         self._decoder.clear(data=self._dirty)
-        self._dirty = False
-        positions = self._decode_prefixes(encoded, k)
-        writes: dict[int, list[Write]] = {}
+        self._dirty = True  # until it is known that what was decoded is finite
+        positions = np.repeat(self._decode_prefixes(encoded, k), k)
+        edits: dict[int, list[Edit]] = {}
         for row in range(rows):
             patch = patches[row % k]
             if patch is not None:
-                writes.setdefault(patch.layer, []).append((row, patch.row))
+                edits.setdefault(patch.layer, []).append((row, patch.applied))
             if row % k:
                 self._decoder.share(row - row % k, row)
-        tokens = np.repeat([e.delimiter for e in encoded], k)
-        with self._decoder.hook.armed(rows=rows, writes=writes, read=read) as captured:
-            self._decoder.decode(tokens, np.repeat(positions, k), np.arange(rows), logits=True)
-        self._positions = positions + 1  # int (N,), where each prompt's answer starts
-        return captured
+        tokens = np.repeat([e.tail for e in encoded], k)
+        with self._decoder.hook.armed(rows=rows, edits=edits, read=read) as captured:
+            self._decoder.decode(tokens, positions, np.arange(rows), logits=True)
+        self._dirty = not all(self._decoder.is_finite(row) for row in range(rows))
+        return _Decoded(positions + TAIL, captured)
 
     def _decode_prefixes(self, encoded: Sequence[_Encoded], stride: int) -> np.ndarray:
         """Fill sequence i × stride with prompt i; texts of many prompts share batches. Next positions, int (N,)."""
@@ -267,11 +298,11 @@ class LlamaEngine:
         waiting: list[tuple[int, int, int]] = []  # token, position, sequence
         for i, one in enumerate(encoded):
             for segment in _without_start(one.prefix, len(common)):
-                if isinstance(segment, ImageChunk) and self._vision is not None:
+                if isinstance(segment, ImageChunk):
                     self._decode_text(waiting)
                     waiting = []
-                    positions[i] = self._vision.decode(segment, int(positions[i]), i * stride)
-                elif isinstance(segment, list):
+                    positions[i] = self._image_encoder.decode(segment, int(positions[i]), i * stride)
+                else:
                     waiting += [(token, int(positions[i]) + n, i * stride) for n, token in enumerate(segment)]
                     positions[i] += len(segment)
         self._decode_text(waiting)
@@ -285,7 +316,7 @@ class LlamaEngine:
 
     # -- rows to answers ----------------------------------------------------------------------------------
 
-    def _generate(self, positions: np.ndarray, decoding: Decoding) -> Iterator[Answer]:
+    def _generate(self, positions: np.ndarray, decoding: Decoding) -> list[Answer]:
         """Continue every row greedily from its logits; finished rows leave the batch."""
         chosen: list[list[int]] = [[] for _ in positions]
         margins = [0.0] * len(positions)
@@ -300,21 +331,18 @@ class LlamaEngine:
                 break
             latest = np.array([chosen[s][-1] for s in active])
             self._decoder.decode(latest, positions[active] + step, np.array(active), logits=True)
-        for tokens, margin in zip(chosen, margins, strict=True):
-            text = self._decoder.text(tokens)
-            yield Answer(text.split("\n", 1)[0] if decoding.stop_at_newline else text, tuple(tokens), margin)
+        return [self._answer(tokens, margin, decoding) for tokens, margin in zip(chosen, margins, strict=True)]
+
+    def _answer(self, tokens: list[int], margin: float, decoding: Decoding) -> Answer:
+        text = self._decoder.text(tokens)
+        return Answer(text.split("\n", 1)[0] if decoding.stop_at_newline else text, tuple(tokens), margin)
 
     def _greedy(self, row: int) -> tuple[int, float]:
         """The top token (ties: the lowest id) and its lead over the second."""
-        logits = self._decoder.row_logits(row)
-        best = int(logits.argmax())
-        top = float(logits[best])
-        if not np.isfinite(top):
+        best, first, second = self._decoder.top(row)
+        if not np.isfinite(first):
             self._dirty = True
-        logits[best] = -np.inf
-        margin = top - float(logits.max())
-        logits[best] = top
-        return best, margin
+        return best, first - second
 
     def _ends(self, token: int, decoding: Decoding) -> bool:
         return self._decoder.is_end(token) or (decoding.stop_at_newline and b"\n" in self._decoder.piece(token))
@@ -331,7 +359,15 @@ def _common_start(encoded: Sequence[_Encoded]) -> list[int]:
     return starts[0][:count]
 
 
-def _without_start(prefix: list[list[int] | ImageChunk], count: int) -> list[list[int] | ImageChunk]:
+def _split(segments: Sequence[Segment]) -> _Encoded:
+    """Raises TvError unless the last segment is text of `TAIL` tokens or more."""
+    *before, last = segments
+    if isinstance(last, ImageChunk) or len(last) < TAIL:
+        raise TvError("the prompt does not end in text tokens, so it has no delimiter")
+    return _Encoded([s for s in (*before, last[:-TAIL]) if isinstance(s, ImageChunk) or s], last[-TAIL:])
+
+
+def _without_start(prefix: Sequence[Segment], count: int) -> Sequence[Segment]:
     first, *more = prefix or [[]]
     return [first[count:], *more] if isinstance(first, list) else prefix
 

@@ -2,29 +2,46 @@
 
 Letters of array shapes: N prompts, K patches, L layers, D width of the residual stream, V vocabulary.
 *Layer* l is the 0-based decoder block; its output is the residual stream after the block. The *delimiter*
-is the last token of a prompt. A *patch* overwrites the residual at the delimiter after one layer.
+is the last token of a prompt. A *patch* changes the residual at the delimiter after one layer.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from tvcli import notebook
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo, TaskVector
 
+MAX_ROWS = 256  # prompts × patches; no engine decodes more of them together
+
+Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def overwrite(residual: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """`row` in the place of the residual, float32 (D,) each (paper, section 3.3)."""
+    return row
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Overwrite the delimiter's residual after `layer` with `row`, float32 (D,)."""
+    """Put ``operation(residual, row)`` in the place of the delimiter's residual after `layer`; float32 (D,) all three.
+
+    An engine calls `applied` and knows no operation itself.
+    """
 
     layer: int
     row: np.ndarray = field(repr=False)
+    operation: Operation = field(default=overwrite, repr=False)
+
+    def applied(self, residual: np.ndarray) -> np.ndarray:
+        """What becomes of a residual, float32 (D,), which stays as it is."""
+        return self.operation(residual, self.row)
 
     @classmethod
     def of(cls, vector: TaskVector, layer: int) -> Patch:
@@ -84,11 +101,12 @@ class Answer:
     def first(self) -> int:
         return self.tokens[0]
 
+    def __repr__(self) -> str:
+        return f"Answer({self.text!r}, {len(self.tokens)} tokens, margin {self.margin:.3g})"
 
-def last_tokens(layout: Sequence[Token | ImageTokens], count: int) -> list[Token]:
-    """The last `count` text tokens; fewer after an image."""
-    text = itertools.takewhile(lambda piece: isinstance(piece, Token), reversed(layout))
-    return [piece for piece in itertools.islice(text, count) if isinstance(piece, Token)][::-1]
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return notebook.table({"answer": self.text, "tokens": len(self.tokens), "margin": f"{self.margin:.3g}"})
 
 
 class Engine(Protocol):
@@ -120,9 +138,6 @@ class Engine(Protocol):
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
         """All tokens of a prompt in order; the last is the delimiter."""
 
-    def tail(self, prompt: Prompt, count: int) -> list[Token]:
-        """The last `count` text tokens of a prompt (fewer after an image); the last is the delimiter."""
-
     def tokens(self, text: str) -> list[Token]:
         """A text's own tokens, without any in front of it."""
 
@@ -152,4 +167,15 @@ class Engine(Protocol):
     def forget(self, image: Image) -> None:
         """Keep nothing of a picture that will not come again."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free everything; whatever is asked afterwards raises UsageError."""
+
+
+def tail(engine: Engine, prompt: Prompt, count: int) -> list[Token]:
+    """The last `count` text tokens of a prompt (fewer after an image); the last is the delimiter."""
+    text: list[Token] = []
+    for piece in reversed(engine.layout(prompt)):
+        if not isinstance(piece, Token) or len(text) == count:
+            break
+        text.append(piece)
+    return text[::-1]

@@ -24,9 +24,9 @@ def parse_endpoints(endpoints: Sequence[str]) -> tuple[str, ...]:
     for endpoint in endpoints:
         found = re.fullmatch(r"[^\s:\[\]/]+:([0-9]{1,5})", endpoint, re.ASCII)
         if found is None or not 1 <= int(found[1]) <= 65535:
-            raise UsageError(f"--rpc takes HOST:PORT, a name or IPv4 address and a port up to 65535, not {endpoint!r}")
+            raise UsageError(f"`rpc` takes HOST:PORT, a name or IPv4 address and a port up to 65535, not {endpoint!r}")
         if endpoints.count(endpoint) > 1:
-            raise UsageError(f"--rpc {endpoint} is given twice")
+            raise UsageError(f"`rpc` {endpoint} is given twice")
     return tuple(endpoints)
 
 

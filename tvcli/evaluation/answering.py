@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tvcli.engine.native.pinned import MAX_SEQUENCES
-from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
+from tvcli.engine.protocol import MAX_ROWS, Answer, Decoding, Engine, Patch
 from tvcli.evaluation.prompts import Ask, after, alone
 from tvcli.evaluation.results import best_layer
 from tvcli.evaluation.setup import Setup, Transfer
@@ -48,7 +47,7 @@ class Work:
 
     def batches(self) -> Iterator[range]:
         """Sample numbers, cut the same way in every run: an answer can depend on the shape of its batch."""
-        size = max(1, min(PROMPTS, MAX_SEQUENCES // len(self.columns)))
+        size = max(1, min(PROMPTS, MAX_ROWS // len(self.columns)))
         for start in range(0, len(self.samples), size):
             yield range(start, min(start + size, len(self.samples)))
 

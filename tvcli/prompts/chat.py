@@ -11,7 +11,7 @@ from tvcli.errors import TvError
 from tvcli.prompts.jinja_process import TemplateError, rendered
 from tvcli.prompts.prompt import Control, Input, Prompt, Turn, prompt_of
 
-# llama.cpp's default for models that bring no template of their own
+# ChatML, for models that bring no template of their own
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

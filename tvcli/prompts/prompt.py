@@ -47,6 +47,9 @@ class Prompt:
         if not self.parts or not isinstance(self.parts[-1], str) or not self.parts[-1]:
             raise UsageError("a prompt must end in text, since its last token is the delimiter")
 
+    def __repr__(self) -> str:
+        return f"Prompt({', '.join(map(repr, self.parts))})"
+
     @property
     def images(self) -> tuple[Image, ...]:
         return tuple(part for part in self.parts if isinstance(part, Image))

@@ -10,7 +10,7 @@ import typer
 from tvcli.cli import work
 from tvcli.cli.commands import completion, options
 from tvcli.cli.commands.bundle import command
-from tvcli.engine.native.pinned import MAX_LAYERS
+from tvcli.engine.gguf import MAX_LAYERS
 
 
 @command(quiet=True)

@@ -10,7 +10,7 @@ import typer
 from tvcli.cli.commands.options import QueryOptions
 from tvcli.cli.output import out, visible
 from tvcli.cli.work.inputs import Queries
-from tvcli.engine.protocol import Answer, Decoding, Engine, Patch
+from tvcli.engine.protocol import Answer, Decoding, Engine, Patch, tail
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image
 from tvcli.prompts.prompt import Input, Prompt
@@ -64,7 +64,7 @@ def describe(engine: Engine, name: str, prompt: Prompt, patches: Sequence[Patch 
 
 def pieces(engine: Engine, prompt: Prompt) -> str:
     """The last tokens of a prompt, the delimiter in brackets with its id."""
-    *before, delimiter = engine.tail(prompt, 6)
+    *before, delimiter = tail(engine, prompt, 6)
     return f"…{'|'.join(visible(token.text) for token in before)}|[{delimiter.text}] (token {delimiter.id})"
 
 

@@ -8,7 +8,7 @@ from tvcli.cli.work.answers import answer_all
 from tvcli.cli.work.inputs import check_one_stdin, gather, read_vector
 from tvcli.cli.work.layers import parse_layer
 from tvcli.cli.work.opening import model_request
-from tvcli.engine.protocol import Engine, Patch
+from tvcli.engine.protocol import Engine, Patch, tail
 from tvcli.method.layers import default_layer
 from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.vector import TaskVector
@@ -32,7 +32,7 @@ def run(vector: str, asked: QueryOptions, chosen: ModelOptions, layer: str | Non
 
 def check_origin(engine: Engine, vector: TaskVector, prompt: Prompt) -> None:
     """Say where the vector came from, and warn if it was read at another token than it is written to."""
-    origin, delimiter = vector.provenance, engine.tail(prompt, 1)[-1]
+    origin, delimiter = vector.provenance, tail(engine, prompt, 1)[-1]
     if origin.model is not None:
         out.detail(f"vector: {origin.source}, {origin.prompts} prompts, read in {origin.model}")
         if origin.model.digest != engine.model.digest:

@@ -15,7 +15,7 @@ from tvcli.cli.work.planning import find_tasks
 from tvcli.kinds import Modality
 from tvcli.method.layers import check_layer
 from tvcli.method.projection import Points, collect, project, silhouette
-from tvcli.models.opening import Loaded
+from tvcli.models.opening import Model
 from tvcli.plots import check_projection, projection
 from tvcli.prompts.prompt import Prompt
 
@@ -50,7 +50,7 @@ def run(
     pictures.maps(plot, panels, both[0].tasks, both[0].modalities, title=f"{how}, layer {at}")
 
 
-def chosen_layer(loaded: Loaded, layer: int | None) -> int:
+def chosen_layer(loaded: Model, layer: int | None) -> int:
     """The given layer, else the catalogue's, else half the depth."""
     depth = loaded.engine.model.n_layer
     if layer is not None:

@@ -47,7 +47,7 @@ def check_model(path: Path) -> Facts:
     kind = header.text("general.type") or "model"
     if _is_vision(header):
         raise UnavailableError(
-            f"{path} is the vision half of a model; give it as --mmproj, and its text model as --model"
+            f"{path} is the vision half of a model; give it as `mmproj`, and its text model as `model`"
         )
     if kind != "model":
         raise UnavailableError(f"{path} holds no model but {kind!r}")
@@ -61,7 +61,7 @@ def check_mmproj(path: Path) -> Facts:
     """Refuse what llama.cpp would abort on in the vision half of a model. Raises UnavailableError."""
     header = check_gguf(path)
     if not _is_vision(header):
-        raise UnavailableError(f"{path} is not the vision half of a model (mmproj); --mmproj needs one")
+        raise UnavailableError(f"{path} is not the vision half of a model (mmproj); `mmproj` needs one")
     for problem in _vision_problems(header):
         raise UnavailableError(f"mmproj {path} {problem}")
     return _facts(path, header)

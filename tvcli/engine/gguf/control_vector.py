@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from gguf import GGUFReader, GGUFWriter
 
+from tvcli.engine.gguf import MAX_LAYERS
 from tvcli.engine.gguf.checks import check_gguf
-from tvcli.engine.native.pinned import MAX_LAYERS
 from tvcli.errors import VectorError
 from tvcli.files import parse_json, replacing
 from tvcli.vector import ModelInfo, Provenance, TaskVector

@@ -18,7 +18,7 @@ from random_models.family import Size
 
 from tvcli.doctor.checks import examine, queries
 from tvcli.engine.llama import LlamaEngine
-from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Settings, tail
+from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Operation, Patch, Settings, tail
 from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt, prompt_of, zero_shot
@@ -122,11 +122,12 @@ def an_operation_is_given_the_residual_and_gives_what_takes_its_place(of: Subjec
                 seen.append(residual.copy())
                 return np.asarray(residual + row)
 
-            [patched] = of.engine.read([prompt], Patch(layer, row, add))
+            adding = Operation("adding to", add)
+            [patched] = of.engine.read([prompt], Patch(layer, row, adding))
             assert np.array_equal(seen, [own[layer]])
             assert np.array_equal(patched[layer], own[layer] + row)
             overwriting = of.logits(prompt, Patch(layer, own[layer] + row))
-            assert np.array_equal(of.logits(prompt, Patch(layer, row, add)), overwriting)
+            assert np.array_equal(of.logits(prompt, Patch(layer, row, adding)), overwriting)
 
 
 def adding_what_is_missing_gives_the_logits_of_a_patch(of: Subject) -> None:

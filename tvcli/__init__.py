@@ -17,8 +17,9 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Patch", "Settings", "tail"),
+    "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Operation", "Patch", "Settings", "tail"),
     "tvcli.errors": ("TvError", "UnavailableError", "UsageError", "VectorError"),
+    "tvcli.kinds": ("Modality",),
     "tvcli.method.extract": ("from_examples", "from_instruction"),
     "tvcli.images": ("Image", "load_image"),
     "tvcli.models.opening": ("Model", "open_model"),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Token
+from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Operation, Patch, Token
 from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt
@@ -81,7 +81,7 @@ class FakeEngine:
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
         self._check(patch)
         own = self._forward(self._embed(prompt), None)[patch.layer]
-        return self._next(prompt, Patch(patch.layer, patch.applied(own) - own, np.add))
+        return self._next(prompt, Patch(patch.layer, patch.applied(own) - own, Operation("adding to", np.add)))
 
     def answer(
         self,

@@ -20,28 +20,32 @@ from tvcli.vector import ModelInfo, TaskVector
 
 MAX_ROWS = 256  # prompts × patches; no engine decodes more of them together
 
-Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+@dataclass(frozen=True)
+class Operation:
+    """What a patch does to a residual; `doing` names it in messages: "overwriting layer 3"."""
+
+    doing: str
+    apply: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of the residual and the patch's row, float32 (D,) each
 
 
-def overwrite(residual: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """`row` in the place of the residual, float32 (D,) each (paper, section 3.3)."""
-    return row
+OVERWRITE = Operation("overwriting", lambda residual, row: row)  # paper, section 3.3
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Put ``operation(residual, row)`` in the place of the delimiter's residual after `layer`; float32 (D,) all three.
+    """Put what `operation` makes of residual and `row` in the place of the delimiter's residual after `layer`.
 
     An engine calls `applied` and knows no operation itself.
     """
 
     layer: int
-    row: np.ndarray = field(repr=False)
-    operation: Operation = field(default=overwrite, repr=False)
+    row: np.ndarray = field(repr=False)  # float32 (D,)
+    operation: Operation = field(default=OVERWRITE, repr=False)
 
     def applied(self, residual: np.ndarray) -> np.ndarray:
         """What becomes of a residual, float32 (D,), which stays as it is."""
-        return self.operation(residual, self.row)
+        return self.operation.apply(residual, self.row)
 
     @classmethod
     def of(cls, vector: TaskVector, layer: int) -> Patch:

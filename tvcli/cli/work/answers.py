@@ -57,8 +57,8 @@ def describe(engine: Engine, name: str, prompt: Prompt, patches: Sequence[Patch 
     """With --verbose: the token pieces around the delimiter, and what is overwritten there."""
     if not out.verbose:
         return
-    layers = sorted(patch.layer for patch in patches if patch is not None)
-    what = f"overwriting layer {_span(layers)} at" if layers else "no patch;"
+    used = sorted((patch for patch in patches if patch is not None), key=lambda patch: patch.layer)
+    what = f"{used[0].operation.doing} layer {_span([patch.layer for patch in used])} at" if used else "no patch;"
     out.detail(f"{name}: {what} the delimiter {pieces(engine, prompt)}")
 
 

@@ -27,7 +27,9 @@ PROGRESS_AFTER = 1.0  # seconds; what is quicker needs no progress line
 REDRAW_AFTER = 0.1  # seconds
 LONGEST = 1000  # characters of an error
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # environment variables
-PARAMETER = re.compile(r"`([a-z_]+)`")  # in a message of the library: how a Python caller names what can be changed
+# in messages of the library: how a Python caller names what can be changed
+PARAMETERS = ("context", "layer", "llm", "method", "mmproj", "model", "name", "null", "resume", "rpc", "shots")
+PARAMETER = re.compile(f"`({'|'.join(PARAMETERS)})`")
 TOKEN, SHORTEST_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}"), 8
 
 

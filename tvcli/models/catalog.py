@@ -207,11 +207,11 @@ def register(name: str, text: Path, vision: Path | None) -> Path:
         UsageError: the name is no name.
     """
     if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot be a model's name; give --name letters, digits, dots, - and _")
+        raise UsageError(f"{name!r} cannot be a model's name; give `name` letters, digits, dots, - and _")
     entry = find(name)
     files = {"text": text.resolve()} if vision is None else {"text": text.resolve(), "vision": vision.resolve()}
     if name == FAKE or (entry is not None and entry.files != Local(**files)):
-        raise UnavailableError(f"there is a model {name} already; give another --name")
+        raise UnavailableError(f"there is a model {name} already; give another `name`")
     path = user_folder() / f"{name}.toml"
     make_folder(path.parent)
     lines = [f"description = {json.dumps(f'added from {text.name}')}", 'license = "unknown"', "", "[local]"]

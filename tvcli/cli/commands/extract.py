@@ -11,6 +11,7 @@ from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.kinds import Modality
+from tvcli.metrics import Metric
 
 
 @command(chosen=ModelOptions, quiet=True, verbose=True)
@@ -30,6 +31,9 @@ def extract(
     select_layer: Annotated[
         bool, typer.Option("--select-layer", help="Choose the layer that answers the examples best.")
     ] = False,
+    metric: Annotated[
+        Metric | None, typer.Option(help="What counts as an answer for --select-layer; by default paper.")
+    ] = None,
 ) -> None:
     """Read a task vector from examples or from an instruction.
 
@@ -51,4 +55,5 @@ def extract(
         prompts=prompts,
         seed=seed,
         select_layer=select_layer,
+        metric=metric,
     )

@@ -14,6 +14,7 @@ from tvcli.inputs.examples import read_examples
 from tvcli.kinds import Modality
 from tvcli.method.extract import check_examples, from_examples, from_instruction
 from tvcli.method.layers import layer_accuracy
+from tvcli.metrics import Judge, Metric
 from tvcli.prompts import prompt
 from tvcli.prompts.prompt import Example
 from tvcli.vector import TaskVector
@@ -30,8 +31,11 @@ def run(
     prompts: int | None,
     seed: int,
     select_layer: bool,
+    metric: Metric | None,
 ) -> None:
     request = model_request(chosen)
+    if metric is not None and not select_layer:
+        raise UsageError("--metric says how --select-layer judges; add --select-layer")
     _check(output, examples, instruction, select_layer)
     pairs = read_examples(examples, modality) if examples is not None else []
     if pairs:
@@ -40,7 +44,9 @@ def run(
     with request.open() as loaded:
         if pairs:
             vector = _from_pairs(loaded.engine, pairs, shots=shots, prompts=prompts, seed=seed)
-            _write(_select(loaded.engine, vector, pairs) if select_layer else vector, _name(output, "examples", both))
+            if select_layer:
+                vector = _select(loaded.engine, vector, pairs, Judge(metric or Metric.PAPER))
+            _write(vector, _name(output, "examples", both))
         if instruction is not None:
             _write(from_instruction(loaded.engine, instruction), _name(output, "instruction", both))
 
@@ -75,8 +81,10 @@ def _name(output: str, kind: str, both: bool) -> str:
     return str(Path(output).with_suffix(f".{kind}.npy")) if both else output
 
 
-def _select(engine: Engine, vector: TaskVector, pairs: list[Example]) -> TaskVector:
-    accuracy = layer_accuracy(engine, vector, pairs, lambda all_: out.progress(all_, len(all_), "tried the layers on"))
+def _select(engine: Engine, vector: TaskVector, pairs: list[Example], judge: Judge) -> TaskVector:
+    accuracy = layer_accuracy(
+        engine, vector, pairs, lambda all_: out.progress(all_, len(all_), "tried the layers on"), judge
+    )
     best = int(accuracy.argmax())  # ties: the lowest layer, as in the paper
     out.note(f"layer {best} answers {accuracy[best]:.0%} of the examples' queries")
     return vector.with_layer(best, "best on its own examples", float(accuracy[best]))

@@ -4,8 +4,8 @@
     python benchmarks/mutation.py [MODULE ...] [--work FOLDER]
 
 Works on a copy. For each module it prints how many mutants a test kills, and the survivors as `mutmut show` has them.
-A module is mutated with the tests that are named here beside it; a mutant that none of them reaches counts as a
-survivor.
+A module is mutated with the test files that are named here beside it, wherever in tests/ they lie; a mutant that none
+of them reaches counts as a survivor.
 """
 
 from __future__ import annotations
@@ -22,47 +22,49 @@ ROOT = Path(__file__).parent.parent
 COPIED = ("tvcli", "tests", "models", "tasks", "benchmarks", "pyproject.toml", "README.md", "requirements-prebuilt.txt")
 TESTS = {
     "tvcli/engine/hook.py": ["test_hook"],
-    "tvcli/engine/batches.py": ["test_plan"],
-    "tvcli/engine/protocol.py": ["test_arithmetic"],
-    "tvcli/prompts/prompt.py": ["test_prompts"],
+    "tvcli/engine/batches.py": ["test_batches"],
+    "tvcli/engine/protocol.py": ["test_protocol"],
+    "tvcli/prompts/prompt.py": ["test_prompt"],
     "tvcli/vector.py": ["test_vector"],
-    "tvcli/inputs/tasks.py": ["test_tasks", "test_results"],
-    "tvcli/evaluation/prompts.py": ["test_numbers", "test_evaluate"],
-    "tvcli/evaluation/bootstrap.py": ["test_numbers", "test_results"],
-    "tvcli/evaluation/cells.py": ["test_numbers", "test_results"],
-    "tvcli/evaluation/task_checks.py": ["test_tasks"],
-    "tvcli/method/similarity.py": ["test_arithmetic"],
-    "tvcli/paper/cost.py": ["test_measuring"],
-    "tvcli/cli/describe.py": ["test_arithmetic"],
-    "tvcli/doctor/checks.py": ["test_diagnosis"],
-    "tvcli/evaluation/answering.py": ["test_numbers", "test_evaluate", "test_science"],
-    "tvcli/method/extract.py": ["test_arithmetic"],
-    "tvcli/doctor/isolated.py": ["test_measuring"],
-    "tvcli/method/layers.py": ["test_arithmetic"],
-    "tvcli/method/lens.py": ["test_arithmetic"],
-    "tvcli/doctor/machine.py": ["test_diagnosis"],
-    "tvcli/method/projection.py": ["test_arithmetic"],
-    "tvcli/metrics.py": ["test_numbers", "test_results", "test_evaluate"],
-    "tvcli/paper/numbers.py": ["test_numbers", "test_science"],
-    "tvcli/paper/items.py": ["test_paper"],
-    "tvcli/paper/figures.py": ["test_paper", "test_science"],
-    "tvcli/paper/tables.py": ["test_paper", "test_science"],
-    "tvcli/paper/memory.py": ["test_measuring"],
-    "tvcli/paper/report.py": ["test_measuring"],
-    "tvcli/evaluation/results.py": ["test_numbers", "test_results", "test_science"],
-    "tvcli/evaluation/run.py": ["test_numbers", "test_evaluate"],
-    "tvcli/evaluation/setup.py": ["test_numbers", "test_evaluate"],
+    "tvcli/inputs/tasks.py": ["test_tasks", "test_task_checks", "test_tv_eval"],
+    "tvcli/evaluation/prompts.py": ["test_prompts", "test_answering"],
+    "tvcli/evaluation/bootstrap.py": ["test_bootstrap", "test_results"],
+    "tvcli/evaluation/cells.py": ["test_cells", "test_results"],
+    "tvcli/evaluation/task_checks.py": ["test_task_checks", "test_tasks"],
+    "tvcli/method/similarity.py": ["test_similarity", "test_tv_compare"],
+    "tvcli/paper/cost.py": ["test_cost"],
+    "tvcli/cli/work/describe.py": ["test_describe"],
+    "tvcli/doctor/checks.py": ["test_checks"],
+    "tvcli/evaluation/answering.py": ["test_answering", "test_run"],
+    "tvcli/method/extract.py": ["test_extract"],
+    "tvcli/doctor/isolated.py": ["test_isolated"],
+    "tvcli/method/layers.py": ["test_layers"],
+    "tvcli/method/lens.py": ["test_lens"],
+    "tvcli/doctor/machine.py": ["test_machine"],
+    "tvcli/method/projection.py": ["test_projection"],
+    "tvcli/metrics.py": ["test_metrics", "test_results", "test_answering"],
+    "tvcli/paper/numbers.py": ["test_numbers"],
+    "tvcli/paper/items.py": ["test_items"],
+    "tvcli/paper/figures.py": ["test_figures", "test_items"],
+    "tvcli/paper/tables.py": ["test_tables", "test_items"],
+    "tvcli/paper/memory.py": ["test_memory"],
+    "tvcli/paper/report.py": ["test_report"],
+    "tvcli/evaluation/results.py": ["test_results", "test_answering", "test_records"],
+    "tvcli/evaluation/run.py": ["test_run"],
+    "tvcli/evaluation/setup.py": ["test_setup", "test_prompts", "test_answering"],
     "tvcli/evaluation/store.py": ["test_store"],
-    "tvcli/paper/study.py": ["test_paper"],
-    "tvcli/timing.py": ["test_measuring"],
-    "tvcli/evaluation/vectors.py": ["test_numbers", "test_paper", "test_evaluate"],
+    "tvcli/paper/study.py": ["test_study", "test_tables"],
+    "tvcli/timing.py": ["test_timing"],
+    "tvcli/evaluation/vectors.py": ["test_vectors", "test_run", "test_answering"],
 }
 SLOW = "not kill_and_resume and not is_resumed_from and not papers_archives and not every_table_runs"
 SURVIVED, UNREACHED = 0, 33  # exit codes as mutmut keeps them; others are failures, crashes and time-outs
 
 
 def configuration(module: str) -> str:
-    selected = [f"tests/{name}.py" for name in TESTS[module]]
+    selected = [
+        file.relative_to(ROOT).as_posix() for name in TESTS[module] for file in (ROOT / "tests").rglob(f"{name}.py")
+    ]
     options = ["-m", "not model and not source", "-p", "no:cacheprovider", "-k", SLOW]
     settings = {
         "source_paths": ["tvcli"],

@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import planted
 import pytest
 from PIL import Image as Pillow
+from random_models import FAMILIES
 
 from tvcli.cli import main
 from tvcli.cli.output import out
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native import process
-from tvcli.vector import Provenance, TaskVector
+from tvcli.vector import Provenance, TaskVector, save
 
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "tests" / "data"
 PAIRS = [("Greece", "Athens"), ("France", "Paris"), ("Peru", "Lima"), ("Egypt", "Cairo"), ("Norway", "Oslo")]
 
 
@@ -51,7 +55,7 @@ class Process(subprocess.Popen[bytes]):
 
 def started(*arguments: object, **options: Any) -> Process:
     """`tv` in a process of its own, on the fake model; `env` adds to the environment."""
-    here = {"PYTHONPATH": str(Path(__file__).parent.parent), "TV_MODEL": "fake"}
+    here = {"PYTHONPATH": str(ROOT), "TV_MODEL": "fake"}
     command = [sys.executable, "-m", "tvcli", *map(str, arguments)]
     return Process(command, env={**os.environ, **here, **options.pop("env", {})}, **options)
 
@@ -108,6 +112,54 @@ def vector() -> TaskVector:
     rows = np.arange(6 * 16, dtype=np.float32).reshape(6, 16) / 50
     origin = Provenance(model=FakeEngine().model, source="text examples", delimiter=":", prompts=5, shots=5, seed=1)
     return TaskVector(rows, origin)
+
+
+@pytest.fixture
+def made(tv: Runner, pairs_file: Path, tmp_path: Path) -> Path:
+    """A file of a vector that `tv extract` made of pairs_file."""
+    path = tmp_path / "v.npy"
+    assert tv("extract", "--examples", pairs_file, "-o", path).code == 0
+    return path
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[Path]:
+    """Files of three vectors that have most in common."""
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal((6, 16)) * 10
+    paths = [tmp_path / f"{name}.npy" for name in "abc"]
+    for path in paths:
+        save(TaskVector((common + rng.standard_normal((6, 16))).astype(np.float32)), path)
+    return paths
+
+
+@pytest.fixture
+def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own models."""
+    monkeypatch.setenv("TV_MODELS_DIR", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def ggufs(tmp_path: Path) -> tuple[Path, Path]:
+    """A text and a vision file that look like GGUF."""
+    paths = tmp_path / "Mine-Q4_K_M.gguf", tmp_path / "mmproj-Mine.gguf"
+    for path in paths:
+        path.write_bytes(b"GGUF\x03" + bytes(29))
+    return paths
+
+
+@pytest.fixture
+def planted_folder() -> Iterator[Path]:
+    """The planted tasks."""
+    with planted.planted() as tasks:
+        yield tasks
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model with random weights."""
+    return FAMILIES["llama"]().write(tmp_path_factory.mktemp("model")).text
 
 
 @pytest.fixture(autouse=True)

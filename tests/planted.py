@@ -30,6 +30,7 @@ from tvcli.data import data_folder
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.images import Image, load_image
+from tvcli.paper.study import Study
 from tvcli.prompts.prompt import Input, Prompt
 
 GOLDEN = Path(__file__).parent / "data" / "golden_tables.json"
@@ -162,6 +163,17 @@ def said(arguments: Sequence[str]) -> tuple[str, str]:
         code = main(list(arguments))
     assert code == 0, noted.getvalue()
     return printed.buffer.getvalue().decode("utf-8"), noted.getvalue()
+
+
+def study(
+    tasks_folder: Path, *names: str, engine: FakeEngine | None = None, llm: str | None = None, **more: Any
+) -> Study:
+    """A study of these tasks in `tasks_folder`."""
+    tasks = tuple(tvcli.inputs.tasks.find_task(name) for name in names or ("alpha", "beta"))
+    asked = engine or Planted(tasks_folder)
+    return Study(
+        engine=asked, request=tvcli.models.opening.ModelRequest("fake"), llm=llm, tasks=tasks, seeds=(1, 2), **more
+    )
 
 
 def table(name: str) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""`tv models`: what is added, listed, and said of a model."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Runner
+
+from tvcli.models.catalog import OnHub, catalog, find
+from tvcli.models.resolve import describe, resolve, size
+
+HUB = 'description = "x"\nlicense = "x"\n[hub]\nrepository = "o/r"\ntext = { file = "f" }\n'
+
+
+def test_what_no_source_is_named_for_is_unverified(tv: Runner, models_folder: Path) -> None:
+    models_folder.mkdir()
+    (models_folder / "a.toml").write_text("layers = 3\nwidth = 4\n" + HUB + '[sources]\nshape = "seen"\n')
+    entry = find("a")
+    assert entry is not None
+    assert entry.unverified() == ["files", "license"]
+    assert "unverified\tfiles, license" in tv("models", "info", "a").out
+
+
+def test_an_added_model_is_found_by_its_name(tv: Runner, models_folder: Path, ggufs: tuple[Path, Path]) -> None:
+    ran = tv("models", "add", ggufs[0], "--mmproj", ggufs[1], "--name", "mine")
+    assert ran.code == 0
+    assert f"--model mine is {ggufs[0]} now; to forget that, delete {models_folder / 'mine.toml'}" in ran.err
+    assert [resolve("mine").text, resolve("mine").vision] == list(ggufs)
+    assert size(describe("mine")) == 68
+    assert tv("models", "path", "mine").out.splitlines() == [str(path) for path in ggufs]
+    record = json.loads(tv("models", "path", "mine", "--json").out)
+    assert record == {"name": "mine", "text": str(ggufs[0]), "vision": str(ggufs[1])}
+    assert "mine\t68 B\there\tunknown" in tv("models", "list").out
+    assert tv("models", "add", ggufs[0], "--mmproj", ggufs[1], "--name", "mine").code == 0
+
+
+def test_the_name_is_the_files_by_default(tv: Runner, models_folder: Path, ggufs: tuple[Path, Path]) -> None:
+    assert tv("models", "add", ggufs[0]).code == 0
+    assert resolve("Mine-Q4_K_M").text == ggufs[0]
+
+
+@pytest.mark.parametrize("name", ["picto", "fake", "taken", "a/b", "..", ".hidden", "a\nb", ""])
+def test_a_name_cannot_be_taken_twice_or_lead_elsewhere(
+    tv: Runner, models_folder: Path, ggufs: tuple[Path, Path], name: str
+) -> None:
+    assert tv("models", "add", ggufs[1], "--name", "taken").code == 0
+    ran = tv("models", "add", ggufs[0], "--name", name)
+    assert ran.code in (2, 3)
+    assert len(ran.err.splitlines()) == 1
+    assert [path.name for path in models_folder.iterdir()] == ["taken.toml"]
+
+
+def test_what_is_no_model_is_not_added(
+    tv: Runner, models_folder: Path, ggufs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"no model")
+    for arguments in ([tmp_path / "x.gguf"], [tmp_path / "none.gguf"], [ggufs[0], "--mmproj", tmp_path / "x.gguf"]):
+        assert tv("models", "add", *arguments).code == 3
+    assert not models_folder.exists()
+
+
+def test_a_model_that_was_moved_away_is_said(tv: Runner, models_folder: Path, ggufs: tuple[Path, Path]) -> None:
+    assert tv("models", "add", ggufs[0], "--name", "mine").code == 0
+    ggufs[0].unlink()
+    ran = tv("models", "path", "mine")
+    assert (ran.code, ran.out) == (3, "")
+    assert f"model file {ggufs[0]} cannot be read: no such file" in ran.err
+    assert json.loads(tv("models", "info", "mine", "--json").out)["here"] is False
+    assert tv("models", "list").code == 0
+
+
+def test_info_says_where_the_layer_comes_from(tv: Runner) -> None:
+    ran = tv("models", "info", "picto")
+    assert "layer\t11 (best validation accuracy over the six tasks" in ran.out
+    assert json.loads(tv("models", "info", "picto", "--json").out)["llm"] == "gemma3-270m"
+
+
+def test_info_names_the_files_and_where_each_fact_was_read(tv: Runner) -> None:
+    entry = find("llava-1.5-7b")
+    assert entry is not None
+    assert isinstance(entry.files, OnHub)
+    assert entry.files.text is not None
+    record = json.loads(tv("models", "info", "llava-1.5-7b", "--json").out)
+    assert record["files"]["text"]["file"] == entry.files.text.file
+    text = tv("models", "info", "llava-1.5-7b").out
+    assert f"files: text\t{entry.files.text.file}\n" in text
+    assert "layer\t15 (Luo et al. 2025" in text
+    assert "unverified\tlicense" in text
+
+
+def test_list_has_one_record_a_model(tv: Runner, models_folder: Path) -> None:
+    records = [json.loads(line) for line in tv("models", "list", "--json").out.splitlines()]
+    assert [record["name"] for record in records] == sorted(catalog())
+    assert set(records[0]) == {"name", "here", "bytes", "license"}

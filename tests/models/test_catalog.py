@@ -1,0 +1,142 @@
+"""The catalogue's files, the user's own, and which model is the default."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from tvcli.data import data_folder
+from tvcli.errors import UnavailableError
+from tvcli.models.catalog import OnHub, Packaged, PackagedVision, catalog, find, read_entry, wanted_model
+
+GOOD = 'description = "x"\nlicense = "x"\n[text]\npackage = "p"\nfile = "f"\ninstall = "i"\n'
+HALF = 'description = "x"\nlicense = "x"\n[vision]\nfile = "picto/mmproj-picto-f16.gguf"\n'
+HUB = 'description = "x"\nlicense = "x"\n[hub]\nrepository = "o/r"\ntext = { file = "f" }\n'
+
+
+# -- the shipped catalogue ------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_is_well_formed_and_its_vision_files_are_here() -> None:
+    entries = catalog()
+    assert "picto" in entries
+    for entry in entries.values():
+        if isinstance(entry.files, Packaged) and entry.files.vision is not None:
+            assert (data_folder("models") / entry.files.vision.file).is_file()
+        assert entry.llm is None or entry.llm in entries, f"{entry.name} names {entry.llm}, which is not here"
+
+
+def test_an_llm_and_its_vlm_have_the_same_shape() -> None:
+    entries = catalog()
+    for entry in entries.values():
+        if entry.llm is not None and entry.layers is not None:
+            llm = entries[entry.llm]
+            assert (llm.layers, llm.width) == (entry.layers, entry.width), entry.name
+
+
+def test_sources_are_named_for_what_an_entry_states_and_hashes_are_hashes() -> None:
+    for entry in catalog().values():
+        stated = {"files", "license", "architecture", "projector", "shape", "template", "llm"}
+        assert set(entry.sources) <= stated, entry.name
+        if isinstance(entry.files, OnHub):
+            assert (entry.layers is None) == (entry.width is None)
+            for file in filter(None, (entry.files.text, entry.files.vision)):
+                assert re.fullmatch("[0-9a-f]{64}|", file.sha256), entry.name
+
+
+def test_the_readme_lists_the_catalogue() -> None:
+    """To write it anew: print what `expected` is."""
+    rows = []
+    for entry in catalog().values():
+        where = entry.files.repository if isinstance(entry.files, OnHub) else "pip"
+        layer = "" if entry.layer is None else str(entry.layer.suggested)
+        shape = "" if entry.layers is None else f"{entry.layers} × {entry.width}"
+        rows.append(f"| {entry.name} | {where} | {shape} | {layer} | {entry.llm or ''} |\n")
+    expected = "| model | from | layers × width | layer | language model |\n|---|---|---|---|---|\n" + "".join(rows)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert expected in readme, expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "wheels = 4\n", "unknown key wheels in the table text"),
+        ("colour = 'red'\n" + GOOD, "unknown key colour"),
+        ("name = 'y'\n" + GOOD, "unknown key name"),
+        (GOOD.replace('file = "f"\n', ""), "the key file is missing in the table text"),
+        (GOOD.replace('license = "x"\n', ""), "the key license is missing"),
+        (GOOD.replace('"i"', "3"), "the key install in the table text cannot be 3"),
+        ("layers = '3'\n" + GOOD, "the key layers cannot be '3'"),
+        ("sources = 3\n" + GOOD, "the key sources cannot be 3"),
+        ("x = [", "x.toml"),
+        ("", "one of the tables text, hub and local, found none"),
+        (GOOD + "[hub]\n", "found text, hub"),
+        (GOOD + "[layer]\nsuggested = 'x'\nsource = 'y'\n", "suggested"),
+        (HUB.replace("text", "txt"), "unknown key txt in the table hub"),
+        (HUB.replace('"f"', "1"), "the key file in the table hub.text cannot be 1"),
+        ("hub = 3\n", "hub must be a table"),
+        ("layer = 3\n" + GOOD, "layer must be a table"),
+        ("local = { text = 3 }\n", "the key text in the table local cannot be 3"),
+        ("sources = { files = 3 }\n" + GOOD, "the key sources cannot be {'files': 3}"),
+        (HALF, "expected one of the tables text, hub and local, found none"),
+        ("llm = 3\n" + HALF, "expected one of the tables text, hub and local, found none"),
+        ("llm = 'nope'\n" + HALF, "there is no text, and no model 'nope' to take it from"),
+        ("llm = '../x'\n" + HALF, "there is no text, and no model '../x' to take it from"),
+        ("llm = 'picto'\n" + HALF, "picto.toml has no table text of its own"),
+        ("llm = 'gemma3-270m'\n" + HALF + "more = 1\n", "unknown key more in the table vision"),
+    ],
+)
+def test_a_malformed_entry_names_file_and_key(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(UnavailableError, match=words) as caught:
+        read_entry(tmp_path / "x.toml")
+    assert str(tmp_path / "x.toml") in str(caught.value)
+
+
+def test_a_vision_half_has_the_text_of_its_language_model(models_folder: Path) -> None:
+    models_folder.mkdir()
+    (models_folder / "mine.toml").write_text("llm = 'other'\n" + HALF)
+    (models_folder / "other.toml").write_text(GOOD)
+    mine, other, picto, gemma = map(find, ("mine", "other", "picto", "gemma3-270m"))
+    for whole, half in ((mine, other), (picto, gemma)):
+        assert whole is not None
+        assert half is not None
+        assert isinstance(whole.files, Packaged)
+        assert isinstance(half.files, Packaged)
+        assert whole.files.text == half.files.text
+        assert whole.files.vision == PackagedVision("picto/mmproj-picto-f16.gguf")
+        assert half.files.vision is None
+
+
+def test_a_text_that_is_nowhere_or_broken_is_said_with_both_files(models_folder: Path) -> None:
+    models_folder.mkdir()
+    a, b = models_folder / "a.toml", models_folder / "b.toml"
+    a.write_text("llm = 'b'\n" + HALF)
+    for text, said in (
+        ("llm = 'a'\n" + HALF, f"{a}: there is no text, and {b} has no table text of its own to take"),
+        (HUB, f"{a}: there is no text, and {b} has no table text of its own to take"),
+        (GOOD.replace('file = "f"\n', ""), f"{a}: the key file is missing in the table text of {b}"),
+        ("text = 3\n", f"{a}: text of {b} must be a table, not 3"),
+    ):
+        b.write_text(text)
+        with pytest.raises(UnavailableError) as caught:
+            find("a")
+        assert str(caught.value) == said
+    b.write_text("x = [")
+    with pytest.raises(UnavailableError, match=f"^{re.escape(str(b))}: "):
+        find("a")
+    a.write_text("llm = 'a'\n" + HALF)
+    with pytest.raises(UnavailableError, match=f"^{re.escape(str(a))}: .* to take$"):
+        find("a")
+
+
+# -- the default ----------------------------------------------------------------------------------------------
+
+
+def test_the_environment_names_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TV_MODEL", raising=False)
+    assert wanted_model(None) == "picto"
+    monkeypatch.setenv("TV_MODEL", "other")
+    assert wanted_model(None) == "other"
+    assert wanted_model("given") == "given"

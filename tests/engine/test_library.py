@@ -71,7 +71,8 @@ def test_another_version_is_refused_with_what_was_found_and_what_is_wanted(tmp_p
     assert (ran.returncode, ran.stdout) == (3, "")
     [line] = ran.stderr.splitlines()
     assert f"the llama.cpp of TV_LLAMA_LIB in {folder} is {other.decode()} (ggml " in line
-    assert f"tv runs {pinned.PINNED.version} (ggml {pinned.PINNED.ggml}, as llama-cpp-python 0.3.36 brings it)" in line
+    known = pinned.PINNED
+    assert f"tv runs {known.version} (ggml {known.ggml}, as {known.package} {known.package_version} brings it)" in line
 
 
 @patchable

@@ -8,6 +8,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from tvcli.engine.native.pinned import PINNED
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -67,3 +69,11 @@ def test_every_path_that_contributors_are_sent_to_exists() -> None:
     paths = [path.rstrip(".") for path in paths if "NAME" not in path]
     assert len(paths) > 20
     assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_the_pinned_llama_cpp_python_is_named_alike_everywhere() -> None:
+    pins = {
+        path.name: set(re.findall(r"llama-cpp-python==([\w.]+)", path.read_text("utf-8")))
+        for path in (ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "benchmarks" / "README.md")
+    }
+    assert pins == dict.fromkeys(pins, {PINNED.package_version})

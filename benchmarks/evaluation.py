@@ -17,10 +17,10 @@ from tvcli.engine.decoder import Decoder
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings, tail
 from tvcli.evaluation.answering import Evaluation
-from tvcli.evaluation.prompts import after
+from tvcli.evaluation.prompts import few_shot_prompts
 from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.store import Store
-from tvcli.evaluation.vectors import Shelf
+from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import find_task
 from tvcli.kinds import Method, Modality, Source
 from tvcli.models.resolve import resolve
@@ -36,7 +36,7 @@ WORDS = Transfer(Source.TEXT, Modality.TEXT)
 def by_tv(engine: LlamaEngine, methods: tuple[Method, ...]) -> float:
     """Seconds of one task, one seed: vector, validation over all layers, test."""
     setup = Setup((TASK,), transfers=(WORDS,), seeds=(1,), methods=methods)
-    return timed(Evaluation(engine, setup, Store(), Shelf(engine, setup)).run)
+    return timed(Evaluation(engine, setup, Store(), VectorCache(engine, setup)).run)
 
 
 def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, float]:
@@ -53,8 +53,8 @@ def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, f
     for tokens in validation:
         total += sum(timed(partial(reference.logits, tokens, k, row)) for k in range(engine.model.n_layer))
     total += sum(timed(partial(reference.logits, tokens, 0, row)) for tokens in test)
-    ask = after(setup, TASK, WORDS, Variant(1))
-    shown = [ids(ask(n, sample)) for n, sample in enumerate(TASK.test)]
+    make_prompt = few_shot_prompts(setup, TASK, WORDS, Variant(1))
+    shown = [ids(make_prompt(n, sample)) for n, sample in enumerate(TASK.test)]
     return total, sum(timed(partial(reference.logits, tokens)) for tokens in (*test, *shown))
 
 

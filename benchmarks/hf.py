@@ -63,6 +63,6 @@ def _hidden(output: Any) -> torch.Tensor:
 
 
 def both(name: str) -> tuple[LlamaEngine, Reference]:
-    """A catalogue model's text half in tv and in Hugging Face."""
+    """A catalog model's text half in tv and in Hugging Face."""
     path = resolve(name).text
     return LlamaEngine(path), Reference(path)

@@ -218,7 +218,7 @@ def pixtral(vocab: int) -> Twin:
 
 
 def _qwen_inputs(patch: int) -> Callable[[list[Pixels]], dict[str, torch.Tensor]]:
-    """Patches in the order of 2 × 2 neighbours, each twice (two frames of a still)."""
+    """Patches in the order of 2 × 2 neighbors, each twice (two frames of a still)."""
 
     def inputs(images: list[Pixels]) -> dict[str, torch.Tensor]:
         flat, grids = [], []

@@ -23,7 +23,7 @@ from PIL import Image
 TASKS = Path(__file__).resolve().parent
 IMAGES = TASKS / "images"
 SIZE = 224  # pixels, width and height: the usual input of a vision tower
-COLOURS = 256  # as many as a PNG palette holds; no difference can be seen, and the files are a third as large
+COLORS = 256  # as many as a PNG palette holds; no difference can be seen, and the files are a third as large
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def draw(drawing: str) -> Image.Image:
 
 def write_png(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    palette = picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = picture.quantize(COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     palette.save(path, optimize=True)
 
 

@@ -1,6 +1,6 @@
 """Files and bytes to RGB pixels, by Pillow.
 
-llama.cpp's own loader ignores the EXIF orientation and drops the alpha channel; here every picture
+llama.cpp's own loader ignores the EXIF orientation and drops the alpha channel; here every image
 arrives upright, on white, as 8-bit RGB, first frame only.
 """
 
@@ -61,9 +61,9 @@ def load_image(source: str | Path | bytes, name: str | None = None) -> Image:
 
 def thumbnail(image: Image, size: int) -> bytes:
     """A PNG of at most `size` × `size` pixels."""
-    picture, buffer = Pillow.fromarray(image.pixels), io.BytesIO()
-    picture.thumbnail((size, size))
-    picture.save(buffer, "PNG")
+    small, buffer = Pillow.fromarray(image.pixels), io.BytesIO()
+    small.thumbnail((size, size))
+    small.save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -71,15 +71,15 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of bombs and bad EXIF; both are handled here
-            picture = Pillow.open(io.BytesIO(data), formats=_formats())
-            width, height = picture.size
+            image = Pillow.open(io.BytesIO(data), formats=_formats())
+            width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnavailableError(
                     f"image {label} is too large: {width} × {height} pixels, the limit is {MAX_PIXELS:,}"
                 )
-            picture.seek(0)
-            picture.load()
-            return _to_rgb(ImageOps.exif_transpose(picture))
+            image.seek(0)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise UnavailableError(f"{label} is not an image that Pillow can read") from error
     except Pillow.DecompressionBombError as error:
@@ -98,34 +98,34 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Pillow.OPEN]
 
 
-def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
-    if picture.mode in {"I", "F"} or picture.mode.startswith("I;16"):
-        picture = _to_8_bit(picture)
-    if picture.mode == "CMYK":
-        picture = _from_cmyk(picture)
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
+def _to_rgb(image: Pillow.Image) -> Pillow.Image:
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        image = _to_8_bit(image)
+    if image.mode == "CMYK":
+        image = _from_cmyk(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
         white = Pillow.new("RGBA", rgba.size, "white")
-        picture = Pillow.alpha_composite(white, rgba)
-    return picture.convert("RGB")
+        image = Pillow.alpha_composite(white, rgba)
+    return image.convert("RGB")
 
 
-def _to_8_bit(picture: Pillow.Image) -> Pillow.Image:
-    """Scale 16-bit and float grey values; Pillow's own conversion clips them at 255."""
-    values = np.asarray(picture, dtype=np.float64)
+def _to_8_bit(image: Pillow.Image) -> Pillow.Image:
+    """Scale 16-bit and float gray values; Pillow's own conversion clips them at 255."""
+    values = np.asarray(image, dtype=np.float64)
     top = 65535.0 if values.max(initial=0) > 255 else 255.0
     return Pillow.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
 
 
-def _from_cmyk(picture: Pillow.Image) -> Pillow.Image:
-    profile = picture.info.get("icc_profile")
+def _from_cmyk(image: Pillow.Image) -> Pillow.Image:
+    profile = image.info.get("icc_profile")
     if profile:
         try:
             converted = ImageCms.profileToProfile(
-                picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+                image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
         except (ImageCms.PyCMSError, OSError):
             converted = None  # a broken profile: Pillow's plain conversion is the next best
         if converted is not None:
             return converted
-    return picture.convert("RGB")
+    return image.convert("RGB")

@@ -24,10 +24,10 @@ def bars(values: Sequence[float], label: str, marked: int | None = None) -> str:
     drawn = []
     for number, value in enumerate(values):
         height = value / most * HEIGHT
-        colour = "#c44e52" if number == marked else "#8da0cb"
+        color = "#c44e52" if number == marked else "#8da0cb"
         drawn.append(
             f'<rect x="{number * BAR}" y="{HEIGHT - height:.1f}" width="{BAR - 2}" height="{height:.1f}" '
-            f'fill="{colour}"><title>{number}: {value:.4g}</title></rect>'
+            f'fill="{color}"><title>{number}: {value:.4g}</title></rect>'
         )
     size = f'width="{len(values) * BAR}" height="{HEIGHT}"'
     name = escape(label, quote=True)

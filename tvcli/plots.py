@@ -1,6 +1,6 @@
 """Pictures: PNG, SVG or PDF by the file's ending, with matplotlib (the extra `plots`).
 
-Readable for the colour-blind and in black and white: Okabe and Ito's colours, and each series has its own line
+Readable for the color-blind and in black and white: Okabe and Ito's colors, and each series has its own line
 style and marker besides.
 """
 
@@ -17,7 +17,7 @@ from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_target, replacing
 
 FORMATS = (".png", ".svg", ".pdf")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INSTALL = "pip install 'tvcli[plots]'"
@@ -38,7 +38,7 @@ def check_projection(method: str) -> None:
         raise UnavailableError(f"`method` tsne needs scikit-learn; run: {INSTALL}; or use `method` pca")
 
 
-def check_picture(path: Path) -> None:
+def check_plot_file(path: Path) -> None:
     """Before the work: a format and a place that can be written, and matplotlib.
 
     Raises:
@@ -78,19 +78,19 @@ def matrices(path: Path, panels: Mapping[str, np.ndarray], names: Sequence[str],
 def maps(
     path: Path,
     panels: Mapping[str, np.ndarray],
-    colours: Sequence[str],
+    colors: Sequence[str],
     markers: Sequence[str],
     *,
     title: str = "",
 ) -> None:
-    """Points float (N, 2) a panel, coloured by one label and marked by another."""
+    """Points float (N, 2) a panel, colored by one label and marked by another."""
     figure, all_axes = _figure(5.4 * len(panels), 5, columns=len(panels))
-    hues, shapes = list(dict.fromkeys(colours)), list(dict.fromkeys(markers))
+    hues, shapes = list(dict.fromkeys(colors)), list(dict.fromkeys(markers))
     for axes, (name, points) in zip(np.atleast_1d(all_axes), panels.items(), strict=True):
         for hue in hues:
             for shape in shapes:
-                chosen = [c == hue and m == shape for c, m in zip(colours, markers, strict=True)]
-                look = {"color": COLOURS[hues.index(hue) % 8], "marker": MARKERS[shapes.index(shape) % 8]}
+                chosen = [c == hue and m == shape for c, m in zip(colors, markers, strict=True)]
+                look = {"color": COLORS[hues.index(hue) % 8], "marker": MARKERS[shapes.index(shape) % 8]}
                 filled = {"facecolors": "none"} if shapes.index(shape) % 2 else {}
                 axes.scatter(*points[chosen].T, s=28, label=f"{hue}, {shape}", alpha=0.85, **_outline(look, filled))
         axes.set_title(name)
@@ -111,7 +111,7 @@ def _outline(look: dict[str, str], filled: dict[str, str]) -> dict[str, str]:
 
 
 def _look(i: int) -> dict[str, str]:
-    return {"color": COLOURS[i % 8], "linestyle": STYLES[i % 4], "marker": MARKERS[i % 8]}
+    return {"color": COLORS[i % 8], "linestyle": STYLES[i % 4], "marker": MARKERS[i % 8]}
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:

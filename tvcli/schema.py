@@ -23,8 +23,8 @@ class SchemaError(ValueError):
     """Data of another form; the text is a sentence that names the key."""
 
 
-def build(kind: Callable[..., T], table: object, where: str = "", /, *, lenient: bool = False, **made: Any) -> T:
-    """The dataclass or TypedDict from the table called `where`; `made` are the fields that are not to be in it.
+def build(kind: Callable[..., T], table: object, where: str = "", /, *, lenient: bool = False, **preset: Any) -> T:
+    """The dataclass or TypedDict from the table called `where`; `preset` are the fields that are not to be in it.
 
     Raises:
         SchemaError: a key that is missing, wrong or, unless `lenient`, unknown.
@@ -32,9 +32,9 @@ def build(kind: Callable[..., T], table: object, where: str = "", /, *, lenient:
     if not isinstance(table, dict):
         raise SchemaError(f"{where or 'the data'} must be a table, not {shown(table)}")
     fields, inside = _fields(kind), f" in the table {where}" if where else ""
-    values = dict(made)
+    values = dict(preset)
     for key, value in table.items():
-        if key in fields and key not in made:
+        if key in fields and key not in preset:
             try:
                 values[key] = _value(value, fields[key], f"{where}.{key}" if where else key, lenient)
             except SchemaError:  # of a table inside

@@ -26,8 +26,8 @@ from tvcli.cli.commands import (
     show,
     tasks,
 )
-from tvcli.cli.output import hear_log, hold_descriptors, out
-from tvcli.cli.signals import CTRL_C, exit_code, hear_terminate, own_process
+from tvcli.cli.output import attach_log_handler, hold_descriptors, out
+from tvcli.cli.signals import CTRL_C, exit_code, handle_sigterm, own_process
 from tvcli.errors import TvError, reason
 
 MAKE, MEASURE, LOOK, SET_UP = "Make and use vectors", "Measure", "Look", "Set up"
@@ -77,9 +77,9 @@ def _options(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. The only place that turns errors into sentences."""
     hold_descriptors()
-    hear_log()
+    attach_log_handler()
     if argv is None:
-        hear_terminate()
+        handle_sigterm()
         own_process()
     try:
         arguments = spread(sys.argv[1:] if argv is None else argv)

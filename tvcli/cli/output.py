@@ -55,7 +55,7 @@ class Output:
 
     def binary(self, data: bytes) -> None:
         """Bytes, which are not for people. Raises UsageError if they would go to a terminal."""
-        if self.draws():
+        if self.is_terminal():
             raise UsageError("a terminal cannot show a vector; name a file, or send standard output into one")
         with _open_pipe():
             _stdout().buffer.write(data)
@@ -159,13 +159,13 @@ class Output:
         if _is_terminal(sys.stderr) and not self.quiet and time.monotonic() - self._loading_since > PROGRESS_AFTER:
             self._draw("" if fraction >= 1 else f"loading the model {fraction:.0%}")
 
-    def draws(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether people look at stdout, and not a program."""
         return _is_terminal(sys.stdout)
 
     def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table on a terminal; tab-separated lines, the header first, into a pipe."""
-        if not self.draws():
+        if not self.is_terminal():
             if title:
                 self.note(title)
             for row in (header, *rows):
@@ -285,7 +285,7 @@ class _Handler(logging.Handler):
         say(record.getMessage())
 
 
-def hear_log() -> None:
+def attach_log_handler() -> None:
     """From here on `out` says what tv's modules log; without this, Python's own rules hold."""
     logger = logging.getLogger("tvcli")
     logger.handlers, logger.propagate = [_Handler()], False

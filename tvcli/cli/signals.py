@@ -14,7 +14,7 @@ CTRL_C = 128 + signal.SIGINT  # the exit code of an interrupted command, by a sh
 _terminated: list[int] = []
 
 
-def hear_terminate() -> None:
+def handle_sigterm() -> None:
     """From here on SIGTERM is heard as Ctrl-C, which native calls and half-written files are prepared for."""
     signal.signal(signal.SIGTERM, _terminate)
 

@@ -71,7 +71,7 @@ class Speed:
     generated: float
 
 
-class _SickError(Exception):
+class _CheckFailedError(Exception):
     """A check failed; the message says what was seen."""
 
 
@@ -106,10 +106,10 @@ def _machine(send: Send, endpoints: Sequence[str]) -> None:
 def _model(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
     try:
         with request.open() as loaded:
-            asked = queries(loaded.engine)
-            yield _subject(loaded, asked)
-            yield from examine(loaded.engine, asked, step)
-            yield measure(loaded.engine, asked["text"])
+            prompts = queries(loaded.engine)
+            yield _subject(loaded, prompts)
+            yield from examine(loaded.engine, prompts, step)
+            yield measure(loaded.engine, prompts["text"])
     except TvError as error:
         yield _unavailable(error)
 
@@ -149,27 +149,27 @@ def _crash(died: DiedError, features: str) -> str:
 
 def verdict(checks: Sequence[Check]) -> str:
     """One sentence that names what failed."""
-    sick = [f"{check.name} ({check.detail})" for check in checks if not check.healthy]
-    if not sick:
+    failed = [f"{check.name} ({check.detail})" for check in checks if not check.healthy]
+    if not failed:
         return f"healthy, all {len(checks)} checks passed"
-    return f"not healthy, {len(sick)} of {len(checks)} checks failed: {'; '.join(sick)}"
+    return f"not healthy, {len(failed)} of {len(checks)} checks failed: {'; '.join(failed)}"
 
 
 def queries(engine: Engine) -> dict[str, Prompt]:
     """What is asked, by modality: a word and, if the model sees, a picture made here."""
-    asked = {"text": zero_shot("Greece")}
+    prompts = {"text": zero_shot("Greece")}
     if engine.has_vision:
         red, green = np.meshgrid(np.arange(224, dtype=np.uint8), np.arange(224, dtype=np.uint8))
-        asked["image"] = zero_shot(Image(np.dstack([red, green, 255 - red]), "a picture of colours"))
-    return asked
+        prompts["image"] = zero_shot(Image(np.dstack([red, green, 255 - red]), "a picture of colors"))
+    return prompts
 
 
-def examine(engine: Engine, asked: Mapping[str, Prompt], step: Callable[[int], None]) -> Iterator[Check]:
+def examine(engine: Engine, prompts: Mapping[str, Prompt], step: Callable[[int], None]) -> Iterator[Check]:
     """All checks of all queries; `step` hears of each forward pass."""
-    yield _check("one delimiter", lambda: _one_delimiter(engine, asked))
-    for modality, prompt in asked.items():
+    yield _check("one delimiter", lambda: _one_delimiter(engine, prompts))
+    for modality, prompt in prompts.items():
         for name, check in CHECKS.items():
-            yield _check(f"{modality}: {name}", lambda c=check, p=prompt: c(_Patient(engine, p, step)))  # type: ignore[misc]
+            yield _check(f"{modality}: {name}", lambda c=check, p=prompt: c(_Probe(engine, p, step)))  # type: ignore[misc]
 
 
 def measure(engine: Engine, prompt: Prompt) -> Speed:
@@ -190,9 +190,9 @@ def measure(engine: Engine, prompt: Prompt) -> Speed:
     return Speed(tokens, tokens / plain, tokens / patched, tokens / read, answers[-1] / seconds)
 
 
-def _subject(loaded: Model, asked: Mapping[str, Prompt]) -> Subject:
+def _subject(loaded: Model, prompts: Mapping[str, Prompt]) -> Subject:
     engine = loaded.engine
-    tokens = {modality: engine.layout(prompt) for modality, prompt in asked.items()}
+    tokens = {modality: engine.layout(prompt) for modality, prompt in prompts.items()}
     buffers = [anonymous(name) for name in engine.buffers]
     return Subject(anonymous(loaded.name), engine.model, engine.has_vision, buffers, tokens)
 
@@ -200,21 +200,21 @@ def _subject(loaded: Model, asked: Mapping[str, Prompt]) -> Subject:
 def _check(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, True, check())
-    except (_SickError, TvError) as error:
+    except (_CheckFailedError, TvError) as error:
         return Check(name, False, anonymous(str(error)))
 
 
-def _one_delimiter(engine: Engine, asked: Mapping[str, Prompt]) -> str:
+def _one_delimiter(engine: Engine, prompts: Mapping[str, Prompt]) -> str:
     """The token that is read and overwritten is the same after a word and after a picture."""
-    ends = {modality: tail(engine, prompt, 1)[-1] for modality, prompt in asked.items()}
+    ends = {modality: tail(engine, prompt, 1)[-1] for modality, prompt in prompts.items()}
     seen = ", ".join(f"{modality} {token.text!r} ({token.id})" for modality, token in ends.items())
     if len(set(ends.values())) > 1:
-        raise _SickError(f"queries end in different tokens: {seen}")
+        raise _CheckFailedError(f"queries end in different tokens: {seen}")
     return seen
 
 
 @dataclass(frozen=True)
-class _Patient:
+class _Probe:
     """An engine and a query to examine it with."""
 
     engine: Engine
@@ -253,72 +253,72 @@ class _Patient:
         return [Patch(layer, row) for layer, row in enumerate(rows.astype(np.float32))]
 
 
-def _readable(patient: _Patient) -> str:
-    residuals, model = patient.read(), patient.engine.model
+def _readable(probe: _Probe) -> str:
+    residuals, model = probe.read(), probe.engine.model
     if residuals.shape != (model.n_layer, model.n_embd):
-        raise _SickError(f"the residuals have the shape {residuals.shape}, not {(model.n_layer, model.n_embd)}")
+        raise _CheckFailedError(f"the residuals have the shape {residuals.shape}, not {(model.n_layer, model.n_embd)}")
     fine = np.isfinite(residuals).all(axis=1) & residuals.any(axis=1)
     _expect({layer: bool(fine[layer]) for layer in range(model.n_layer)}, "the residual is zero or not finite")
     return f"{model.n_layer} layers × {model.n_embd}"
 
 
-def _self_patch(patient: _Patient) -> str:
+def _self_patch(probe: _Probe) -> str:
     """Strict on the residuals, read with the graph cut at all layers both times.
 
     The logits of a plain run come of a graph without cuts, in which a GPU's backend fuses steps that it
     computes one by one where a patch is written; seen with Vulkan, and gone with ``GGML_VK_DISABLE_FUSION``.
     """
-    own, plain = patient.read(), patient.logits(None)[0]
+    own, plain = probe.read(), probe.logits(None)[0]
     scale, equal, away = float(np.abs(plain).max()), {}, 0.0
-    for layer in patient.layers():
+    for layer in probe.layers():
         patch = Patch(layer, own[layer])
-        apart = float(np.abs(patient.logits(patch)[0] - plain).max()) / scale
-        equal[layer] = np.array_equal(patient.read(patch), own) and apart <= FUSION_TOLERANCE
+        apart = float(np.abs(probe.logits(patch)[0] - plain).max()) / scale
+        equal[layer] = np.array_equal(probe.read(patch), own) and apart <= FUSION_TOLERANCE
         away = max(away, apart)
     said = _expect(equal, "the residuals or logits change")
     return said if away == 0 else f"{said}, the logits within {away:.2g} of the largest"
 
 
-def _every_layer(patient: _Patient) -> str:
-    plain = patient.logits(*[None] * patient.n_layer)
-    moved = np.abs(patient.logits(*patient.noise(patient.read())) - plain).max(axis=1)
+def _every_layer(probe: _Probe) -> str:
+    plain = probe.logits(*[None] * probe.n_layer)
+    moved = np.abs(probe.logits(*probe.noise(probe.read())) - plain).max(axis=1)
     least = LEAST_MOVE * np.abs(plain).max()
-    _expect({layer: bool(moved[layer] > least) for layer in range(patient.n_layer)}, "the patch changes nothing")
+    _expect({layer: bool(moved[layer] > least) for layer in range(probe.n_layer)}, "the patch changes nothing")
     return f"by {moved.min():.3g} to {moved.max():.3g}"
 
 
-def _below(patient: _Patient) -> str:
-    own = patient.read()
-    noise, fine = patient.noise(own), {}
-    for layer in patient.layers():
-        patched = patient.read(noise[layer])
+def _below(probe: _Probe) -> str:
+    own = probe.read()
+    noise, fine = probe.noise(own), {}
+    for layer in probe.layers():
+        patched = probe.read(noise[layer])
         written = np.array_equal(patched[layer], noise[layer].row)
         fine[layer] = written and np.array_equal(patched[:layer], own[:layer])
     return _expect(fine, "the patched row is not the one that was written, or a layer below it changes")
 
 
-def _by_adapter(patient: _Patient) -> str:
-    if patient.n_layer < 2:
+def _by_adapter(probe: _Probe) -> str:
+    if probe.n_layer < 2:
         return "none for a model of one layer"
-    noise, plain, away = patient.noise(patient.read()), patient.logits(None)[0], {}
-    for layer in sorted({1, patient.n_layer // 2, patient.n_layer - 1}):
-        patched = patient.logits(noise[layer])[0]
-        apart = np.abs(patient.logits_by_adapter(noise[layer]) - patched).max()
+    noise, plain, away = probe.noise(probe.read()), probe.logits(None)[0], {}
+    for layer in sorted({1, probe.n_layer // 2, probe.n_layer - 1}):
+        patched = probe.logits(noise[layer])[0]
+        apart = np.abs(probe.logits_by_adapter(noise[layer]) - patched).max()
         away[layer] = float(apart / max(np.abs(patched - plain).max(), 1e-12))
     fine = {layer: share <= ADAPTER_TOLERANCE for layer, share in away.items()}
     _expect(fine, f"the logits differ by {max(away.values()):.3g} of what the patch moves them")
     return f"differs by {max(away.values()):.2g} of what the patch moves at most, at layers {_listed(away)}"
 
 
-def _no_trace(patient: _Patient) -> str:
-    before = patient.logits(None)
-    patient.logits(*patient.noise(patient.read()))
-    if not np.array_equal(patient.logits(None), before):
-        raise _SickError("the same query has other logits after a patched run")
+def _no_trace(probe: _Probe) -> str:
+    before = probe.logits(None)
+    probe.logits(*probe.noise(probe.read()))
+    if not np.array_equal(probe.logits(None), before):
+        raise _CheckFailedError("the same query has other logits after a patched run")
     return "bit-equal"
 
 
-CHECKS: dict[str, Callable[[_Patient], str]] = {
+CHECKS: dict[str, Callable[[_Probe], str]] = {
     "residuals can be read": _readable,
     "a patch with the query's own residual changes nothing": _self_patch,
     "a patch changes the logits at every layer": _every_layer,
@@ -329,10 +329,10 @@ CHECKS: dict[str, Callable[[_Patient], str]] = {
 
 
 def _expect(fine: Mapping[int, bool], otherwise: str) -> str:
-    """Raises _SickError that names the layers which are not fine."""
-    sick = [layer for layer, healthy in fine.items() if not healthy]
-    if sick:
-        raise _SickError(f"{otherwise} at layer{'s' if len(sick) > 1 else ''} {_listed(sick)}")
+    """Raises _CheckFailedError that names the layers which are not fine."""
+    failed = [layer for layer, healthy in fine.items() if not healthy]
+    if failed:
+        raise _CheckFailedError(f"{otherwise} at layer{'s' if len(failed) > 1 else ''} {_listed(failed)}")
     return f"bit-equal at {f'all {len(fine)} layers' if len(fine) > 3 else f'layers {_listed(fine)}'}"
 
 

@@ -30,8 +30,8 @@ def isolated(work: Callable[..., None], *arguments: Any) -> Iterator[Any]:
     context = multiprocessing.get_context("spawn")  # a fork would inherit what this process has loaded
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as folder, receiver:
-        said = Path(folder) / "stderr"
-        process = context.Process(target=_work, args=(sender, said, work, arguments), daemon=True)
+        stderr = Path(folder) / "stderr"
+        process = context.Process(target=_work, args=(sender, stderr, work, arguments), daemon=True)
         process.start()
         sender.close()
         try:
@@ -42,12 +42,12 @@ def isolated(work: Callable[..., None], *arguments: Any) -> Iterator[Any]:
             process.kill()
             process.join()
         if process.exitcode:
-            raise DiedError(-process.exitcode if process.exitcode < 0 else None, _last_line(said))
+            raise DiedError(-process.exitcode if process.exitcode < 0 else None, _last_line(stderr))
 
 
-def _work(sender: Connection, said: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _work(sender: Connection, stderr: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     os.environ["GGML_NO_BACKTRACE"] = "1"  # ggml_abort would start a debugger
-    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT), 2)
     work(lambda item: sender.send((item,)), *arguments)
     sender.close()
 

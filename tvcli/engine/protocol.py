@@ -118,7 +118,7 @@ class Engine(Protocol):
 
     All prompts and patches of one call share decodes as far as they fit. llama.cpp picks its kernels by
     the shape of a batch, so an answer can differ in its last bits between calls of different shapes:
-    pass prompts one by one where an answer must not depend on its neighbours.
+    pass prompts one by one where an answer must not depend on its neighbors.
     """
 
     @property

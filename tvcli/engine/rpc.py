@@ -16,7 +16,7 @@ from tvcli.errors import UnavailableError, UsageError, reason
 
 CAPABILITIES = bytes(pinned.RPC_CAPABILITIES)  # none but TCP
 ANSWER = struct.Struct("<Q4B24x")  # size, then struct rpc_msg_hello_rsp: major, minor, patch, padding, capabilities
-PATIENCE = 5.0  # seconds for a server to answer
+ANSWER_TIMEOUT = 5.0  # seconds for a server to answer
 
 
 def parse_endpoints(endpoints: Sequence[str]) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def check_server(endpoint: str) -> None:
         # the family that llama.cpp uses; it would not try IPv6
         address = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)[0][4]
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(ANSWER_TIMEOUT)
             connection.connect(address)
             answer = _greet(connection, endpoint)
     except (OSError, UnicodeError) as error:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tvcli.engine.protocol import MAX_ROWS, Answer, Decoding, Engine, Patch
-from tvcli.evaluation.prompts import Ask, after, alone
+from tvcli.evaluation.prompts import PromptMaker, few_shot_prompts, zero_shot_prompts
 from tvcli.evaluation.results import best_layer
 from tvcli.evaluation.setup import Setup, Transfer
 from tvcli.evaluation.store import Cell, Record, Store, cells_of
-from tvcli.evaluation.vectors import Shelf
+from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Method, Modality, Split
 from tvcli.metrics import Judge
@@ -23,7 +23,7 @@ PROMPTS = 32  # of a batch
 
 
 @dataclass(frozen=True)
-class Column:
+class Condition:
     """One answer to every sample: unpatched, or patched at `layer` with the vector of the cell."""
 
     cell: Cell
@@ -31,23 +31,23 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Samples to be answered in every column; all columns of a sample share its prompt, computed once."""
+class QueryGroup:
+    """Samples to be answered in every condition; all conditions of a sample share its prompt, computed once."""
 
     task: Task
     modality: Modality
     split: Split
-    ask: Ask
+    make_prompt: PromptMaker
     samples: Sequence[Sample]
-    columns: tuple[Column, ...]
+    conditions: tuple[Condition, ...]
 
     @property
     def rows(self) -> int:
-        return len(self.samples) * len(self.columns)
+        return len(self.samples) * len(self.conditions)
 
     def batches(self) -> Iterator[range]:
         """Sample numbers, cut the same way in every run: an answer can depend on the shape of its batch."""
-        size = max(1, min(PROMPTS, MAX_ROWS // len(self.columns)))
+        size = max(1, min(PROMPTS, MAX_ROWS // len(self.conditions)))
         for start in range(0, len(self.samples), size):
             yield range(start, min(start + size, len(self.samples)))
 
@@ -59,17 +59,17 @@ class Evaluation:
     engine: Engine
     setup: Setup
     store: Store
-    shelf: Shelf
+    vector_cache: VectorCache
 
     def run(self, advance: Callable[[int], None] = lambda rows: None) -> dict[Transfer, int | None]:
         """Answer all, telling `advance` of every batch in rows; returns each transfer's layer, if one is patched."""
         layers: dict[Transfer, int | None] = {}
         for transfer in self.setup.transfers:
-            for work in self.validation(transfer):
-                self._answer(work, advance)
+            for group in self.validation(transfer):
+                self._answer(group, advance)
             layers[transfer] = self._layer(transfer)
-            for work in self.test(transfer, layers[transfer]):
-                self._answer(work, advance)
+            for group in self.test(transfer, layers[transfer]):
+                self._answer(group, advance)
         return layers
 
     def _layer(self, transfer: Transfer) -> int | None:
@@ -79,74 +79,76 @@ class Evaluation:
 
     def total_rows(self) -> int:
         """How many rows `run` will tell `advance` of."""
-        works = ((*self.validation(transfer), *self.test(transfer, 0)) for transfer in self.setup.transfers)
-        return sum(work.rows for some in works for work in some)
+        groups = ((*self.validation(transfer), *self.test(transfer, 0)) for transfer in self.setup.transfers)
+        return sum(group.rows for some in groups for group in some)
 
-    def validation(self, transfer: Transfer) -> Iterator[Work]:
+    def validation(self, transfer: Transfer) -> Iterator[QueryGroup]:
         """All layers and variants on the validation split; nothing if the layer is given."""
         if self.setup.layer is not None or Method.PATCH not in self.setup.methods:
             return
         layers = range(self.engine.model.n_layer)
         for task in self.setup.tasks:
             cells = cells_of(self.setup, task, transfer, Method.PATCH, Split.VALIDATION)
-            columns = [Column(cell, layer) for cell in cells for layer in layers]
-            ask = alone(self.setup, task, transfer.query)
-            yield self._work(task, transfer.query, Split.VALIDATION, ask, columns)
+            conditions = [Condition(cell, layer) for cell in cells for layer in layers]
+            make_prompt = zero_shot_prompts(self.setup, task, transfer.query)
+            yield self._group(task, transfer.query, Split.VALIDATION, make_prompt, conditions)
 
-    def test(self, transfer: Transfer, layer: int | None) -> Iterator[Work]:
+    def test(self, transfer: Transfer, layer: int | None) -> Iterator[QueryGroup]:
         """The methods on the test split: the queries alone together, those after examples variant by variant."""
         query, methods = transfer.query, self.setup.methods
         first = next(one for one in self.setup.transfers if one.query == query)
         for task in self.setup.tasks:
-            bare: list[Column] = []
+            bare: list[Condition] = []
             if Method.NO_CONTEXT in methods and transfer == first:  # it is the same for all sources
-                bare += map(Column, cells_of(self.setup, task, transfer, Method.NO_CONTEXT, Split.TEST))
+                bare += map(Condition, cells_of(self.setup, task, transfer, Method.NO_CONTEXT, Split.TEST))
             if Method.PATCH in methods:
                 cells = cells_of(self.setup, task, transfer, Method.PATCH, Split.TEST)
-                bare += [Column(cell, layer) for cell in cells]
-            yield self._work(task, query, Split.TEST, alone(self.setup, task, query), bare)
+                bare += [Condition(cell, layer) for cell in cells]
+            yield self._group(task, query, Split.TEST, zero_shot_prompts(self.setup, task, query), bare)
             if Method.PROMPT in methods:
                 for cell in cells_of(self.setup, task, transfer, Method.PROMPT, Split.TEST):
-                    shown = after(self.setup, task, transfer, cell.variant)
-                    yield self._work(task, query, Split.TEST, shown, [Column(cell)])
+                    make_prompt = few_shot_prompts(self.setup, task, transfer, cell.variant)
+                    yield self._group(task, query, Split.TEST, make_prompt, [Condition(cell)])
 
-    def _work(self, task: Task, modality: Modality, split: Split, ask: Ask, columns: Sequence[Column]) -> Work:
-        samples = self.setup.samples(task, split, modality) if columns else []
-        return Work(task, modality, split, ask, samples, tuple(columns))
+    def _group(
+        self, task: Task, modality: Modality, split: Split, make_prompt: PromptMaker, conditions: Sequence[Condition]
+    ) -> QueryGroup:
+        samples = self.setup.samples(task, split, modality) if conditions else []
+        return QueryGroup(task, modality, split, make_prompt, samples, tuple(conditions))
 
-    def _answer(self, work: Work, advance: Callable[[int], None]) -> None:
+    def _answer(self, group: QueryGroup, advance: Callable[[int], None]) -> None:
         patches: list[Patch | None] = []
-        for batch in work.batches() if work.columns else ():
-            missing = {(n, c) for n in batch for c in work.columns if not self.store.has(c.cell, n, c.layer)}
+        for batch in group.batches() if group.conditions else ():
+            missing = {(n, c) for n in batch for c in group.conditions if not self.store.has(c.cell, n, c.layer)}
             if missing:
-                patches = patches or [self._patch(work.task, column) for column in work.columns]
-                prompts = [work.ask(number, work.samples[number]) for number in batch]
-                answers = self.engine.answer(prompts, patches, self._decoding(work.task))
+                patches = patches or [self._patch(group.task, condition) for condition in group.conditions]
+                prompts = [group.make_prompt(number, group.samples[number]) for number in batch]
+                answers = self.engine.answer(prompts, patches, self._decoding(group.task))
                 found = [
-                    self._record(work, column, number, answer)
+                    self._record(group, condition, number, answer)
                     for number, row in zip(batch, answers, strict=True)
-                    for column, answer in zip(work.columns, row, strict=True)
-                    if (number, column) in missing
+                    for condition, answer in zip(group.conditions, row, strict=True)
+                    if (number, condition) in missing
                 ]
                 self.store.add(found)
-            advance(len(batch) * len(work.columns))
+            advance(len(batch) * len(group.conditions))
 
-    def _patch(self, task: Task, column: Column) -> Patch | None:
-        if column.layer is None or column.cell.source is None:
+    def _patch(self, task: Task, condition: Condition) -> Patch | None:
+        if condition.layer is None or condition.cell.source is None:
             return None
-        return Patch.of(self.shelf.get(task, column.cell.source, column.cell.variant), column.layer)
+        return Patch.of(self.vector_cache.get(task, condition.cell.source, condition.cell.variant), condition.layer)
 
     def _decoding(self, task: Task) -> Decoding:
         return Decoding(self.setup.judge.max_tokens(task.pattern))
 
-    def _record(self, work: Work, column: Column, number: int, answer: Answer) -> Record:
-        sample, other = work.samples[number], self.setup.against.get(work.task.name)
+    def _record(self, group: QueryGroup, condition: Condition, number: int, answer: Answer) -> Record:
+        sample, other = group.samples[number], self.setup.against.get(group.task.name)
         against = None if other is None else _answers_other(other, sample, answer.text, self.setup.judge)
-        follows = self.setup.judge.follows(answer.text, sample.outputs, work.task.pattern)
+        follows = self.setup.judge.follows(answer.text, sample.outputs, group.task.pattern)
         return Record(
-            cell=column.cell,
+            cell=condition.cell,
             sample=number,
-            layer=column.layer,
+            layer=condition.layer,
             input=sample.input or str(sample.image),
             labels=sample.outputs,
             answer=answer.text,

@@ -49,10 +49,10 @@ def _cell(row: Row, method: Method) -> str:
 
 def legend(found: TransferResult, methods: Sequence[Method] = tuple(Method)) -> str:
     """What the cells say, and how much of the average accuracy rests on short matches."""
-    return ". ".join(filter(None, (meaning(found.transfer.source), short_matches(found, methods))))
+    return ". ".join(filter(None, (column_legend(found.transfer.source), short_matches(found, methods))))
 
 
-def meaning(source: Source) -> str:
+def column_legend(source: Source) -> str:
     """What the cells of an evaluation of vectors from `source` say."""
     variants = "wordings" if source == Source.INSTRUCTION else "seeds"
     return (

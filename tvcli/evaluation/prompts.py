@@ -10,15 +10,15 @@ from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Prompt, zero_shot
 
-Ask = Callable[[int, Sample], Prompt]  # of a sample, by its number in the split
+PromptMaker = Callable[[int, Sample], Prompt]  # of a sample, by its number in the split
 
 
-def alone(setup: Setup, task: Task, modality: Modality) -> Ask:
+def zero_shot_prompts(setup: Setup, task: Task, modality: Modality) -> PromptMaker:
     """The query; to be overridden, with the other task's instruction before it (paper, table 5)."""
     return _told(setup, modality, "\n\n".join(_of_the_other(setup, task)))
 
 
-def after(setup: Setup, task: Task, transfer: Transfer, variant: Variant) -> Ask:
+def few_shot_prompts(setup: Setup, task: Task, transfer: Transfer, variant: Variant) -> PromptMaker:
     """The query after examples, an instruction or both; the examples are other test samples, chosen by seed."""
     told = [] if variant.wording is None else [variant.wording]
     system = "\n\n".join([*told, *_of_the_other(setup, task)])
@@ -41,5 +41,5 @@ def _of_the_other(setup: Setup, task: Task) -> list[str]:
     return [setup.against[task.name].instruction] if setup.against else []
 
 
-def _told(setup: Setup, modality: Modality, system: str) -> Ask:
+def _told(setup: Setup, modality: Modality, system: str) -> PromptMaker:
     return lambda _, sample: zero_shot(sample.load(modality), setup.template, system)

@@ -150,33 +150,33 @@ def _answers(store: Store, setup: Setup, task: Task, transfer: Transfer, layer: 
 def transfer_result(store: Store, setup: Setup, transfer: Transfer, layer: int | None) -> TransferResult:
     """The numbers of one transfer, from answers that are all there."""
     answers = [_answers(store, setup, task, transfer, layer) for task in setup.tasks]
-    asked = [one for one in answers if one.n]
-    rows = {one.task.name: _row([one], setup) for one in asked}
-    if asked:
-        rows[AVERAGE] = replace(_row(asked, setup), constant="")
+    answered = [one for one in answers if one.n]
+    rows = {one.task.name: _row([one], setup) for one in answered}
+    if answered:
+        rows[AVERAGE] = replace(_row(answered, setup), constant="")
     return TransferResult(transfer, layer, tuple(map(float, layer_curve(store, setup, transfer))), rows)
 
 
 def _row(answers: Sequence[_Answers], setup: Setup) -> Row:
     """One task's numbers, or the average over several tasks, each of which counts alike."""
     methods = [method for method in (MAJORITY, *setup.methods) if all(method in one.hits for one in answers)]
-    again = {method: np.mean([one.resampled[method] for one in answers], axis=0) for method in methods}
-    scores = {method: _score(answers, method, again[method], setup) for method in methods}
-    row = Row(sum(one.n for one in answers), scores, {}, again, answers[0].constant)
+    resampled_means = {method: np.mean([one.resampled[method] for one in answers], axis=0) for method in methods}
+    scores = {method: _score(answers, method, resampled_means[method], setup) for method in methods}
+    row = Row(sum(one.n for one in answers), scores, {}, resampled_means, answers[0].constant)
     differences = {(a, b): row.minus(a, row, b) for a, b in DIFFERENCES if a in scores and b in scores}
     return replace(row, differences=differences)
 
 
-def _score(answers: Sequence[_Answers], method: str, again: np.ndarray, setup: Setup) -> Score:
+def _score(answers: Sequence[_Answers], method: str, resampled_means: np.ndarray, setup: Setup) -> Score:
     by_task = [one.hits[method].mean(1) for one in answers]  # float64 (variants,) each
     several = len({len(rates) for rates in by_task}) == 1 and len(by_task[0]) > 1
     records = [record for one in answers for record in one.records.get(method, ())]
     others = [record.against for record in records if record.against is not None]
-    labelled = [record for record in records if record.labels]
+    labeled = [record for record in records if record.labels]
     return Score(
         mean=float(np.mean([rates.mean() for rates in by_task])),
-        interval=interval(again),
+        interval=interval(resampled_means),
         std=float(np.mean(by_task, axis=0).std(ddof=1)) if several else None,
-        short=float(np.mean([setup.judge.short(r.answer, r.labels) for r in labelled])) if labelled else None,
+        short=float(np.mean([setup.judge.short(r.answer, r.labels) for r in labeled])) if labeled else None,
         against=float(np.mean(others)) if others else None,
     )

@@ -12,7 +12,7 @@ from tvcli.evaluation.answering import Evaluation
 from tvcli.evaluation.results import AVERAGE, TransferResult, transfer_result
 from tvcli.evaluation.setup import Setup
 from tvcli.evaluation.store import open_store
-from tvcli.evaluation.vectors import Shelf
+from tvcli.evaluation.vectors import VectorCache
 from tvcli.files import make_folder
 from tvcli.inputs.tasks import whose_data
 from tvcli.method.extract import tv_version
@@ -57,31 +57,31 @@ def run(
     """
     _check(engine, setup)
     settings = {**engine.identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
-    shelf, origin = Shelf(engine, setup), None
+    vector_cache, origin = VectorCache(engine, setup), None
     if source_model is not None:
-        shelf = _transferred(source_model, setup, engine.model)
-        origin = shelf.engine.model
-        settings["source_model"] = shelf.engine.identity
+        vector_cache = _vectors_of_other_model(source_model, setup, engine.model)
+        origin = vector_cache.engine.model
+        settings["source_model"] = vector_cache.engine.identity
     with open_store(files.samples, settings, resume=files.resume) as store:
-        evaluation = Evaluation(engine, setup, store, shelf)
+        evaluation = Evaluation(engine, setup, store, vector_cache)
         with meter(evaluation.total_rows(), "answered") as advance:
             layers = evaluation.run(advance)
         found = tuple(transfer_result(store, setup, transfer, layer) for transfer, layer in layers.items())
     if files.vectors is not None:
-        shelf.fill()
-        _keep(shelf, files.vectors, found)
+        vector_cache.read_all()
+        _save_vectors(vector_cache, files.vectors, found)
     return Result(engine.model, origin, whose_data(setup.tasks), found)
 
 
-def _transferred(request: ModelRequest, setup: Setup, target: ModelInfo) -> Shelf:
+def _vectors_of_other_model(request: ModelRequest, setup: Setup, target: ModelInfo) -> VectorCache:
     """All vectors that the setup needs, read in another model, which is closed again."""
     with request.open() as source:
         model = source.engine.model
         if (model.n_layer, model.n_embd) != (target.n_layer, target.n_embd):
             raise VectorError(f"vectors of {model} do not fit {target}; the models must have the same size")
-        shelf = Shelf(source.engine, setup)
-        shelf.fill()
-        return shelf
+        vector_cache = VectorCache(source.engine, setup)
+        vector_cache.read_all()
+        return vector_cache
 
 
 def _check(engine: Engine, setup: Setup) -> None:
@@ -90,20 +90,20 @@ def _check(engine: Engine, setup: Setup) -> None:
         if names.count(name) > 1 or name == AVERAGE:
             used = "the name of a row of the table" if name == AVERAGE else "the name of two tasks"
             raise UsageError(f"{name} is {used}; rename a task's folder")
-    if setup.has_pictures and not engine.has_vision:
+    if setup.has_images and not engine.has_vision:
         raise UsageError(f"the model {engine.model.name} has no image encoder; add `mmproj` or choose text queries")
     if setup.layer is not None:
         check_layer(setup.layer, engine.model.n_layer)
 
 
-def _keep(shelf: Shelf, folder: Path, found: Sequence[TransferResult]) -> None:
+def _save_vectors(vector_cache: VectorCache, folder: Path, found: Sequence[TransferResult]) -> None:
     """Save every vector with the layer that validation chose for it, numbered by seed or by wording from 1."""
     chosen = {one.transfer.source: (one.layer, max(one.validation, default=None)) for one in found}
     make_folder(folder)
     for source, (layer, accuracy) in chosen.items():
-        for task in shelf.setup.tasks:
-            for number, variant in enumerate(shelf.setup.variants(source, task), 1):
-                vector = shelf.get(task, source, variant)
+        for task in vector_cache.setup.tasks:
+            for number, variant in enumerate(vector_cache.setup.variants(source, task), 1):
+                vector = vector_cache.get(task, source, variant)
                 if layer is not None:
                     vector = vector.with_layer(layer, "best on validation over the tasks", accuracy)
                 named = number if variant.seed is None else variant.seed

@@ -25,7 +25,7 @@ class Transfer:
         return f"{self.source} → {self.query}"
 
     @property
-    def has_pictures(self) -> bool:
+    def has_images(self) -> bool:
         """Among the examples or the queries."""
         return Modality.IMAGE in (self.source.modality, self.query)
 
@@ -71,9 +71,9 @@ class Setup:
             Method(method)  # refuses what is none
 
     @property
-    def has_pictures(self) -> bool:
+    def has_images(self) -> bool:
         """Among the examples or the queries of any transfer."""
-        return any(transfer.has_pictures for transfer in self.transfers)
+        return any(transfer.has_images for transfer in self.transfers)
 
     def samples(self, task: Task, split: Split, modality: Modality) -> list[Sample]:
         return task.samples(split, modality)[: self.limit]
@@ -85,8 +85,8 @@ class Setup:
             UsageError: the task has no wordings of the setup's kind.
         """
         if source == Source.INSTRUCTION:
-            return tuple(Variant(wording=text) for text in task.says(self.wording))
-        wording = task.says(self.wording)[0] if source == Source.ENSEMBLE else None
+            return tuple(Variant(wording=text) for text in task.instructions(self.wording))
+        wording = task.instructions(self.wording)[0] if source == Source.ENSEMBLE else None
         return tuple(Variant(seed, wording) for seed in self.seeds)
 
     def to_json(self) -> dict[str, object]:

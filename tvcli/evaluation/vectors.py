@@ -14,21 +14,21 @@ from tvcli.vector import TaskVector, combine
 
 
 @dataclass
-class Shelf:
+class VectorCache:
     """The vectors that `engine` reads; each is read once, when it is first asked for."""
 
     engine: Engine
     setup: Setup
-    held: dict[tuple[str, Source, Variant], TaskVector] = field(default_factory=dict)  # by the name of the task
+    vectors: dict[tuple[str, Source, Variant], TaskVector] = field(default_factory=dict)  # by the name of the task
 
     def get(self, task: Task, source: Source, variant: Variant) -> TaskVector:
         """Raises UsageError if the task has fewer validation samples of the modality than shots."""
         key = (task.name, source, variant)
-        if key not in self.held:
-            self.held[key] = read_vector(self.engine, self.setup, task, source, variant)
-        return self.held[key]
+        if key not in self.vectors:
+            self.vectors[key] = read_vector(self.engine, self.setup, task, source, variant)
+        return self.vectors[key]
 
-    def fill(self) -> None:
+    def read_all(self) -> None:
         """Read all that the setup needs."""
         for source in dict.fromkeys(transfer.source for transfer in self.setup.transfers):
             for task in self.setup.tasks:

@@ -132,8 +132,8 @@ def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
     toml = {"description": f"{name}, the paper's own data", "instruction": f"{name}:", "group": "original"}
     shipped = data_folder("tasks") / name / "task.toml"
     if shipped.is_file():
-        told = parse_toml(shipped)
-        toml |= {key: told[key] for key in ("instruction", "words") if key in told}
+        settings = parse_toml(shipped)
+        toml |= {key: settings[key] for key in ("instruction", "words") if key in settings}
     lines = [{**r, **({"image": f"../{r['image']}"} if "image" in r else {})} for r in records]
     with replacing(folder / "task.toml") as temporary:
         temporary.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in toml.items()), encoding="utf-8")

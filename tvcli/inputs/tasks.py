@@ -80,19 +80,19 @@ class Task:
     def digest(self) -> str:
         """Identifies all that answers depend on: wordings, labels, splits, pictures (SHA-256, 16 hex digits)."""
         samples = [
-            [split, sample.input, sample.outputs, _picture_digest(sample.image)]
+            [split, sample.input, sample.outputs, _image_digest(sample.image)]
             for split, samples in ((Split.VALIDATION, self.validation), (Split.TEST, self.test))
             for sample in samples
         ]
-        told = [self.instruction, {kind: list(texts) for kind, texts in self.wordings.items()}, self.pattern]
-        return hashlib.sha256(json.dumps([told, samples], sort_keys=True).encode()).hexdigest()[:16]
+        content = [self.instruction, {kind: list(texts) for kind, texts in self.wordings.items()}, self.pattern]
+        return hashlib.sha256(json.dumps([content, samples], sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def is_papers(self) -> bool:
         """Whether these are the paper's own samples and pictures, unchanged."""
         return bool(self.paper) and self.paper == self.digest
 
-    def says(self, wording: str) -> list[str]:
+    def instructions(self, wording: str) -> list[str]:
         """The instruction, or its other wordings of one kind.
 
         Raises:
@@ -106,7 +106,7 @@ class Task:
         return list(self.wordings[wording])
 
 
-def _picture_digest(path: Path | None) -> str:
+def _image_digest(path: Path | None) -> str:
     """Of the file's bytes; nothing where there is none, which shows when the picture is asked about."""
     try:
         return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
@@ -124,9 +124,9 @@ def whose_data(tasks: Sequence[Task]) -> str:
 
 def task_folders(group: str | None = None) -> list[Path]:
     """The folders of the shipped tasks, in their order and then by name."""
-    told = {path.parent: parse_toml(path) for path in data_folder("tasks").glob("*/task.toml")}
-    folders = sorted(told, key=lambda folder: (told[folder].get("order", math.inf), folder.name))
-    return [folder for folder in folders if group is None or told[folder].get("group") == group]
+    settings = {path.parent: parse_toml(path) for path in data_folder("tasks").glob("*/task.toml")}
+    folders = sorted(settings, key=lambda folder: (settings[folder].get("order", math.inf), folder.name))
+    return [folder for folder in folders if group is None or settings[folder].get("group") == group]
 
 
 def find_task(name: str) -> Task:
@@ -149,17 +149,17 @@ def load_task(folder: Path) -> Task:
     path = folder / "task.toml"
     settings = parse_toml(path)
     try:
-        told = build(Task, settings, name=folder.resolve().name, folder=folder, validation=(), test=())
+        task = build(Task, settings, name=folder.resolve().name, folder=folder, validation=(), test=())
         for key in ("description", "instruction"):
             if not settings[key].strip():
                 raise SchemaError(f"the key {key} is missing")
-        re.compile(told.pattern)
+        re.compile(task.pattern)
     except SchemaError as error:
         raise UsageError(f"{path}: {error}") from error
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"{path}: the pattern is no regular expression: {error}") from error
-    splits = _read_samples(folder / SAMPLES, needs_output=not told.pattern)
-    return replace(told, validation=splits[Split.VALIDATION], test=splits[Split.TEST])
+    splits = _read_samples(folder / SAMPLES, needs_output=not task.pattern)
+    return replace(task, validation=splits[Split.VALIDATION], test=splits[Split.TEST])
 
 
 @dataclass(frozen=True)
@@ -186,17 +186,17 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[Split, tuple[Sample
 def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[Split, Sample]:
     where = f"{path}, line {number}"
     try:
-        told = build(_Line, parse_record(line, where))
+        row = build(_Line, parse_record(line, where))
     except SchemaError as error:
         raise UsageError(f"{where}: {error}") from error
-    outputs = (told.output,) if isinstance(told.output, str) else told.output
+    outputs = (row.output,) if isinstance(row.output, str) else row.output
     if not all(output.strip() for output in outputs):
         raise UsageError(f"{where}: output must be text or a list of texts")
     if needs_output and not outputs:
         raise UsageError(f"{where}: the output is missing")
-    if not (told.input.strip() or told.image):
+    if not (row.input.strip() or row.image):
         raise UsageError(f"{where}: a sample needs a text input or an image")
-    if told.split not in tuple(Split):
-        raise UsageError(f"{where}: split must be {' or '.join(Split)}, not {told.split!r}")
-    picture = path.parent / told.image if told.image else None
-    return Split(told.split), Sample(told.input.strip(), outputs, picture, number)
+    if row.split not in tuple(Split):
+        raise UsageError(f"{where}: split must be {' or '.join(Split)}, not {row.split!r}")
+    image = path.parent / row.image if row.image else None
+    return Split(row.split), Sample(row.input.strip(), outputs, image, number)

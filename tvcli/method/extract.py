@@ -20,7 +20,7 @@ Progress = Callable[[Sequence[Prompt]], Iterable[Prompt]]
 def mean_residuals(engine: Engine, prompts: Sequence[Prompt], progress: Progress = iter) -> np.ndarray:
     """The mean residual at the delimiter over prompts, float32 (L, D).
 
-    Prompts are read one by one: a residual then does not depend, in its last bits, on its neighbours.
+    Prompts are read one by one: a residual then does not depend, in its last bits, on its neighbors.
     """
     total = np.zeros((engine.model.n_layer, engine.model.n_embd))
     for prompt in progress(prompts):

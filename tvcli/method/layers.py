@@ -21,7 +21,7 @@ def default_layer(vector: TaskVector, suggested: int | None) -> tuple[int, str]:
     if vector.provenance.layer is not None:
         return vector.provenance.layer, vector.provenance.layer_selection or "the vector's own"
     if suggested is not None and suggested < vector.n_layer:
-        return suggested, "the catalogue's for this model"
+        return suggested, "the catalog's for this model"
     return vector.n_layer // 2, "half the depth, as nothing better is known; try `layer` all"
 
 

@@ -66,29 +66,29 @@ def before_question(prompt: Prompt) -> Prompt:
 
 def project(rows: np.ndarray, method: str, seed: int = 1) -> np.ndarray:
     """Residuals float32 (N, D) to float64 (N, 2), by ``pca`` or ``tsne`` (scikit-learn)."""
-    centred = rows.astype(np.float64) - rows.mean(axis=0)
+    centered = rows.astype(np.float64) - rows.mean(axis=0)
     if method == "pca":
-        left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+        left, scale, _ = np.linalg.svd(centered, full_matrices=False)
         return np.asarray(left[:, :2] * scale[:2])
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # scikit-learn depends on it
 
     perplexity = min(30.0, (len(rows) - 1) / 3)
     with threadpool_limits(1):  # for some hundred points threads only wait for each other: 3 s instead of 28
-        return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred))
+        return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centered))
 
 
 def silhouette(rows: np.ndarray, labels: Sequence[str]) -> float:
-    """Mean silhouette of a labelling, -1 to 1, by cosine distance of centred rows; 0 for a single label.
+    """Mean silhouette of a labeling, -1 to 1, by cosine distance of centered rows; 0 for a single label.
 
     Rousseeuw 1987: (b - a) / max(a, b), a the mean distance within a label, b to the nearest other label.
     """
     names = sorted(set(labels))
     if len(names) < 2:
         return 0.0
-    centred = rows.astype(np.float64) - rows.mean(axis=0)
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    distance = 1 - centred @ centred.T
+    centered = rows.astype(np.float64) - rows.mean(axis=0)
+    centered /= np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
+    distance = 1 - centered @ centered.T
     np.fill_diagonal(distance, 0)  # also of a row that lies at the mean, which has no direction
     own = np.array(labels)
     means = np.array([distance[:, own == name].sum(1) for name in names]).T  # (N, names)

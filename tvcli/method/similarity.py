@@ -10,21 +10,21 @@ from tvcli.errors import UsageError, VectorError
 from tvcli.vector import TaskVector
 
 
-def similarity(vectors: Sequence[TaskVector], *, centred: bool = False) -> np.ndarray:
+def similarity(vectors: Sequence[TaskVector], *, centered: bool = False) -> np.ndarray:
     """Cosine similarity of every two vectors at every layer, float64 (L, N, N).
 
-    `centred` first subtracts the vectors' mean: raw residuals share a large common direction, which makes
+    `centered` first subtracts the vectors' mean: raw residuals share a large common direction, which makes
     all of them look alike.
 
     Raises:
-        UsageError: fewer than two vectors, or fewer than three to centre (two would always be opposite).
+        UsageError: fewer than two vectors, or fewer than three to center (two would always be opposite).
         VectorError: vectors of different shapes.
     """
-    if len(vectors) < (3 if centred else 2):
-        raise UsageError(f"{'centring' if centred else 'comparing'} needs at least {3 if centred else 2} vectors")
+    if len(vectors) < (3 if centered else 2):
+        raise UsageError(f"{'centering' if centered else 'comparing'} needs at least {3 if centered else 2} vectors")
     check_same_shape(vectors)
     rows = np.array([vector.rows for vector in vectors], np.float64).swapaxes(0, 1)  # (L, N, D)
-    if centred:
+    if centered:
         rows -= rows.mean(axis=1, keepdims=True)
     rows /= np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1e-12)
     return np.asarray(rows @ rows.swapaxes(1, 2))

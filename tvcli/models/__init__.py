@@ -1,1 +1,1 @@
-"""A model's name to its files and a running engine: the catalogue, Python packages, the hub."""
+"""A model's name to its files and a running engine: the catalog, Python packages, the hub."""

@@ -1,4 +1,4 @@
-"""The catalogue of models: a TOML file each, in `models/` and in the user's own folder.
+"""The catalog of models: a TOML file each, in `models/` and in the user's own folder.
 
 A model's files lie in a Python package (``[text]``, ``[vision]``), on the Hugging Face hub (``[hub]``), or
 anywhere on this machine (``[local]``, which ``tv models add`` writes). With ``[vision]`` alone, the text is that of
@@ -39,7 +39,7 @@ class PackagedText:
 
 @dataclass(frozen=True)
 class PackagedVision:
-    """An mmproj file in the catalogue's own folder."""
+    """An mmproj file in the catalog's own folder."""
 
     file: str
 
@@ -90,7 +90,7 @@ class SuggestedLayer:
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the catalogue, as its TOML file describes it.
+    """One model of the catalog, as its TOML file describes it.
 
     `sources` says for a key, for the ``files``, or for the ``shape`` (layers and width), where it was read. What
     it does not name was not checked.
@@ -101,7 +101,7 @@ class Entry:
     license: str
     files: Packaged | OnHub | Local
     layer: SuggestedLayer | None = None
-    llm: str | None = None  # the catalogue's name of the language model that this one was made from
+    llm: str | None = None  # the catalog's name of the language model that this one was made from
     architecture: str = ""  # llama.cpp's ``general.architecture``
     projector: str = ""  # llama.cpp's ``clip.projector_type``
     layers: int | None = None
@@ -139,7 +139,7 @@ def user_folder() -> Path:
 
 
 def folders() -> list[Path]:
-    """The catalogue's folders, the shipped one first; its names cannot be taken."""
+    """The catalog's folders, the shipped one first; its names cannot be taken."""
     return [data_folder("models"), user_folder()]
 
 

@@ -14,7 +14,7 @@ from tvcli.progress import Meter, silent
 
 @dataclass(frozen=True)
 class Model:
-    """A running engine, with the name it was asked for and the layer the catalogue suggests.
+    """A running engine, with the name it was asked for and the layer the catalog suggests.
 
     It stays loaded until `close`, the end of a ``with`` block, or the last reference to its engine.
     """
@@ -22,7 +22,7 @@ class Model:
     engine: Engine
     name: str
     layer: int | None = None
-    llm: str | None = None  # the model's own language model, where the catalogue knows it
+    llm: str | None = None  # the model's own language model, where the catalog knows it
 
     def close(self) -> None:
         """Free it; safe to call twice. Whatever the engine is asked afterwards raises UsageError."""
@@ -42,7 +42,7 @@ class Model:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model by catalogue name, path or hub repository, by default the demo model, and how to load it."""
+    """A model by catalog name, path or hub repository, by default the demo model, and how to load it."""
 
     name: str | None = None
     mmproj: Path | None = None

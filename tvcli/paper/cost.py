@@ -53,12 +53,12 @@ def measure_cost(engine: Engine, request: ModelRequest, task: Task) -> list[Cost
         lines = (json.dumps({"input": e.input, "output": e.output}) for e in examples)
         pairs.write_text("\n".join(lines), encoding="utf-8")
         save(vector, file)
-        shown = memory_of(["prompt", "--examples", pairs, "--shots", EXAMPLES], x, request)
+        prompted = memory_of(["prompt", "--examples", pairs, "--shots", EXAMPLES], x, request)
         patched = memory_of(["apply", file], x, request)
     [long] = interleaved(lambda: engine.logits([prompt]), rounds=ROUNDS)
     [short] = interleaved(lambda: engine.logits([bare], [patch]), rounds=ROUNDS)
     return [
-        Cost(f"prompt, {EXAMPLES} long examples", _length(engine, prompt), long, shown),
+        Cost(f"prompt, {EXAMPLES} long examples", _length(engine, prompt), long, prompted),
         Cost("patch", _length(engine, bare), short, patched),
     ]
 
@@ -78,8 +78,8 @@ def memory_of(command: Sequence[object], x: str, request: ModelRequest) -> float
     """
     if request.settings.rpc:
         return float("nan")
-    asked = ["--text", x, "--max-tokens", 1, *model_options(request)]
-    return peak_megabytes([sys.executable, "-m", "tvcli", *map(str, (*command, *asked))])
+    options = ["--text", x, "--max-tokens", 1, *model_options(request)]
+    return peak_megabytes([sys.executable, "-m", "tvcli", *map(str, (*command, *options))])
 
 
 def model_options(request: ModelRequest) -> list[object]:

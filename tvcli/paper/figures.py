@@ -50,26 +50,26 @@ def figure2(study: Study) -> Table:
 @item("figure4", "examples of the three methods", "six tasks")
 def figure4(study: Study) -> Table:
     """A few test queries with the answers of the three methods."""
-    layer, modality, seed = study.layer(), study.queries, study.seeds[0]
-    rows, pictures = [], []
+    layer, modality, seed = study.layer(), study.query_modality, study.seeds[0]
+    rows, images = [], []
     for task in study.tasks:
         patch = Patch.of(study.vector(task, Source.TEXT, Variant(seed)), layer)
         examples = [sample.example(Modality.TEXT) for sample in task.samples(Split.VALIDATION, Modality.TEXT)]
         for sample in task.samples(Split.TEST, modality)[:EXAMPLES]:
             x = sample.load(modality)
-            shown = few_shot(x, examples, shots=SHOTS, seed=seed)
+            prompt = few_shot(x, examples, shots=SHOTS, seed=seed)
             answers = (
-                _say(study.engine, zero_shot(x), None),
-                _say(study.engine, shown, None),
-                _say(study.engine, zero_shot(x), patch),
+                _answer(study.engine, zero_shot(x), None),
+                _answer(study.engine, prompt, None),
+                _answer(study.engine, zero_shot(x), patch),
             )
             rows.append((task.name, sample.input, *answers, sample.outputs[0]))
-            pictures.append(sample.image)
+            images.append(sample.image)
     header = ("task", "query", *Method, "label")
-    return Table(header, tuple(rows), f"{study.data}; text vectors, patched at layer {layer}", images=tuple(pictures))
+    return Table(header, tuple(rows), f"{study.data}; text vectors, patched at layer {layer}", images=tuple(images))
 
 
-def _say(engine: Engine, prompt: Prompt, patch: Patch | None) -> str:
+def _answer(engine: Engine, prompt: Prompt, patch: Patch | None) -> str:
     return engine.answer([prompt], [patch], Decoding(6))[0][0].text.strip()
 
 
@@ -90,22 +90,22 @@ def figure5(study: Study) -> Table:
     def draw(path: Path) -> None:
         plots.curves(path, series, x="layer", y="cosine similarity")
 
-    note = "mean over tasks of the cosine between a task's two vectors; centred by the mean of all vectors"
+    note = "mean over tasks of the cosine between a task's two vectors; centered by the mean of all vectors"
     return Table(("vectors", *layers), tuple(rows), note, draw)
 
 
 def _cosines(name: str, ones: list[TaskVector], others: list[TaskVector]) -> dict[str, np.ndarray]:
-    """Same task against each other, raw and centred, and different tasks centred, float64 (L,) each."""
+    """Same task against each other, raw and centered, and different tasks centered, float64 (L,) each."""
     count = len(ones)
     together = [*ones, *others]
-    raw, centred = (
+    raw, centered = (
         similarity(together)[:, :count, count:],
-        similarity(together, centred=len(together) > 2)[:, :count, count:],
+        similarity(together, centered=len(together) > 2)[:, :count, count:],
     )
     same = np.eye(count, dtype=bool)
-    curves = {f"{name}, same task": raw[:, same].mean(1), f"{name}, same task, centred": centred[:, same].mean(1)}
+    curves = {f"{name}, same task": raw[:, same].mean(1), f"{name}, same task, centered": centered[:, same].mean(1)}
     if count > 1:
-        curves[f"{name}, other task, centred"] = centred[:, ~same].mean(1)
+        curves[f"{name}, other task, centered"] = centered[:, ~same].mean(1)
     return curves
 
 
@@ -121,16 +121,16 @@ def figure6(study: Study) -> Table:
     def cells(found: TransferResult) -> str:
         return accuracy(found.average.scores[Method.PATCH])
 
-    [told] = study.evaluate("figure6-0", patched(Source.INSTRUCTION))
-    rows = [("0", str(told.average.n), constant(told.average), "", cells(told))]
+    [instruction] = study.evaluate("figure6-0", patched(Source.INSTRUCTION))
+    rows = [("0", str(instruction.average.n), constant(instruction.average), "", cells(instruction))]
     for prompts in range(1, 7):
         setup = replace(patched(Source.TEXT, Source.ENSEMBLE), prompts=prompts)
-        shown, both = study.evaluate(f"figure6-{prompts * SHOTS}", setup)
-        average = shown.average
-        rows.append((str(prompts * SHOTS), str(average.n), constant(average), cells(shown), cells(both)))
+        examples, both = study.evaluate(f"figure6-{prompts * SHOTS}", setup)
+        average = examples.average
+        rows.append((str(prompts * SHOTS), str(average.n), constant(average), cells(examples), cells(both)))
     note = f"{study.data}; average over tasks, letter case ignored, patched at layer {layer}"
     header = ("examples", "n", MAJORITY, "examples alone", "with the instruction vector")
-    return Table(header, tuple(rows), note, legend=legend(shown))
+    return Table(header, tuple(rows), note, legend=legend(examples))
 
 
 @item("figure8", "evolution of the delimiter: input, task, answer", "six tasks")

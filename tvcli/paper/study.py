@@ -11,7 +11,7 @@ from tvcli.engine.protocol import Engine
 from tvcli.evaluation.results import TransferResult
 from tvcli.evaluation.run import Files, run
 from tvcli.evaluation.setup import Setup, Transfer, Variant
-from tvcli.evaluation.vectors import Shelf, read_vector
+from tvcli.evaluation.vectors import VectorCache, read_vector
 from tvcli.inputs.tasks import PAPERS_DATA, Task, whose_data
 from tvcli.kinds import Modality, Source
 from tvcli.models.opening import ModelRequest
@@ -46,11 +46,11 @@ class Study:
     done: list[tuple[Setup, ModelRequest | None, tuple[TransferResult, ...]]] = field(default_factory=list)
 
     @cached_property
-    def shelf(self) -> Shelf:
-        return Shelf(self.engine, self.setup())
+    def vector_cache(self) -> VectorCache:
+        return VectorCache(self.engine, self.setup())
 
     @property
-    def queries(self) -> Modality:
+    def query_modality(self) -> Modality:
         return Modality.IMAGE if self.engine.has_vision else Modality.TEXT
 
     @property
@@ -68,7 +68,7 @@ class Study:
 
     def setup(self, *sources: Source) -> Setup:
         """The paper's methods from these sources, by default text, to the queries that the model sees."""
-        transfers = tuple(Transfer(source, self.queries) for source in sources or (Source.TEXT,))
+        transfers = tuple(Transfer(source, self.query_modality) for source in sources or (Source.TEXT,))
         return Setup(self.tasks, transfers, seeds=self.seeds, limit=self.limit)
 
     def evaluate(
@@ -96,7 +96,7 @@ class Study:
 
     def vector(self, task: Task, source: Source, variant: Variant) -> TaskVector:
         """A task vector, read once."""
-        return self.shelf.get(task, source, variant)
+        return self.vector_cache.get(task, source, variant)
 
     def vectors_of_llm(self, name: str, seed: int) -> list[TaskVector]:
         """Text vectors of all tasks, read in the language model that this one was made from."""

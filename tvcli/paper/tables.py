@@ -69,8 +69,8 @@ def table5(study: Study) -> Table:
     """How often the output follows the vector's task, and in brackets the prompt's, which it is to override."""
     tasks = tuple(load_task(folder) for folder in task_folders("override"))
     against = {task.name: find_task(task.against) for task in tasks}
-    told, judge = study.setup(Source.INSTRUCTION), Judge(Metric.EXACT)
-    [found] = study.evaluate("table5", replace(told, tasks=tasks, against=against, judge=judge, layer=study.layer()))
+    setup, judge = study.setup(Source.INSTRUCTION), Judge(Metric.EXACT)
+    [found] = study.evaluate("table5", replace(setup, tasks=tasks, against=against, judge=judge, layer=study.layer()))
     kinds = {task.name: f"{task.kind}: {task.name} against {task.against}" for task in tasks}
     rows = [(kinds.get(name, name), *cells) for name, *cells in _rows(found)]
     names: dict[str, str] = {Method.NO_CONTEXT: "prompt alone", Method.PROMPT: "system prompt"}

@@ -56,7 +56,7 @@ class Prompt:
 
 
 def prompt_of(*parts: Input) -> Prompt:
-    """A prompt of the given parts; neighbouring texts become one, so that they are tokenized as one."""
+    """A prompt of the given parts; neighboring texts become one, so that they are tokenized as one."""
     merged: list[Input] = []
     for part in parts:
         if type(part) is str and merged and type(merged[-1]) is str:

@@ -108,13 +108,13 @@ class Recipe:
         """The GGUF file, its figures and its card."""
         tower, made = self.tower("tower.pt"), self.file(GGUF.name)
         export(tower, made)
-        figures = self.kept("figures.json", lambda: self.measure(made))
-        figures["final"] = self.kept("final.json", lambda: self.judge(made))
+        figures = self.measured_once("figures.json", lambda: self.measure(made))
+        figures["final"] = self.measured_once("final.json", lambda: self.judge(made))
         shutil.copyfile(made, GGUF)
         parameters = sum(weights.numel() for weights in tower.parameters())
         write_card(HERE.parent / "README.md", figures, self.times, parameters)
 
-    def kept(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def measured_once(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What `measure` gives, measured once."""
         file = self.file(name)
         if not file.exists():

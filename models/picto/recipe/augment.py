@@ -1,4 +1,4 @@
-"""Pictures as the tower may meet them: moved, turned, squeezed, on other grounds, in other colours."""
+"""Pictures as the tower may meet them: moved, turned, squeezed, on other grounds, in other colors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def affine(batch: int, size: int) -> Tensor:
     return F.affine_grid(torch.stack([first, second], 1), [batch, 4, size, size], align_corners=False)
 
 
-def coloured(x: Tensor) -> Tensor:
+def colored(x: Tensor) -> Tensor:
     """Brightness, contrast, saturation, hue and sharpness a little other: float (B, 3, S, S) in [-1, 1], from
     uint8."""
     x = x.float() / 255
@@ -42,8 +42,8 @@ def coloured(x: Tensor) -> Tensor:
     x = x * uniform(batch, 0.75, 1.2)[:, None, None, None] + (torch.rand(batch, 3, 1, 1) - 0.5) * 0.12
     mean = x.mean((1, 2, 3), keepdim=True)
     x = mean + (x - mean) * uniform(batch, 0.75, 1.25)[:, None, None, None]
-    grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * uniform(batch, 0.6, 1.35)[:, None, None, None]
+    gray = x.mean(1, keepdim=True)
+    x = gray + (x - gray) * uniform(batch, 0.6, 1.35)[:, None, None, None]
     soft = torch.rand(batch) < 0.15
     if soft.any():
         x[soft] = F.avg_pool2d(x[soft], 3, 1, 1)

@@ -9,7 +9,7 @@ import jinja2
 from classes import HERE, read_classes
 from fetch import read_packages
 
-from tvcli.evaluation.cells import meaning
+from tvcli.evaluation.cells import column_legend
 from tvcli.kinds import Source
 
 
@@ -24,7 +24,7 @@ def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], par
         groups={group: groups.count(group) for group in dict.fromkeys(groups)},
         total=len(groups),
         former=FORMER,
-        legend=meaning(Source.TEXT),
+        legend=column_legend(Source.TEXT),
         times=times,
         parameters=parameters,
         **{name.replace(" ", "_"): value for name, value in figures.items()},

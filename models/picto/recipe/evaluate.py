@@ -62,14 +62,14 @@ def measures(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Dra
         "naming": lambda: naming(engine, classes, words, drawn),
         "residuals": lambda: residuals(engine, classes, drawn),
         "tasks": lambda: pictures().figures(),
-        "ceiling": lambda: beside(tasks(Named(engine, depicted())), pictures()),
+        "ceiling": lambda: with_gap_to_ceiling(tasks(Named(engine, depicted())), pictures()),
     }
 
 
 def final(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
     """Recognition and naming of the final style: how often right, of how many, and where that lies by chance."""
-    nearest, cosines = looked(engine, words, drawn)
-    first, full = said(engine, classes, words, drawn)
+    nearest, cosines = nearest_names(engine, words, drawn)
+    first, full = names_said(engine, classes, words, drawn)
     return {
         "nearest name": by_group(nearest == drawn.labels, classes, drawn, share),
         "centred cosine": by_group(cosines, classes, drawn, mean),
@@ -80,7 +80,7 @@ def final(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn)
 
 def recognition(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
     """How often the nearest name is right, and how near the right one is."""
-    nearest, cosines = looked(engine, words, drawn)
+    nearest, cosines = nearest_names(engine, words, drawn)
     mistakes = Counter((classes[a].name, classes[b].name) for a, b in zip(drawn.labels, nearest, strict=True) if a != b)
     return {
         "nearest name": by_group(nearest == drawn.labels, classes, drawn, mean),
@@ -89,8 +89,8 @@ def recognition(engine: LlamaEngine, classes: list[Class], words: Words, drawn: 
     }
 
 
-def looked(engine: LlamaEngine, words: Words, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
-    """Of each picture: the nearest name among all, and the centred cosine of its tokens with its name's embedding."""
+def nearest_names(engine: LlamaEngine, words: Words, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """Of each picture: the nearest name among all, and the centered cosine of its tokens with its name's embedding."""
     mean = words.embeddings.mean(0)
     directions = unit(words.embeddings - mean)
     tokens = np.stack([engine.image_tokens(image) for image in drawn.images])
@@ -101,14 +101,14 @@ def looked(engine: LlamaEngine, words: Words, drawn: Drawn) -> tuple[np.ndarray,
 
 def naming(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
     """How often the model itself says the name."""
-    first, full = said(engine, classes, words, drawn)
+    first, full = names_said(engine, classes, words, drawn)
     return {
         "first token": by_group(first, classes, drawn, mean),
         "full name": by_group(full, classes, drawn, mean),
     }
 
 
-def said(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+def names_said(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
     """Whether the model's answer, when five words and their repetition stand before the picture, begins with the name's
     first token, and whether it is the name."""
     rng = np.random.default_rng(0)
@@ -168,7 +168,7 @@ class Tasks:
         }
 
 
-def beside(named: Tasks, pictures: Tasks) -> dict[str, Any]:
+def with_gap_to_ceiling(named: Tasks, pictures: Tasks) -> dict[str, Any]:
     """The ceiling's figures, and how far the pictures are from it on the same queries."""
     figures = named.figures()
     methods = (Method.PROMPT, Method.PATCH)
@@ -242,9 +242,9 @@ def mean(values: np.ndarray) -> float:
 def share(right: np.ndarray) -> dict[str, float]:
     """How many are right, and Wilson's interval at 95 %."""
     n, p, z = len(right), float(right.mean()), NORMAL
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    center = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5 / (1 + z**2 / n)
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    low, high = max(0.0, center - half), min(1.0, center + half)
     return {"n": n, "share": round(p, 4), "low": round(low, 4), "high": round(high, 4)}
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 SIZE = 128  # pixels, width and height
 UNNAMED = -1  # the label of a drawing of none of the classes
-PEOPLE = re.compile(r"skin-tone|-(dark|light|medium)$")  # a person again in another colour
+PEOPLE = re.compile(r"skin-tone|-(dark|light|medium)$")  # a person again in another color
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def drawings(classes: list[Class], packages: list[Package], work: Path) -> Itera
 
 
 def others(icons: IconSet, classes: list[Class], names: Names) -> Iterator[str]:
-    """The drawings of `icons` that show none of `classes`: no flags, nor people again in other colours."""
+    """The drawings of `icons` that show none of `classes`: no flags, nor people again in other colors."""
     codes = (code for thing in classes if thing.group != "flag" for code in thing.drawings)
     named = {find(icons, code, names) for code in codes}
     for icon in icons.content["icons"]:

@@ -55,7 +55,7 @@ def make_pool(images: Tensor, shown: Tensor, path: Path, advance: Callable[[int]
 
 
 class Head:
-    """A linear classifier on centred, normalized features."""
+    """A linear classifier on centered, normalized features."""
 
     def __init__(self, seen: Tensor, labels: Tensor, classes: int) -> None:
         """From what the teacher saw, (M, 1280), in pictures of the classes `labels` (M,)."""

@@ -1,5 +1,5 @@
 """The vision tower and projector, as llama.cpp runs them for `nemotron_v2_vl`: a pre-norm transformer with registers,
-then neighbouring patches side by side, a norm, and two matrices with a squared ReLU between them.
+then neighboring patches side by side, a norm, and two matrices with a squared ReLU between them.
 
 Gemma 3's own projector is one matrix. The hidden layer here lets the projector look a name up."""
 

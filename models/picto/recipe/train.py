@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from augment import coloured
+from augment import colored
 from pictures import UNNAMED
 from teacher import Head
 from torch import Tensor, nn
@@ -47,11 +47,11 @@ class Pool:
         return len(self.labels) // BATCH
 
     def draw(self, index: Tensor, size: int) -> Batch:
-        """The crops of `index`, each cut, coloured and, but for flags, mirrored at random."""
+        """The crops of `index`, each cut, colored and, but for flags, mirrored at random."""
         x, flags = resized(torch.from_numpy(self.crops[index.numpy()]), size), self.flags[index]
         turned = ~flags & (torch.rand(len(index)) < 0.5)
         x = torch.where(turned[:, None, None, None], x.flip(-1), x)
-        return Batch(coloured(x), self.seen[index].float(), self.labels[index], flags)
+        return Batch(colored(x), self.seen[index].float(), self.labels[index], flags)
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,15 @@ class Names:
         self.directions = F.normalize(embeddings - self.mean, dim=1)
 
     def similarity(self, tokens: Tensor) -> Tensor:
-        """Centred cosine of the mean of image tokens (B, T, D) with every name: (B, C)."""
+        """Centered cosine of the mean of image tokens (B, T, D) with every name: (B, C)."""
         return F.normalize(tokens.mean(1) - self.mean, dim=1) @ self.directions.T
 
     def cosine(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        """Centred cosine of every image token with the token of the name that it stands for: (B, T)."""
+        """Centered cosine of every image token with the token of the name that it stands for: (B, T)."""
         return F.cosine_similarity(tokens - self.mean, self.slots[labels] - self.mean, dim=-1)
 
     def distance(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        """How far every single token is from its place: squared distance and centred cosine, summed."""
+        """How far every single token is from its place: squared distance and centered cosine, summed."""
         squared = ((tokens - self.slots[labels]) / self.scale).square().sum(-1).mean()
         return squared + 1 - self.cosine(tokens, labels).mean()
 

@@ -10,11 +10,11 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions, QueryOptions
 
 
-@command(asked=QueryOptions, chosen=ModelOptions, quiet=True, verbose=True)
+@command(query_options=QueryOptions, model_options=ModelOptions, quiet=True, verbose=True)
 def apply(
     vector: options.VectorFile,
-    asked: QueryOptions,
-    chosen: ModelOptions,
+    query_options: QueryOptions,
+    model_options: ModelOptions,
     layer: Annotated[
         str | None, options.one_layer(help="The layer to overwrite, or 'all' for one answer each.")
     ] = None,
@@ -28,4 +28,4 @@ def apply(
         tv apply capital.npy --queries queries.txt -v
         tv extract -q --examples pairs.txt -o - | tv apply - --image flag.png
     """
-    work.apply.run(vector, asked, chosen, layer)
+    work.apply.run(vector, query_options, model_options, layer)

@@ -14,8 +14,8 @@ from tvcli.cli.output import out
 def command(*, quiet: bool = False, verbose: bool = False, **bundles: type) -> Callable[..., Callable[..., None]]:
     """Replace an argument of a command by the options that it is made of: the fields of a dataclass.
 
-    >>> @command(chosen=ModelOptions)          # with the fields model and threads
-    ... def show(vector: str, chosen: ModelOptions) -> None: ...
+    >>> @command(model_options=ModelOptions)          # with the fields model and threads
+    ... def show(vector: str, model_options: ModelOptions) -> None: ...
 
     The command then has a vector, --model and --threads, and gets a `ModelOptions` of the two. With `quiet` and
     `verbose` it has these options too, which decide what `out` shows.
@@ -23,20 +23,20 @@ def command(*, quiet: bool = False, verbose: bool = False, **bundles: type) -> C
 
     def decorate(declared: Callable[..., None]) -> Callable[..., None]:
         own = [parameter for parameter in _parameters(declared) if parameter.name not in bundles]
-        made_of = {name: _parameters(kind) for name, kind in bundles.items()}
-        loudness = [_option("quiet", Quiet)] * quiet + [_option("verbose", Verbose)] * verbose
+        parameters_of = {name: _parameters(kind) for name, kind in bundles.items()}
+        verbosity = [_option("quiet", Quiet)] * quiet + [_option("verbose", Verbose)] * verbose
 
         @functools.wraps(declared)
         def run(**given: Any) -> None:
             out.quiet, out.verbose = (bool(given.pop(name, False)) for name in ("quiet", "verbose"))
-            made = {
+            bundled = {
                 name: bundles[name](**{p.name: given.pop(p.name) for p in parameters})
-                for name, parameters in made_of.items()
+                for name, parameters in parameters_of.items()
             }
-            declared(**given, **made)
+            declared(**given, **bundled)
 
         # Typer reads these two
-        everything = [*own, *(p for parameters in made_of.values() for p in parameters), *loudness]
+        everything = [*own, *(p for parameters in parameters_of.values() for p in parameters), *verbosity]
         run.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in everything}
         return run

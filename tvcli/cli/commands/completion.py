@@ -19,7 +19,7 @@ PLAIN = frozenset("/._-+=@%,~")  # what needs no quotes in a shell's word, apart
 
 
 def models(incomplete: str) -> list[str]:
-    """Names of the catalogue, and GGUF files."""
+    """Names of the catalog, and GGUF files."""
     from tvcli.models.catalog import FAKE, names  # here, as --help loads this module too
 
     return [*_starting(incomplete, [*names(), FAKE]), *gguf_files(incomplete)]
@@ -40,7 +40,7 @@ def gguf_files(incomplete: str) -> list[str]:
 
 
 def layers(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Those of the vector on the command line; where there is none, the one that the catalogue suggests."""
+    """Those of the vector on the command line; where there is none, the one that the catalog suggests."""
     from tvcli.models.catalog import find, wanted_model
 
     given = [*ctx.args, ctx.params.get("vector") or ""]

@@ -10,12 +10,12 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 
 
-@command(chosen=ModelOptions, quiet=True, verbose=True)
+@command(model_options=ModelOptions, quiet=True, verbose=True)
 def doctor(
-    chosen: ModelOptions, json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False
+    model_options: ModelOptions, json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False
 ) -> None:
     """Check that a model can be read and patched on this machine, layer by layer; for bug reports.
 
     Example: tv doctor --model picto
     """
-    work.doctor.run(chosen, json=json)
+    work.doctor.run(model_options, json=json)

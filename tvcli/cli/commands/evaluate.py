@@ -10,17 +10,19 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import EvaluationOptions, FileOptions, ModelOptions
 
 
-@command(wanted=EvaluationOptions, kept=FileOptions, chosen=ModelOptions, quiet=True, verbose=True)
+@command(
+    evaluation_options=EvaluationOptions, file_options=FileOptions, model_options=ModelOptions, quiet=True, verbose=True
+)
 def evaluate(
-    wanted: EvaluationOptions,
-    kept: FileOptions,
-    chosen: ModelOptions,
+    evaluation_options: EvaluationOptions,
+    file_options: FileOptions,
+    model_options: ModelOptions,
     source_model: Annotated[str | None, options.other_model(help="Read the vectors in this model instead.")] = None,
     plot: options.Plot = None,
     json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False,
     csv: Annotated[bool, options.about_output("--csv", help="Comma-separated values.")] = False,
 ) -> None:
-    """Measure no context, prompt and patch on tasks, the layer chosen on validation.
+    """Measure no context, prompt and patch on tasks, the layer model_options on validation.
 
     Without --task: the paper's six tasks on tv's own data. A majority column says
     what a constant answer reaches; intervals are 95 %, by bootstrap over queries.
@@ -30,4 +32,4 @@ def evaluate(
         tv eval --limit 5 --samples answers.jsonl --resume --csv
         tv eval --task country-capital --limit 5 --source ensemble -l 3 --json
     """
-    work.evaluate.run(wanted, kept, chosen, source_model, plot, json=json, csv=csv)
+    work.evaluate.run(evaluation_options, file_options, model_options, source_model, plot, json=json, csv=csv)

@@ -14,15 +14,15 @@ from tvcli.kinds import Modality
 from tvcli.metrics import Metric
 
 
-@command(chosen=ModelOptions, quiet=True, verbose=True)
+@command(model_options=ModelOptions, quiet=True, verbose=True)
 def extract(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     output: options.VectorOutput,
     examples: Annotated[
         str | None, typer.Option("--examples", "-e", help="File of pairs: input<TAB>output, @path<TAB>output, JSON.")
     ] = None,
     instruction: Annotated[str | None, typer.Option(help="The task in one sentence.")] = None,
-    modality: options.Where = Modality.TEXT,
+    modality: options.RecordModality = Modality.TEXT,
     shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt, the last one left unanswered.")] = 5,
     prompts: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="Prompts to average over; by default one an example.")
@@ -46,7 +46,7 @@ def extract(
         tv extract --examples - -o - < pairs.txt | tv show -
     """
     work.extract.run(
-        chosen,
+        model_options,
         output,
         examples,
         instruction,

@@ -12,9 +12,9 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 
 
-@command(chosen=ModelOptions, quiet=True, verbose=True)
+@command(model_options=ModelOptions, quiet=True, verbose=True)
 def lens(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     vector: Annotated[
         str | None,
         typer.Option("--vector", autocompletion=completion.vectors, help="Decode a vector file's rows; - for stdin."),
@@ -38,4 +38,4 @@ def lens(
         tv lens --vector capital.npy --json
         tv lens --task country-capital --source both
     """
-    work.lens.run(chosen, vector, text, image, task, source=source, top=top, plot=plot, json=json)
+    work.lens.run(model_options, vector, text, image, task, source=source, top=top, plot=plot, json=json)

@@ -12,14 +12,14 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 
 
-@command(chosen=ModelOptions, quiet=True, verbose=True)
+@command(model_options=ModelOptions, quiet=True, verbose=True)
 def map_(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     task: options.Tasks = None,
     source: Annotated[
         Literal["text", "image", "both"] | None, typer.Option(help="By default what the model sees.")
     ] = None,
-    layer: Annotated[int | None, options.one_layer(min=0, help="By default the catalogue's.")] = None,
+    layer: Annotated[int | None, options.one_layer(min=0, help="By default the catalog's.")] = None,
     method: Annotated[Literal["tsne", "pca"] | None, typer.Option(help="tsne needs the extra plots.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Prompts of a task and source.")] = 30,
     seed: options.Seed = 1,
@@ -33,5 +33,5 @@ def map_(
         tv map --limit 5 --source text --method pca --json
     """
     work.mapping.run(
-        chosen, task, source=source, layer=layer, method=method, limit=limit, seed=seed, plot=plot, json=json
+        model_options, task, source=source, layer=layer, method=method, limit=limit, seed=seed, plot=plot, json=json
     )

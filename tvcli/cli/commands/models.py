@@ -13,13 +13,13 @@ from tvcli.cli.commands.bundle import command
 
 app = typer.Typer(help="List, describe, fetch and add models.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="A name of the catalogue, owner/repo on the hub, or a GGUF file.")]
+Name = Annotated[str, typer.Argument(help="A name of the catalog, owner/repo on the hub, or a GGUF file.")]
 Quant = Annotated[str | None, typer.Option(help="The quantization, where a repository has several: Q4_K_M, Q8_0 ...")]
 
 
 @app.command("list")
 def list_models(json: options.Json = False) -> None:
-    """List the models of the catalogue: size, whether it is on this machine, licence.
+    """List the models of the catalog: size, whether it is on this machine, license.
 
     Example: tv models list
     """

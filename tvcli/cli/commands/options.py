@@ -23,7 +23,7 @@ other_model = partial(about_model, autocompletion=completion.models)
 
 Model = Annotated[
     str | None,
-    other_model("--model", "-m", help="Catalogue name, owner/repo, or GGUF file; by default $TV_MODEL, else picto."),
+    other_model("--model", "-m", help="Catalog name, owner/repo, or GGUF file; by default $TV_MODEL, else picto."),
 ]
 Mmproj = Annotated[Path | None, about_model(help="The vision half that belongs to the model file.")]
 Context = Annotated[int | None, about_model(min=256, max=1 << 24, help="Size of the context in tokens.")]
@@ -61,7 +61,7 @@ Verbose = Annotated[bool, about_output("--verbose", "-v", help="Say which token 
 
 Seed = Annotated[int, typer.Option(help="Of the random choice of examples.")]
 Seeds = Annotated[str, typer.Option(help="Random choices of examples, between commas.")]
-Where = Annotated[Modality, typer.Option(help="Which to take where a JSON record has both.")]
+RecordModality = Annotated[Modality, typer.Option(help="Which to take where a JSON record has both.")]
 Tasks = Annotated[
     list[str] | None,
     typer.Option(
@@ -92,7 +92,7 @@ class QueryOptions:
     null: Null = False  # ends the names in that file, instead of a newline
     text: Texts = None
     queries: Queries = None
-    modality: Where = Modality.TEXT
+    modality: RecordModality = Modality.TEXT
     max_tokens: MaxTokens = 16
     multiline: Multiline = False
     json: Json = False

@@ -13,9 +13,9 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 
 
-@command(chosen=ModelOptions, quiet=True, verbose=True)
+@command(model_options=ModelOptions, quiet=True, verbose=True)
 def paper(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     items: Annotated[list[str] | None, typer.Argument(help="table2, figure6 ..., or all; nothing lists them.")] = None,
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
@@ -37,4 +37,4 @@ def paper(
         tv paper
         tv paper table2 --limit 5 --seeds 1 -o results
     """
-    work.paper.run(chosen, items or [], task, seeds=seeds, limit=limit, llm=llm, output=output, json=json)
+    work.paper.run(model_options, items or [], task, seeds=seeds, limit=limit, llm=llm, output=output, json=json)

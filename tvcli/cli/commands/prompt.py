@@ -12,10 +12,10 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions, QueryOptions
 
 
-@command(asked=QueryOptions, chosen=ModelOptions, quiet=True, verbose=True)
+@command(query_options=QueryOptions, model_options=ModelOptions, quiet=True, verbose=True)
 def prompt(
-    asked: QueryOptions,
-    chosen: ModelOptions,
+    query_options: QueryOptions,
+    model_options: ModelOptions,
     examples: Annotated[str | None, typer.Option("--examples", "-e", help="Pairs to put before the query.")] = None,
     shots: Annotated[int, typer.Option(min=1, help="How many of the examples.")] = 5,
     seed: options.Seed = 1,
@@ -28,4 +28,4 @@ def prompt(
         tv prompt --examples pairs.txt --shots 3 --image flags/*.png
         tv prompt --system "Answer in one word." --queries queries.txt
     """
-    work.prompt.run(asked, chosen, examples, shots=shots, seed=seed, system=system)
+    work.prompt.run(query_options, model_options, examples, shots=shots, seed=seed, system=system)

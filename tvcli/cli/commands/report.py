@@ -11,9 +11,9 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 
 
-@command(chosen=ModelOptions, quiet=True, verbose=True)
+@command(model_options=ModelOptions, quiet=True, verbose=True)
 def report(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     output: Annotated[Path, options.about_output("--output", "-o", help="The HTML file to write.")],
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
@@ -26,4 +26,4 @@ def report(
     Examples:
         tv report --task country-capital --limit 5 --seeds 1 -o report.html
     """
-    work.report.run(chosen, output, task, seeds=seeds, limit=limit, llm=llm, results=results)
+    work.report.run(model_options, output, task, seeds=seeds, limit=limit, llm=llm, results=results)

@@ -12,10 +12,10 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 
 
-@command(chosen=ModelOptions, quiet=True, verbose=True)
+@command(model_options=ModelOptions, quiet=True, verbose=True)
 def show(
     vector: options.VectorFile,
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     decode: Annotated[bool, typer.Option("--decode", help="Also the tokens it decodes to, in the model.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -26,4 +26,4 @@ def show(
         tv show capital.npy --decode
         tv show capital.npy --json
     """
-    work.show.run(vector, chosen, decode=decode, json=json)
+    work.show.run(vector, model_options, decode=decode, json=json)

@@ -21,18 +21,18 @@ def answer_all(
     queries: Queries,
     make_prompt: Callable[[Input], Prompt],
     patches: Sequence[Patch | None],
-    asked: QueryOptions,
+    query_options: QueryOptions,
 ) -> None:
     """Print one line an answer, in order; a query that cannot be read is named, skipped and counted.
 
     Each query runs alone: its answer does not depend on which others were asked with it.
     """
     broken: list[TvError] = []
-    decoding = Decoding(asked.max_tokens, stop_at_newline=not asked.multiline)
+    decoding = Decoding(query_options.max_tokens, stop_at_newline=not query_options.multiline)
     for query in out.progress(queries.items, queries.total, "answered"):
         try:
-            asked_about = query.load()
-            prompt = make_prompt(asked_about)
+            query_input = query.load()
+            prompt = make_prompt(query_input)
         except UnavailableError as error:
             if not queries.several:
                 raise
@@ -41,13 +41,13 @@ def answer_all(
             continue
         describe(engine, query.name, prompt, patches)
         for patch, answer in zip(patches, engine.answer([prompt], patches, decoding)[0], strict=True):
-            if asked.json:
+            if query_options.json:
                 out.record(_record(query.name, prompt, patch, answer))
             else:
                 layers = [str(patch.layer)] if patch is not None and len(patches) > 1 else []
                 out.line(*([query.name] if queries.several else []), *layers, answer.text.strip())
-        if isinstance(asked_about, Image):
-            engine.forget(asked_about)
+        if isinstance(query_input, Image):
+            engine.forget(query_input)
     if broken:
         out.error(f"{len(broken)} of the queries could not be read and were skipped")
         raise typer.Exit(broken[-1].exit_code)

@@ -14,11 +14,11 @@ from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.vector import TaskVector
 
 
-def run(vector: str, asked: QueryOptions, chosen: ModelOptions, layer: str | None) -> None:
-    request = model_request(chosen)
-    check_one_stdin(vector, *asked.sources)
+def run(vector: str, query_options: QueryOptions, model_options: ModelOptions, layer: str | None) -> None:
+    request = model_request(model_options)
+    check_one_stdin(vector, *query_options.sources)
     patching = read_vector(vector)
-    queries = gather(asked)
+    queries = gather(query_options)
     layers = parse_layer(layer, patching.n_layer) if layer is not None else []
     with request.open() as loaded:
         patching.check_fits(loaded.engine.model)
@@ -27,7 +27,7 @@ def run(vector: str, asked: QueryOptions, chosen: ModelOptions, layer: str | Non
             out.note(f"patching layer {best} ({why})")
             layers = [best]
         check_origin(loaded.engine, patching, zero_shot("x"))
-        answer_all(loaded.engine, queries, zero_shot, [Patch.of(patching, one) for one in layers], asked)
+        answer_all(loaded.engine, queries, zero_shot, [Patch.of(patching, one) for one in layers], query_options)
 
 
 def check_origin(engine: Engine, vector: TaskVector, prompt: Prompt) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tvcli.cli.output import out
-from tvcli.cli.work import pictures
+from tvcli.cli.work import plotting
 from tvcli.cli.work.inputs import check_one_stdin, read_vector
 from tvcli.cli.work.lens import show_curves
 from tvcli.method.layers import check_layer
@@ -14,17 +14,17 @@ from tvcli.method.similarity import similarity
 
 
 def run(vectors: Sequence[str], layer: int | None, plot: Path | None, *, json: bool) -> None:
-    pictures.check(plot)
+    plotting.check(plot)
     check_one_stdin(*vectors)
     loaded = [read_vector(source) for source in vectors]
     raw = similarity(loaded)
     if len(loaded) == 2:
         series = {f"{Path(vectors[0]).stem} and {Path(vectors[1]).stem}": raw[:, 0, 1]}
         show_curves(series, json=json)
-        pictures.curves(plot, series, x="layer", y="cosine similarity")
+        plotting.curves(plot, series, x="layer", y="cosine similarity")
         return
     at = len(raw) // 2 if layer is None else check_layer(layer, len(raw))
-    panels = {f"layer {at}": raw[at], f"layer {at}, centred": similarity(loaded, centred=True)[at]}
+    panels = {f"layer {at}": raw[at], f"layer {at}, centered": similarity(loaded, centered=True)[at]}
     names = [Path(source).stem for source in vectors]
     if json:
         matrices = {name: values.round(6).tolist() for name, values in panels.items()}
@@ -33,4 +33,4 @@ def run(vectors: Sequence[str], layer: int | None, plot: Path | None, *, json: b
         for title, values in panels.items():
             rows = [[name, *(f"{value:.3f}" for value in row)] for name, row in zip(names, values, strict=True)]
             out.table(title, ["cosine", *names], rows)
-    pictures.matrices(plot, panels, names, title="cosine similarity")
+    plotting.matrices(plot, panels, names, title="cosine similarity")

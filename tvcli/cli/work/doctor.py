@@ -17,10 +17,10 @@ from tvcli.engine.protocol import ImageTokens, Token
 from tvcli.files import byte_size
 
 
-def run(chosen: ModelOptions, *, json: bool) -> None:
+def run(model_options: ModelOptions, *, json: bool) -> None:
     findings: list[Finding] = []
     with out.meter(None, "forward passes") as step:
-        for finding in diagnose(model_request(chosen), step):
+        for finding in diagnose(model_request(model_options), step):
             findings.append(finding)
             for line in describe(finding) if not json else ():
                 out.line(line)

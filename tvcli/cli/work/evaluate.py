@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tvcli.cli.commands.options import EvaluationOptions, FileOptions, ModelOptions
 from tvcli.cli.output import out
-from tvcli.cli.work import pictures
+from tvcli.cli.work import plotting
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.planning import planned
 from tvcli.cli.work.records import result_record
@@ -21,19 +21,19 @@ from tvcli.models.opening import ModelRequest
 
 
 def run(
-    wanted: EvaluationOptions,
-    kept: FileOptions,
-    chosen: ModelOptions,
+    evaluation_options: EvaluationOptions,
+    file_options: FileOptions,
+    model_options: ModelOptions,
     source_model: str | None,
     plot: Path | None,
     *,
     json: bool,
     csv: bool,
 ) -> None:
-    plan = planned(wanted)
-    files = kept_files(kept)
-    request = model_request(chosen)
-    pictures.check(plot)
+    plan = planned(evaluation_options)
+    files = output_files(file_options)
+    request = model_request(model_options)
+    plotting.check(plot)
     other = None if source_model is None else ModelRequest(source_model, None, request.settings, out.meter)
     with request.open() as loaded:
         setup = plan(loaded.engine)
@@ -43,19 +43,19 @@ def run(
         result = evaluation.run(loaded.engine, setup, source_model=other, files=files, meter=out.meter)
     show_result(result, json=json, csv=csv)
     series = {str(found.transfer): found.validation for found in result.transfers}
-    pictures.curves(plot, series, x="layer", y="validation accuracy", title="patched at one layer at a time")
+    plotting.curves(plot, series, x="layer", y="validation accuracy", title="patched at one layer at a time")
 
 
-def kept_files(kept: FileOptions) -> Files:
+def output_files(file_options: FileOptions) -> Files:
     """What to leave on disk."""
-    if kept.resume and kept.samples is None:
+    if file_options.resume and file_options.samples is None:
         raise UsageError("--resume needs the --samples file to go on with")
-    return Files(kept.samples, kept.resume, kept.vectors)
+    return Files(file_options.samples, file_options.resume, file_options.vectors)
 
 
 def note_skipped(setup: Setup) -> None:
     """Count the samples that have no picture where pictures are asked for."""
-    if setup.has_pictures:
+    if setup.has_images:
         for task in setup.tasks:
             missing = sum(not sample.has(Modality.IMAGE) for sample in (*task.validation, *task.test))
             if missing:

@@ -21,7 +21,7 @@ from tvcli.vector import TaskVector
 
 
 def run(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     output: str,
     examples: str | None,
     instruction: str | None,
@@ -33,7 +33,7 @@ def run(
     select_layer: bool,
     metric: Metric | None,
 ) -> None:
-    request = model_request(chosen)
+    request = model_request(model_options)
     if metric is not None and not select_layer:
         raise UsageError("--metric says how --select-layer judges; add --select-layer")
     _check(output, examples, instruction, select_layer)

@@ -57,28 +57,32 @@ class Queries:
     several: bool
 
 
-def gather(asked: QueryOptions) -> Queries:
+def gather(query_options: QueryOptions) -> Queries:
     """All queries: images, texts, then those of the files.
 
     Raises:
         UsageError: nothing to ask.
     """
-    if asked.null and asked.images_from is None:
+    if query_options.null and query_options.images_from is None:
         raise UsageError("--null says how the names of --images-from end")
-    given = [query for source in asked.image or () for query in _image_queries(source)]
-    given += [Query.text(text) for text in asked.text or () if _not_blank(text)]
-    names = () if asked.images_from is None else read_image_names(asked.images_from, null=asked.null)
-    listed = () if asked.queries is None else read_queries(asked.queries, asked.modality)
-    streamed = STDIN in (asked.images_from, asked.queries)
+    given = [query for source in query_options.image or () for query in _image_queries(source)]
+    given += [Query.text(text) for text in query_options.text or () if _not_blank(text)]
+    names = (
+        ()
+        if query_options.images_from is None
+        else read_image_names(query_options.images_from, null=query_options.null)
+    )
+    listed = () if query_options.queries is None else read_queries(query_options.queries, query_options.modality)
+    streamed = STDIN in (query_options.images_from, query_options.queries)
     if streamed and not standard_input_is_file():
         return Queries(itertools.chain(given, names, listed), None, several=True)
     given += [*names, *listed]
     if streamed:
         return Queries(iter(given), len(given), several=True)
-    if not given and asked.images_from is None and asked.queries is None:
+    if not given and query_options.images_from is None and query_options.queries is None:
         raise UsageError("nothing to ask: give --image, --text or --queries")
     if not given:
-        raise UsageError(f"{asked.images_from or asked.queries} holds no queries; write one a line")
+        raise UsageError(f"{query_options.images_from or query_options.queries} holds no queries; write one a line")
     return Queries(iter(given), len(given), several=len(given) > 1)
 
 

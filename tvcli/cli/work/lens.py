@@ -8,7 +8,7 @@ import numpy as np
 
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
-from tvcli.cli.work import pictures
+from tvcli.cli.work import plotting
 from tvcli.cli.work.describe import sparkline
 from tvcli.cli.work.inputs import read_vector
 from tvcli.cli.work.opening import model_request
@@ -23,7 +23,7 @@ from tvcli.vector import TaskVector
 
 
 def run(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     vector: str | None,
     text: str | None,
     image: str | None,
@@ -34,12 +34,12 @@ def run(
     plot: Path | None,
     json: bool,
 ) -> None:
-    request = model_request(chosen)
+    request = model_request(model_options)
     if sum(given is not None for given in (vector, text, image, task)) != 1:
         raise UsageError("give one of --vector, --text, --image and --task")
     if plot is not None and task is None:
         raise UsageError("--plot draws the curves of --task; tokens have no picture")
-    pictures.check(plot)
+    plotting.check(plot)
     if task is None:
         given = vector_or_prompt(vector, text, image)
         with request.open() as loaded:
@@ -49,7 +49,7 @@ def run(
     with request.open() as loaded:
         series = task_phases(loaded.engine, found, list(Modality) if source == "both" else [Modality(source)])
     show_curves(series, json=json)
-    pictures.curves(plot, series, x="layer", y="probability at the delimiter", title=task)
+    plotting.curves(plot, series, x="layer", y="probability at the delimiter", title=task)
 
 
 def vector_or_prompt(vector: str | None, text: str | None, image: str | None) -> TaskVector | Prompt:
@@ -85,7 +85,7 @@ def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
         out.record({name: [round(float(v), 6) for v in values] for name, values in series.items()})
         return
     layers = len(next(iter(series.values())))
-    if out.draws():
+    if out.is_terminal():
         rows = [
             [name, sparkline(values), f"{values.max():.3f} at {values.argmax()}"] for name, values in series.items()
         ]

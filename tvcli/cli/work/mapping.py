@@ -9,7 +9,7 @@ import numpy as np
 
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
-from tvcli.cli.work import pictures
+from tvcli.cli.work import plotting
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.planning import find_tasks
 from tvcli.kinds import Modality
@@ -23,7 +23,7 @@ TOKENS = ("delimiter", "context")
 
 
 def run(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     task: list[str] | None,
     *,
     source: str | None,
@@ -34,8 +34,8 @@ def run(
     plot: Path | None,
     json: bool,
 ) -> None:
-    request = model_request(chosen)
-    pictures.check(plot)
+    request = model_request(model_options)
+    plotting.check(plot)
     how = method or projection()
     check_projection(how)
     tasks = find_tasks(task)
@@ -47,11 +47,11 @@ def run(
     panels = {name: project(points.rows, how, seed) for name, points in zip(TOKENS, both, strict=True)}
     for name, points in zip(TOKENS, both, strict=True):
         show_points(name, at, points, panels[name], json=json)
-    pictures.maps(plot, panels, both[0].tasks, both[0].modalities, title=f"{how}, layer {at}")
+    plotting.maps(plot, panels, both[0].tasks, both[0].modalities, title=f"{how}, layer {at}")
 
 
 def chosen_layer(loaded: Model, layer: int | None) -> int:
-    """The given layer, else the catalogue's, else half the depth."""
+    """The given layer, else the catalog's, else half the depth."""
     depth = loaded.engine.model.n_layer
     if layer is not None:
         return check_layer(layer, depth)

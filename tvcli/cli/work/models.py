@@ -25,7 +25,7 @@ def list_all(*, json: bool) -> None:
         [entry.name, byte_size(bytes_) if bytes_ else "", "here" if here else "", entry.license, entry.description]
         for entry, here, bytes_ in entries
     ]
-    out.table("", ["model", "size", "on disk", "licence", "what"], rows)
+    out.table("", ["model", "size", "on disk", "license", "what"], rows)
 
 
 def info(name: str, quant: str | None, *, json: bool) -> None:

@@ -9,8 +9,8 @@ from tvcli.engine.rpc import parse_endpoints
 from tvcli.models.opening import ModelRequest
 
 
-def model_request(chosen: ModelOptions) -> ModelRequest:
+def model_request(model_options: ModelOptions) -> ModelRequest:
     """Raises UsageError for an address that is none."""
-    servers = parse_endpoints(chosen.rpc or [])
-    settings = Settings(chosen.context, chosen.threads, chosen.gpu_layers, servers, out.loading)
-    return ModelRequest(chosen.model, chosen.mmproj, settings, out.meter)
+    servers = parse_endpoints(model_options.rpc or [])
+    settings = Settings(model_options.context, model_options.threads, model_options.gpu_layers, servers, out.loading)
+    return ModelRequest(model_options.model, model_options.mmproj, settings, out.meter)

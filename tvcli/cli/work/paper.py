@@ -17,7 +17,7 @@ from tvcli.paper.study import Study, Table
 
 
 def run(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     items: Sequence[str],
     task: list[str] | None,
     *,
@@ -27,7 +27,7 @@ def run(
     output: Path | None,
     json: bool,
 ) -> None:
-    request = model_request(chosen)
+    request = model_request(model_options)
     if not items:
         out.table("", ["name", "what", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
         return

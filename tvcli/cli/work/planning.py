@@ -16,29 +16,31 @@ from tvcli.metrics import Judge
 from tvcli.prompts.chat import CHATML, Chat
 
 
-def planned(wanted: EvaluationOptions) -> Callable[[Engine], Setup]:
+def planned(evaluation_options: EvaluationOptions) -> Callable[[Engine], Setup]:
     """What to evaluate, apart from what depends on the model: the queries it can see, and its chat template."""
-    if wanted.pairs == "all" and (wanted.source or wanted.query):
+    if evaluation_options.pairs == "all" and (evaluation_options.source or evaluation_options.query):
         raise UsageError("--pairs all is every pair of text and image; leave out --source and --query")
-    tasks = find_tasks(wanted.task)
+    tasks = find_tasks(evaluation_options.task)
     fixed = Setup(
         tuple(tasks),
-        methods=parse_methods(wanted.method),
-        seeds=parse_seeds(wanted.seeds),
-        shots=wanted.shots,
-        prompts=wanted.prompts,
-        judge=Judge(wanted.metric, wanted.ignore_case),
-        layer=wanted.layer,
-        limit=wanted.limit,
-        wording=wanted.wording,
-        against=_against(tasks) if wanted.override else {},
+        methods=parse_methods(evaluation_options.method),
+        seeds=parse_seeds(evaluation_options.seeds),
+        shots=evaluation_options.shots,
+        prompts=evaluation_options.prompts,
+        judge=Judge(evaluation_options.metric, evaluation_options.ignore_case),
+        layer=evaluation_options.layer,
+        limit=evaluation_options.limit,
+        wording=evaluation_options.wording,
+        against=_against(tasks) if evaluation_options.override else {},
     )
 
     def plan(engine: Engine) -> Setup:
-        seen = Modality.IMAGE if engine.has_vision else Modality.TEXT
-        one = Transfer(wanted.source or Source.TEXT, wanted.query or seen)
-        transfers = ALL_TRANSFERS if wanted.pairs == "all" else (one,)
-        return replace(fixed, transfers=transfers, template=_chat(engine) if wanted.chat else fixed.template)
+        default_query = Modality.IMAGE if engine.has_vision else Modality.TEXT
+        one = Transfer(evaluation_options.source or Source.TEXT, evaluation_options.query or default_query)
+        transfers = ALL_TRANSFERS if evaluation_options.pairs == "all" else (one,)
+        return replace(
+            fixed, transfers=transfers, template=_chat(engine) if evaluation_options.chat else fixed.template
+        )
 
     return plan
 

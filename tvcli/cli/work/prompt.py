@@ -10,16 +10,24 @@ from tvcli.inputs.examples import read_examples
 from tvcli.prompts.prompt import few_shot
 
 
-def run(asked: QueryOptions, chosen: ModelOptions, examples: str | None, *, shots: int, seed: int, system: str) -> None:
-    request = model_request(chosen)
-    check_one_stdin(examples, *asked.sources)
-    pairs = read_examples(examples, asked.modality) if examples is not None else []
-    queries = gather(asked)
+def run(
+    query_options: QueryOptions,
+    model_options: ModelOptions,
+    examples: str | None,
+    *,
+    shots: int,
+    seed: int,
+    system: str,
+) -> None:
+    request = model_request(model_options)
+    check_one_stdin(examples, *query_options.sources)
+    pairs = read_examples(examples, query_options.modality) if examples is not None else []
+    queries = gather(query_options)
     with request.open() as loaded:
         answer_all(
             loaded.engine,
             queries,
             lambda x: few_shot(x, pairs, shots=shots, seed=seed, system=system),
             [None],
-            asked,
+            query_options,
         )

@@ -16,7 +16,7 @@ from tvcli.paper.study import Study
 
 
 def run(
-    chosen: ModelOptions,
+    model_options: ModelOptions,
     output: Path,
     task: list[str] | None,
     *,
@@ -25,7 +25,7 @@ def run(
     llm: str | None,
     results: Path | None,
 ) -> None:
-    request = model_request(chosen)
+    request = model_request(model_options)
     check_target(output)
     tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
     if llm is not None:

@@ -13,8 +13,8 @@ from tvcli.models.opening import ModelRequest
 from tvcli.vector import TaskVector
 
 
-def run(vector: str, chosen: ModelOptions, *, decode: bool, json: bool) -> None:
-    request = model_request(chosen)
+def run(vector: str, model_options: ModelOptions, *, decode: bool, json: bool) -> None:
+    request = model_request(model_options)
     loaded = read_vector(vector)
     tokens = top_tokens(loaded, request) if decode else None
     if json:

@@ -13,8 +13,8 @@ from typing import Any
 from tvcli.engine.native.process import Owner
 from tvcli.errors import TvError, UnavailableError
 
-PATIENCE = 5.0  # seconds
-_kept: list[Any] = []  # callbacks, as long as the process lives
+EXIT_TIMEOUT = 5.0  # seconds
+_callbacks: list[Any] = []  # callbacks, as long as the process lives
 
 
 def catch_faults(owner: Owner, library: str, remedy: str) -> None:
@@ -33,10 +33,10 @@ def catch_faults(owner: Owner, library: str, remedy: str) -> None:
         if first.acquire(blocking=False):
             owner.error(fault(number, library, remedy))
         else:  # threads crash together, and the first one ends them all
-            time.sleep(PATIENCE)
+            time.sleep(EXIT_TIMEOUT)
         os._exit(UnavailableError.exit_code)
 
-    _kept.append(on_fault)
+    _callbacks.append(on_fault)
     # sighandler_t signal(int signum, sighandler_t handler);
     set_handler = ctypes.CDLL(None).signal
     set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
@@ -66,5 +66,5 @@ def catch_aborts(owner: Owner, callback: Any) -> Any:
         owner.error(f"llama.cpp cannot go on: {words}")
         os._exit(TvError.exit_code)
 
-    _kept.append(callback(on_abort))
-    return _kept[-1]
+    _callbacks.append(callback(on_abort))
+    return _callbacks[-1]

@@ -9,7 +9,7 @@ from tvcli.engine.native import pinned
 from tvcli.engine.native.process import owner
 
 _recent: collections.deque[str] = collections.deque(maxlen=20)
-_kept: list[Any] = []  # callbacks, as long as the process lives
+_callbacks: list[Any] = []  # callbacks, as long as the process lives
 
 
 def take_over(library: Any) -> None:
@@ -22,9 +22,9 @@ def take_over(library: Any) -> None:
         if level in (pinned.LOG_WARN, pinned.LOG_ERROR) and line.strip():
             _recent.append(line.strip())
 
-    _kept.append(library.ggml_log_callback(log))
+    _callbacks.append(library.ggml_log_callback(log))
     for set_log in (library.llama_log_set, library.mtmd_log_set, library.mtmd_helper_log_set):
-        set_log(_kept[-1], None)
+        set_log(_callbacks[-1], None)
 
 
 def forget_errors() -> None:

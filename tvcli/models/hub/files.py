@@ -32,7 +32,7 @@ def fetched_files(files: OnHub, *, verify: bool = False, meter: Meter = silent) 
     """As the hub has them now; `verify` reads and hashes what was here before.
 
     Raises:
-        UnavailableError: see `remote.list_files` and `transfer.fetch`; also files that the catalogue does not know.
+        UnavailableError: see `remote.list_files` and `transfer.fetch`; also files that the catalog does not know.
     """
     here = cached_files(files)
     if here is not None and is_offline():
@@ -55,19 +55,19 @@ def _source(files: OnHub) -> Source:
 
 
 def _chosen(files: OnHub, available: Iterable[str]) -> Chosen:
-    """The files that the catalogue names, or the best of those that are available."""
+    """The files that the catalog names, or the best of those that are available."""
     if files.text is not None:
         return Chosen((files.text.file,), files.vision.file if files.vision else None)
     return choose(available, files.repository, files.quant)
 
 
 def _check_known(files: OnHub, listing: Listing) -> None:
-    """The hub's files are those that the catalogue knows by their hash."""
+    """The hub's files are those that the catalog knows by their hash."""
     for known in (files.text, files.vision):
         now = listing.files.get(known.file) if known and known.sha256 else None
         if known is not None and now is not None and now.etag != known.sha256:
             raise UnavailableError(
-                f"{known.file} of {files.repository} is not the file that the catalogue knows (SHA-256 "
+                f"{known.file} of {files.repository} is not the file that the catalog knows (SHA-256 "
                 f"{known.sha256[:12]}…, now {now.etag[:12]}…); give {files.repository} as the model to take it as it is"
             )
 

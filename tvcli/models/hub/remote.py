@@ -14,7 +14,7 @@ from huggingface_hub.errors import HFValidationError
 from tvcli.errors import UnavailableError
 from tvcli.files import stays_inside
 from tvcli.models.hub.errors import host, hub_errors
-from tvcli.models.hub.patience import TIMEOUT, patiently
+from tvcli.models.hub.retries import TIMEOUT, with_retries
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -71,7 +71,7 @@ def list_files(source: Source) -> Listing:
         UnavailableError: offline, no such repository or revision, no access, a hub that does not answer.
     """
     with hub_errors(source.repository, source.revision):
-        info = patiently(lambda: _ask(source))
+        info = with_retries(lambda: _ask(source))
         try:
             files = [_remote_file(sibling) for sibling in info.siblings or []]
             if not COMMIT.fullmatch(info.sha):

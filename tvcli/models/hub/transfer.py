@@ -22,8 +22,8 @@ from tvcli.errors import UnavailableError
 from tvcli.files import byte_size
 from tvcli.models.hub import cache
 from tvcli.models.hub.errors import hub_errors
-from tvcli.models.hub.patience import TIMEOUT, patiently
 from tvcli.models.hub.remote import Listing, RemoteFile, Source
+from tvcli.models.hub.retries import TIMEOUT, with_retries
 from tvcli.progress import Advance, Meter, silent
 
 CHUNK = 1 << 20
@@ -126,7 +126,7 @@ def _receive(found: Listing, file: RemoteFile, part: Path, advance: Advance) -> 
     with part.open("a+b") as opened:
         opened.seek(0)
         _feed(hasher, opened, advance)
-        patiently(lambda: _stream(found, file, opened, hasher, advance), opened.tell)
+        with_retries(lambda: _stream(found, file, opened, hasher, advance), opened.tell)
     return str(hasher.hexdigest())
 
 

@@ -13,9 +13,9 @@ from tvcli.cli.output import out
 
 
 def check(plot: Path | None) -> None:
-    """Before the work starts. Raises what `plots.check_picture` does."""
+    """Before the work starts. Raises what `plots.check_plot_file` does."""
     if plot is not None:
-        plots.check_picture(plot)
+        plots.check_plot_file(plot)
 
 
 def curves(plot: Path | None, series: Mapping[str, Any], **labels: str) -> None:

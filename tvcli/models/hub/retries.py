@@ -21,7 +21,7 @@ LONGEST_WAIT = 60.0  # seconds that a hub may ask for before tv gives up
 TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
-def patiently(request: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
+def with_retries(request: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
     """The request's result; tried again, with a warning and a pause, where that may help.
 
     `progress` counts what has come so far. A host that cannot be reached at all is not tried again: nobody

@@ -32,7 +32,7 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: ``tv --help`` must not wait for NumPy or llama.cpp."""
+    """Import on first use, so that ``tv --help`` does not load NumPy or llama.cpp."""
     if name not in _HOME:
         raise AttributeError(f"module tvcli has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

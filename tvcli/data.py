@@ -1,4 +1,4 @@
-"""Where the data folders `models/` and `tasks/` lie: in the wheel, or beside the package in a checkout."""
+"""The data folders `models/` and `tasks/`: in the wheel, or next to the package in a checkout."""
 
 from __future__ import annotations
 

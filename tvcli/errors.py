@@ -1,8 +1,8 @@
 """Every error that a user can cause, with the exit code that a script sees.
 
     TvError                1  the work failed
-    ├── UsageError         2  the request or its text input makes no sense
-    │   └── NotApplicableError 2  one of the paper's results cannot be made of this model or these tasks
+    ├── UsageError         2  the request or its text input is invalid
+    │   └── NotApplicableError 2  one of the paper's results cannot be made with this model or these tasks
     ├── UnavailableError   3  a model, image or file cannot be used
     └── VectorError        4  a task vector is broken or does not fit the model
 
@@ -19,17 +19,17 @@ class TvError(Exception):
 
 
 class UsageError(TvError):
-    """Arguments, pairs or queries that cannot be understood."""
+    """Invalid arguments, pairs or queries."""
 
     exit_code = 2
 
 
 class NotApplicableError(UsageError):
-    """One of the paper's results that cannot be made of this model or these tasks."""
+    """One of the paper's results that cannot be made with this model or these tasks."""
 
 
 class UnavailableError(TvError):
-    """A model, image or other file that is missing, unreadable or not what it should be."""
+    """A model, image or other file that is missing, unreadable or invalid."""
 
     exit_code = 3
 
@@ -41,5 +41,5 @@ class VectorError(TvError):
 
 
 def reason(error: OSError) -> str:
-    """The operating system's words for `error`, without number and path ("no such file or directory")."""
+    """The operating system's message for `error`, without number and path ("no such file or directory")."""
     return (error.strerror or str(error)).lower()

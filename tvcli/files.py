@@ -1,4 +1,4 @@
-"""Reading and writing whole files, with the operating system's faults as tv's errors."""
+"""Read and write whole files; errors of the operating system become tv's errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 
-MOST_BYTES = 1 << 27  # of what is read whole; an endless stream must not fill the memory
+MOST_BYTES = 1 << 27  # per file that is read whole; an endless stream must not fill the memory
 CHUNK = 1 << 20
 
 
@@ -37,14 +37,14 @@ def read_bytes(path: Path, what: str) -> bytes:
 
 
 def standard_input() -> BinaryIO:
-    """Raises UsageError if it was closed (``tv ... <&-``)."""
+    """Standard input as bytes. Raises UsageError if it is closed (``tv ... <&-``)."""
     if sys.stdin is None:
         raise UsageError("standard input is closed")
     return sys.stdin.buffer
 
 
 def standard_input_is_file() -> bool:
-    """Whether all of it is there already (``tv ... < names.txt``)."""
+    """Whether standard input is a regular file (``tv ... < names.txt``)."""
     try:
         return stat.S_ISREG(os.fstat(standard_input().fileno()).st_mode)
     except OSError:
@@ -52,10 +52,10 @@ def standard_input_is_file() -> bool:
 
 
 def read_standard_input(what: str) -> bytes:
-    """All of it.
+    """All bytes of standard input.
 
     Raises:
-        UsageError: it was closed, or is a keyboard, on which nobody types `what`.
+        UsageError: it is closed, or a terminal.
         UnavailableError: more than `MOST_BYTES`.
     """
     file = standard_input()
@@ -82,14 +82,14 @@ def check_readable(path: Path, what: str) -> None:
 
 
 def check_target(path: Path) -> None:
-    """Before the work whose outcome goes there.
+    """Check a file name before the work whose result is written there.
 
     Raises:
         UsageError: the folder does not exist.
         UnavailableError: `path` is a folder itself, or may not be written.
     """
     if path.is_dir():
-        raise UnavailableError(f"{path} cannot be written: is a directory")
+        raise UnavailableError(f"{path} cannot be written: it is a directory")
     target = path.resolve()
     if not target.parent.is_dir():
         raise UsageError(f"the folder of {path} does not exist")
@@ -99,7 +99,7 @@ def check_target(path: Path) -> None:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """`json.loads`, with every way in which it refuses a text as a ValueError."""
+    """`json.loads`, with all errors as ValueError."""
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -107,7 +107,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def parse_record(line: str, where: str) -> dict[str, Any]:
-    """A JSON object. Raises UsageError that names the place."""
+    """A JSON object. Raises UsageError that names the location."""
     try:
         value = parse_json(line)
     except ValueError as error:
@@ -118,7 +118,7 @@ def parse_record(line: str, where: str) -> dict[str, Any]:
 
 
 def parse_toml(path: Path, kind: type[TvError] = UsageError) -> dict[str, Any]:
-    """A TOML file. Raises UnavailableError for one that cannot be read, `kind` for one that is no TOML."""
+    """A TOML file. Raises UnavailableError for one that cannot be read, `kind` for one that is not TOML."""
     try:
         return tomllib.loads(read_bytes(path, "file").decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -126,22 +126,22 @@ def parse_toml(path: Path, kind: type[TvError] = UsageError) -> dict[str, Any]:
 
 
 def make_folder(folder: Path) -> Path:
-    """The folder, made with its parents where it is missing. Raises UnavailableError."""
+    """The folder, created with its parents if it is missing. Raises UnavailableError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnavailableError(f"folder {folder} cannot be made: {reason(error)}") from error
+        raise UnavailableError(f"folder {folder} cannot be created: {reason(error)}") from error
     return folder
 
 
 def stays_inside(path: PurePosixPath) -> bool:
-    """Whether a path that others name stays in the folder it is put in, on every system."""
+    """Whether a relative path stays inside its folder, on every operating system."""
     return not (path.is_absolute() or ".." in path.parts or any(character in str(path) for character in "\\:"))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` at the end of the block: the file is there whole or not at all.
+    """A path to write to, which becomes `path` at the end of the block: the file is complete or not there.
 
     Devices and pipes (``/dev/null``) are written directly.
 
@@ -169,8 +169,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path, mark: str) -> None:
-    """Remove what processes that were killed on this machine left unfinished."""
-    if os.name != "posix":  # elsewhere, asking whether a process lives can end it
+    """Remove temporary files of killed processes on this machine."""
+    if os.name != "posix":  # on other systems, os.kill would end the process
         return
     with suppress(OSError):
         for left in folder.glob(f"{glob.escape(mark)}*"):
@@ -183,7 +183,7 @@ def _lives(process: int) -> bool:
     try:
         os.kill(process, 0)
     except PermissionError:
-        pass  # somebody else's
+        pass  # another user's process
     except (ProcessLookupError, OverflowError):
         return False
     return True

@@ -1,7 +1,7 @@
 """Files and bytes to RGB pixels, by Pillow.
 
 llama.cpp's own loader ignores the EXIF orientation and drops the alpha channel; here every image
-arrives upright, on white, as 8-bit RGB, first frame only.
+is rotated upright and put on white, as 8-bit RGB, first frame only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """Decoded picture: `pixels` uint8 (height, width, 3), and the name to report it by."""
+    """A decoded image: `pixels` uint8 (height, width, 3), and its name for messages."""
 
     pixels: np.ndarray = field(repr=False)
     name: str
@@ -41,7 +41,7 @@ class Image:
 
     @cached_property
     def digest(self) -> bytes:
-        """Identifies the pixels, so that a picture is encoded once however often it is asked about."""
+        """Identifies the pixels, so that an image is encoded once for many prompts."""
         shape = str(self.pixels.shape).encode()
         return hashlib.blake2b(shape + self.pixels.tobytes(), digest_size=16).digest()
 
@@ -75,7 +75,7 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnavailableError(
-                    f"image {label} is too large: {width} × {height} pixels, the limit is {MAX_PIXELS:,}"
+                    f"image {label} is too large: {width} × {height} pixels; the limit is {MAX_PIXELS:,}"
                 )
             image.seek(0)
             image.load()
@@ -86,13 +86,13 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
         raise UnavailableError(f"image {label} is too large: the limit is {MAX_PIXELS:,} pixels") from error
     except UnavailableError:
         raise
-    except Exception as error:  # Pillow's decoders let everything through that a damaged file can do to them
+    except Exception as error:  # a damaged file can cause any error in Pillow's decoders
         raise UnavailableError(f"image {label} is damaged: {error}") from error
 
 
 @functools.cache
 def _formats() -> list[str]:
-    """Those of `FORMATS` that this Pillow knows. Others never run: for EPS, Pillow starts Ghostscript."""
+    """The `FORMATS` that this Pillow supports. Others are never decoded: for EPS, Pillow starts Ghostscript."""
     for plugin in PLUGINS:  # by name, since Pillow.init() would load forty
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
     return [name for name in FORMATS if name in Pillow.OPEN]
@@ -125,7 +125,7 @@ def _from_cmyk(image: Pillow.Image) -> Pillow.Image:
                 image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
         except (ImageCms.PyCMSError, OSError):
-            converted = None  # a broken profile: Pillow's plain conversion is the next best
+            converted = None  # a broken profile: use Pillow's plain conversion
         if converted is not None:
             return converted
     return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""The closed sets of words that tv's options, results and functions share, each spelled here and nowhere else."""
+"""The closed sets of words that tv's options, results and functions share, each defined only here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tvcli.errors import UsageError
 
 
 class Kind(str, Enum):
-    """One of a few words. It equals its text, and is written as its text, in JSON too."""
+    """One of a few words. It equals its text, and prints as its text, also in JSON."""
 
     __str__ = str.__str__
 
@@ -42,7 +42,7 @@ class Source(Kind):
 
     @property
     def modality(self) -> Modality | None:
-        """Of the examples that it takes; an instruction takes none."""
+        """The modality of its examples; `None` for an instruction, which has none."""
         if self == Source.INSTRUCTION:
             return None
         return Modality.IMAGE if self == Source.IMAGE else Modality.TEXT

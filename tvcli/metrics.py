@@ -1,4 +1,4 @@
-"""When an answer counts as correct. A metric is added here alone: a word and its rule."""
+"""When an answer is correct. To add a metric, add a word and its rule here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tvcli.kinds import Kind
 
-SHORT = 3  # letters; a match of fewer says little of what was meant
+SHORT = 3  # letters; a shorter match is weak evidence
 
 
 class Metric(Kind):
@@ -27,7 +27,7 @@ class Rule:
 
 
 def starts(prediction: str, label: str) -> bool:
-    """The paper's: both non-empty, and one starts with the other. One new token is judged: "Kath" is Kathmandu."""
+    """The paper's rule: both non-empty, and one starts with the other. One new token is judged: "Kath" is Kathmandu."""
     return bool(prediction and label) and (prediction.startswith(label) or label.startswith(prediction))
 
 
@@ -50,20 +50,20 @@ class Judge:
     ignore_case: bool = False
 
     def __post_init__(self) -> None:
-        Metric(self.metric)  # refuses what is none
+        Metric(self.metric)  # raises for an unknown metric
 
     def correct(self, answer: str, labels: Sequence[str]) -> bool:
-        """Whether any accepted label counts."""
+        """Whether the answer matches any label."""
         matches = RULES[self.metric].matches
         return any(matches(self._plain(answer), self._plain(label)) for label in labels)
 
     def short(self, answer: str, labels: Sequence[str]) -> bool:
-        """Whether the answer counts only because its first one or two letters are also a label's."""
+        """Whether the answer is correct only because it is the first one or two letters of a label."""
         given, known = self._plain(answer), [self._plain(label) for label in labels]
         return len(given) < SHORT and given not in known and self.correct(answer, labels)
 
     def follows(self, answer: str, labels: Sequence[str], pattern: str) -> bool:
-        """Whether an answer counts: by the task's `pattern` where it has one instead of labels, else by the metric."""
+        """Whether an answer is correct: by the task's `pattern` if it has one, else by the metric."""
         return re.match(pattern, answer.strip()) is not None if pattern else self.correct(answer, labels)
 
     def max_tokens(self, pattern: str) -> int:

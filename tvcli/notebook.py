@@ -1,15 +1,15 @@
-"""Small HTML for notebooks: a table of facts, a row of bars. Everything that is shown is escaped."""
+"""HTML for notebooks: a table of facts, a bar chart. All texts are escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
 
-BAR, HEIGHT = 10, 40  # pixels of a bar's place, and of the highest bar
+BAR, HEIGHT = 10, 40  # pixels: width per bar, height of the highest bar
 
 
 def table(facts: Mapping[str, object], below: str = "") -> str:
-    """One row for each fact that is known (not `None`, not empty), then `below`, which is HTML already."""
+    """One row for each fact that is known (not `None`, not empty), then `below`, which must be HTML."""
     known = {name: str(value) for name, value in facts.items() if value is not None and str(value)}
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(value)}</td></tr>'
@@ -19,7 +19,7 @@ def table(facts: Mapping[str, object], below: str = "") -> str:
 
 
 def bars(values: Sequence[float], label: str, marked: int | None = None) -> str:
-    """An SVG of one bar a value ≥ 0, the highest as high as the picture; `marked` is the number of a darker one."""
+    """An SVG bar chart, one bar per value ≥ 0; `marked` is the number of a bar in another color."""
     most = max([*values, 0.0]) or 1.0
     drawn = []
     for number, value in enumerate(values):

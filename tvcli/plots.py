@@ -1,7 +1,7 @@
-"""Pictures: PNG, SVG or PDF by the file's ending, with matplotlib (the extra `plots`).
+"""Plots: PNG, SVG or PDF by the file's suffix, with matplotlib (the extra `plots`).
 
-Readable for the color-blind and in black and white: Okabe and Ito's colors, and each series has its own line
-style and marker besides.
+Readable for the color-blind and in black and white: Okabe and Ito's colors, and each series also has its own line
+style and marker.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ def available() -> bool:
 
 
 def projection() -> str:
-    """t-SNE where scikit-learn is installed, else PCA."""
+    """t-SNE if scikit-learn is installed, else PCA."""
     return "tsne" if importlib.util.find_spec("sklearn") else "pca"
 
 
 def check_projection(method: str) -> None:
-    """Before the work. Raises UnavailableError for t-SNE without scikit-learn."""
+    """Check before the work. Raises UnavailableError for t-SNE without scikit-learn."""
     if method == "tsne" and projection() != method:
         raise UnavailableError(f"`method` tsne needs scikit-learn; run: {INSTALL}; or use `method` pca")
 
 
 def check_plot_file(path: Path) -> None:
-    """Before the work: a format and a place that can be written, and matplotlib.
+    """Check before the work: a supported format, a writable path, and matplotlib.
 
     Raises:
         UsageError: an unknown format; see also `files.check_target`.
         UnavailableError: matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path} is no picture format that can be written; use one of {', '.join(FORMATS)}")
+        raise UsageError(f"{path} is not a supported plot format; use one of {', '.join(FORMATS)}")
     check_target(path)
     if not available():
-        raise UnavailableError(f"pictures need matplotlib; run: {INSTALL}")
+        raise UnavailableError(f"plots need matplotlib; run: {INSTALL}")
 
 
 def curves(path: Path, series: Mapping[str, Sequence[float] | np.ndarray], *, x: str, y: str, title: str = "") -> None:
@@ -62,7 +62,7 @@ def curves(path: Path, series: Mapping[str, Sequence[float] | np.ndarray], *, x:
 
 
 def matrices(path: Path, panels: Mapping[str, np.ndarray], names: Sequence[str], *, title: str = "") -> None:
-    """A heat map a panel, float (N, N), with the numbers written in."""
+    """One heat map per panel, float (N, N), with its numbers."""
     figure, all_axes = _figure(2.2 + 0.75 * len(names) * len(panels), 2 + 0.6 * len(names), columns=len(panels))
     for axes, (name, values) in zip(np.atleast_1d(all_axes), panels.items(), strict=True):
         axes.imshow(values, vmin=-1, vmax=1, cmap="PuOr")
@@ -83,7 +83,7 @@ def maps(
     *,
     title: str = "",
 ) -> None:
-    """Points float (N, 2) a panel, colored by one label and marked by another."""
+    """One scatter plot per panel, float (N, 2), colored by one label and marked by another."""
     figure, all_axes = _figure(5.4 * len(panels), 5, columns=len(panels))
     hues, shapes = list(dict.fromkeys(colors)), list(dict.fromkeys(markers))
     for axes, (name, points) in zip(np.atleast_1d(all_axes), panels.items(), strict=True):
@@ -102,7 +102,7 @@ def maps(
 
 
 def _outline(look: dict[str, str], filled: dict[str, str]) -> dict[str, str]:
-    """Open markers for every other shape, so that shapes differ at small sizes too."""
+    """Open markers for every other shape, so that small shapes can be told apart."""
     return {
         "marker": look["marker"],
         "edgecolors": look["color"],
@@ -118,7 +118,7 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "tv"  # the same picture gives the same file
+    mpl.rcParams["svg.hashsalt"] = "tv"  # the same plot gives the same file
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
@@ -131,7 +131,7 @@ def _finish(path: Path, figure: Any, axes: Any, *, x: str, y: str, title: str, l
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    if legend:  # outside, where it hides nothing
+    if legend:  # outside the axes, so that it hides nothing
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _save(path, figure)
 

@@ -1,4 +1,4 @@
-"""How far work has come, for whoever wants to show it."""
+"""The interface of progress meters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Advance = Callable[[int], None]
 
 
 class Meter(Protocol):
-    """Opened around some work; gives the function that is told of each step."""
+    """A context manager around some work; yields a function that counts its steps."""
 
     def __call__(self, total: int | None, what: str, *, in_bytes: bool = False) -> AbstractContextManager[Advance]:
-        """`total` steps, if that is known, called `what`; `in_bytes` where a step is a byte."""
+        """`total` steps, if known, called `what`; `in_bytes` if a step is a byte."""
 
 
 @contextmanager

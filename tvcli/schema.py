@@ -1,7 +1,7 @@
-"""TOML and JSON as frozen dataclasses, checked by the types of their fields: the one way that tv reads them.
+"""TOML and JSON as frozen dataclasses, checked by the types of their fields: how tv reads both formats.
 
-A text is taken for a path or an enum's member, a list for a tuple, a whole number for a float and nothing else: no
-bool for an int, no 3.0 for 3.
+Text is converted to a path or an enum's member, a list to a tuple, an integer to a float, and nothing else: no bool to
+an int, no 3.0 to 3.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 T = TypeVar("T")
-MOST = 200  # characters of a value that a sentence quotes
+MOST = 200  # characters of a value that a message quotes
 
 
 class SchemaError(ValueError):
-    """Data of another form; the text is a sentence that names the key."""
+    """Invalid data; the message is a sentence that names the key."""
 
 
 def build(kind: Callable[..., T], table: object, where: str = "", /, *, lenient: bool = False, **preset: Any) -> T:
-    """The dataclass or TypedDict from the table called `where`; `preset` are the fields that are not to be in it.
+    """The dataclass or TypedDict from the table called `where`; `preset` are fields that the table must not have.
 
     Raises:
         SchemaError: a key that is missing, wrong or, unless `lenient`, unknown.
@@ -37,7 +37,7 @@ def build(kind: Callable[..., T], table: object, where: str = "", /, *, lenient:
         if key in fields and key not in preset:
             try:
                 values[key] = _value(value, fields[key], f"{where}.{key}" if where else key, lenient)
-            except SchemaError:  # of a table inside
+            except SchemaError:  # from a nested table
                 raise
             except (TypeError, ValueError, OverflowError) as error:
                 raise SchemaError(f"the key {key}{inside} cannot be {shown(value)}") from error
@@ -51,7 +51,7 @@ def build(kind: Callable[..., T], table: object, where: str = "", /, *, lenient:
 
 @cache
 def _fields(kind: Any) -> dict[str, tuple[Any, ...]]:
-    """The types that each field may have."""
+    """The permitted types of each field."""
     return {name: _kinds(hint) for name, hint in get_type_hints(kind).items()}
 
 
@@ -67,7 +67,7 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
 
 
 def _value(value: object, kinds: tuple[Any, ...], where: str, lenient: bool) -> object:
-    """The value as one of `kinds`. Raises TypeError, ValueError or OverflowError where it is none of them."""
+    """The value as one of `kinds`. Raises TypeError, ValueError or OverflowError if it is none of them."""
     if type(value) in kinds or Any in kinds:
         return value
     for kind in kinds:
@@ -85,7 +85,7 @@ def _value(value: object, kinds: tuple[Any, ...], where: str, lenient: bool) -> 
 
 
 def shown(value: object) -> str:
-    """The value as Python writes it, of a large one the beginning."""
+    """The value as Python code, shortened if it is long."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested deeply, or a number of too many digits

@@ -1,4 +1,4 @@
-"""How long things take."""
+"""Measure durations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ Action = Callable[[], object]
 
 
 def timed(action: Action) -> float:
-    """Seconds."""
+    """The duration of `action` in seconds."""
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
 
 
 def interleaved(*actions: Action, rounds: int) -> list[float]:
-    """Median seconds of each, run in turns after a first time, so that the machine's moods hit all alike."""
+    """The median seconds of each action. After a first run of each, they run in turns, so that changes of the machine's
+    speed affect all of them."""
     for action in actions:
         action()
     return [

@@ -3,7 +3,7 @@
 A task vector is float32 (L, D): for every decoder block l, the mean over many prompts of the residual
 stream after block l (llama.cpp's ``l_out-l``) at the delimiter. Patching layer l writes row l.
 
-The file is two NumPy arrays one after the other: the vector, so that ``np.load`` gives it to anybody, then
+The file is two NumPy arrays one after the other: the vector, which ``np.load`` returns, then
 its provenance as a uint8 array of UTF-8 JSON.
 """
 
@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tokenize import TokenError  # NumPy takes headers of Python 2 apart by tokens
+from tokenize import TokenError  # from NumPy's parser for headers of Python 2
 from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
@@ -32,7 +32,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The model that a vector was read in; `digest` is cheap and stable (see `engine.gguf_digest`)."""
+    """The model that a vector was read with; `digest` is cheap and stable (see `engine.gguf_digest`)."""
 
     architecture: str
     name: str
@@ -54,7 +54,7 @@ class Part(TypedDict):
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a vector was read from. `None` and empty values are unknown."""
+    """The origin of a vector. `None` and empty values are unknown."""
 
     model: ModelInfo | None = None
     source: str = "unknown"  # "text examples", "image examples", "mixed examples", "instruction", "combination"
@@ -76,7 +76,7 @@ class Provenance:
 
     @classmethod
     def from_json(cls, data: Any) -> Provenance:
-        """What `to_json` gave, without what a later version may have added. Raises VectorError for anything else."""
+        """From the output of `to_json`, ignoring keys of later versions. Raises VectorError for anything else."""
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             found = data.get("format") if isinstance(data, dict) else type(data).__name__
             raise VectorError(f"its metadata has format {shown(found)}, this tv reads format {FORMAT}")
@@ -96,11 +96,11 @@ class TaskVector:
     def __post_init__(self) -> None:
         rows = np.asarray(self.rows)
         if rows.dtype != np.float32:
-            raise VectorError(f"a task vector holds float32, not {rows.dtype}")
+            raise VectorError(f"a task vector must be float32, not {rows.dtype}")
         if rows.ndim != 2 or 0 in rows.shape:
-            raise VectorError(f"a task vector has the shape (layers, width), not {rows.shape}")
+            raise VectorError(f"a task vector must have the shape (layers, width), not {rows.shape}")
         if not np.isfinite(rows).all():
-            raise VectorError("the task vector holds NaN or infinite numbers")
+            raise VectorError("the task vector contains NaN or infinite values")
         layer = self.provenance.layer
         if layer is not None and not 0 <= layer < len(rows):
             raise VectorError(f"its selected layer {layer} is outside 0 to {len(rows) - 1}")
@@ -112,7 +112,7 @@ class TaskVector:
         return f"TaskVector({self.n_layer} layers × {self.n_embd}, {origin.source}{model}{layer})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: where the vector comes from, and the Euclidean norm of each layer's row as a bar."""
+        """HTML for notebooks: the vector's origin, and a bar chart of the Euclidean norm of each layer's row."""
         origin = self.provenance
         facts = {
             "vector": f"{self.n_layer} layers × {self.n_embd}",
@@ -137,7 +137,7 @@ class TaskVector:
         return int(self.rows.shape[1])
 
     def with_layer(self, layer: int, selection: str, accuracy: float | None = None) -> TaskVector:
-        """The same vector with `layer` as the one that is patched by default."""
+        """The same vector with `layer` as the default layer to patch."""
         chosen = replace(self.provenance, layer=layer, layer_selection=selection, accuracy=accuracy)
         return TaskVector(self.rows, chosen)
 
@@ -170,7 +170,7 @@ class TaskVector:
 def combine(vectors: list[TaskVector], weights: list[float]) -> TaskVector:
     """The weighted sum; the paper's ensemble (section 4.4) is two vectors at 0.5 each.
 
-    What all parts agree on (model, delimiter, layer) is kept, the rest becomes unknown.
+    Provenance that all parts share (model, delimiter, layer) is kept, the rest becomes unknown.
 
     Raises:
         VectorError: vectors of different shapes, or a sum that overflows float32.
@@ -195,7 +195,7 @@ def combine(vectors: list[TaskVector], weights: list[float]) -> TaskVector:
 
 
 def save(vector: TaskVector, path: str | Path) -> None:
-    """Write the file whole or not at all (temporary file, then rename).
+    """Write the file completely or not at all (temporary file, then rename).
 
     Raises:
         UnavailableError: a folder that does not exist, no permission, a full disk.
@@ -214,7 +214,7 @@ def to_bytes(vector: TaskVector) -> bytes:
 
 
 def load(source: str | Path | bytes, name: str | None = None) -> TaskVector:
-    """Read a vector file, or its bytes. A file made by hand, with the first array only, has unknown provenance.
+    """Read a vector file, or its bytes. A file with only the first array has unknown provenance.
 
     Raises:
         UnavailableError: the file is missing or unreadable.
@@ -234,7 +234,7 @@ def _parse(file: BinaryIO, size: int) -> TaskVector:
         return TaskVector(rows)
     meta = _read_array(file, size, "the metadata")
     if meta.dtype != np.uint8 or meta.ndim != 1 or file.tell() != size:
-        raise VectorError("there is more in the file than a vector and its metadata")
+        raise VectorError("the file has more data than a vector and its metadata")
     try:
         provenance = Provenance.from_json(parse_json(meta.tobytes()))
     except ValueError as error:
@@ -246,7 +246,7 @@ def _read_array(file: BinaryIO, size: int, what: str) -> np.ndarray:
     """One .npy array, its declared size checked against the file before anything is allocated."""
     start = file.tell()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of headers that Python 2 wrote; they are read or refused like others
+        warnings.simplefilter("ignore")  # for headers from Python 2, which are read or refused like others
         try:
             version = npy.read_magic(file)
             reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -254,7 +254,7 @@ def _read_array(file: BinaryIO, size: int, what: str) -> np.ndarray:
         except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
             raise VectorError(f"{what} is not a NumPy array file (.npy)") from error
         if dtype.hasobject:
-            raise VectorError(f"{what} is pickled Python objects, which are never loaded; save a float32 array")
+            raise VectorError(f"{what} has pickled Python objects, which are never loaded; save a float32 array")
         count = math.prod(shape)
         if count < 0 or count * dtype.itemsize > size - file.tell():
             raise VectorError(f"{what} is truncated: {shape} {dtype} does not fit in the file")

@@ -30,11 +30,11 @@ from tvcli.cli.output import attach_log_handler, hold_descriptors, out
 from tvcli.cli.signals import CTRL_C, exit_code, handle_sigterm, own_process
 from tvcli.errors import TvError, reason
 
-MAKE, MEASURE, LOOK, SET_UP = "Make and use vectors", "Measure", "Look", "Set up"
+MAKE, MEASURE, INSPECT, SET_UP = "Make and use vectors", "Measure", "Inspect", "Set up"
 
 app = typer.Typer(
     name="tv",
-    help="Read a task from examples as a vector, and replay it on images and text in a GGUF model.",
+    help="Read a task from examples as a vector, and apply it to images and text in a GGUF model.",
     epilog="tv COMMAND --help has examples.\n\n"
     "Exit codes: 0 done, 1 failed, 2 usage, 3 model or file unavailable, 4 vector does not fit.",
     no_args_is_help=True,
@@ -49,11 +49,11 @@ app.command("export", rich_help_panel=MAKE)(export.export)
 app.command("import", rich_help_panel=MAKE)(import_.import_)
 app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate)
 app.command("paper", rich_help_panel=MEASURE)(paper.paper)
-app.command("show", rich_help_panel=LOOK)(show.show)
-app.command("lens", rich_help_panel=LOOK)(lens.lens)
-app.command("compare", rich_help_panel=LOOK)(compare.compare)
-app.command("map", rich_help_panel=LOOK)(mapping.map_)
-app.command("report", rich_help_panel=LOOK)(report.report)
+app.command("show", rich_help_panel=INSPECT)(show.show)
+app.command("lens", rich_help_panel=INSPECT)(lens.lens)
+app.command("compare", rich_help_panel=INSPECT)(compare.compare)
+app.command("map", rich_help_panel=INSPECT)(mapping.map_)
+app.command("report", rich_help_panel=INSPECT)(report.report)
 app.command("doctor", rich_help_panel=SET_UP)(doctor.doctor)
 app.add_typer(models.app, name="models", rich_help_panel=SET_UP)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=SET_UP)
@@ -75,7 +75,7 @@ def _options(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code. The only place that turns errors into sentences."""
+    """Run the command; returns the exit code. The only place that prints errors."""
     hold_descriptors()
     attach_log_handler()
     if argv is None:
@@ -84,10 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = spread(sys.argv[1:] if argv is None else argv)
         code = app(arguments, prog_name="tv", standalone_mode=False) or 0
-        return exit_code() if code == CTRL_C else code  # typer answers an interrupt with its own
+        return exit_code() if code == CTRL_C else code  # typer has a code of its own for an interrupt
     except TvError as error:
         return _report(str(error), error, error.exit_code)
-    except OSError as error:  # what no closer place could say better: a name too long, a disk gone
+    except OSError as error:  # not handled closer to its cause: a name too long, a missing disk
         return _report(f"{error.filename or 'a file'} cannot be used: {reason(error)}", error, 3)
     except typer.TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
@@ -95,10 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return exit_code()
     except SystemExit as end:
-        if end.code != 1:  # of completion
+        if end.code != 1:  # from completion
             raise
-        return 0  # typer's 1 says that nobody read the help that it wrote
-    except Exception as error:  # a fault of tv's own
+        return 0  # typer exits with 1 when nothing reads the help that it prints
+    except Exception as error:  # a bug in tv
         out.trace(error)
         return 1
 

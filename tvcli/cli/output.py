@@ -23,24 +23,24 @@ from tvcli.files import byte_size
 from tvcli.progress import Advance
 
 T = TypeVar("T")
-PROGRESS_AFTER = 1.0  # seconds; what is quicker needs no progress line
+PROGRESS_AFTER = 1.0  # seconds; faster work needs no progress line
 REDRAW_AFTER = 0.1  # seconds
 LONGEST = 1000  # characters of an error
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # environment variables
-# in messages of the library: how a Python caller names what can be changed
+# parameters in messages of the library, as a Python caller names them
 PARAMETERS = ("context", "layer", "llm", "method", "mmproj", "model", "name", "null", "resume", "rpc", "shots")
 PARAMETER = re.compile(f"`({'|'.join(PARAMETERS)})`")
 TOKEN, SHORTEST_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}"), 8
 
 
 class Output:
-    """What a command says. `quiet` drops notes, `verbose` adds details; neither touches data."""
+    """The output of a command. `quiet` drops notes, `verbose` adds details; neither changes data."""
 
     def __init__(self) -> None:
         self.quiet = False
         self.verbose = False
         self._loading_since: float | None = None
-        self._drawn = False  # a progress line stands on the terminal
+        self._drawn = False  # a progress line is on the terminal
 
     # -- stdout -------------------------------------------------------------------------------------------
 
@@ -54,9 +54,9 @@ class Output:
         self._put(_visible_json(text))
 
     def binary(self, data: bytes) -> None:
-        """Bytes, which are not for people. Raises UsageError if they would go to a terminal."""
+        """Binary data. Raises UsageError if it would go to a terminal."""
         if self.is_terminal():
-            raise UsageError("a terminal cannot show a vector; name a file, or send standard output into one")
+            raise UsageError("a vector cannot be written to a terminal; name a file, or redirect standard output")
         with _open_pipe():
             _stdout().buffer.write(data)
             _stdout().buffer.flush()
@@ -71,12 +71,12 @@ class Output:
     # -- stderr -------------------------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
-        """What was done, for people; silent with --quiet."""
+        """What was done; silent with --quiet."""
         if not self.quiet:
             self._say(_with_options(text))
 
     def detail(self, text: str) -> None:
-        """What was touched; with --verbose only."""
+        """What was read or patched; with --verbose only."""
         if self.verbose:
             self._say(text)
 
@@ -87,13 +87,13 @@ class Output:
         self._say(f"tv: {_shortened(_with_options(text))}")
 
     def trace(self, error: BaseException) -> None:
-        """Where an error comes from, for those who mend it."""
+        """The traceback of an error, for debugging."""
         import traceback
 
         self._say("".join(traceback.format_exception(error)).rstrip("\n"))
 
     def log(self, text: str) -> None:
-        """A library's log, which comes in pieces of lines."""
+        """A library's log, which arrives in parts of lines."""
         if sys.stderr is not None:
             sys.stderr.write(_for_terminal(text))
 
@@ -104,12 +104,12 @@ class Output:
         sys.stderr.flush()
 
     def _clear(self) -> None:
-        """Nothing is written behind a progress line."""
+        """Remove the progress line before other output."""
         if self._drawn:
             self._draw("")
 
     def _say(self, text: str) -> None:
-        if sys.stderr is None:  # closed by who started tv
+        if sys.stderr is None:  # closed by the parent process
             return
         self._clear()
         sys.stderr.write(_for_terminal(text) + "\n")
@@ -117,7 +117,7 @@ class Output:
 
     @contextmanager
     def meter(self, total: int | None, what: str, *, in_bytes: bool = False) -> Iterator[Advance]:
-        """A `progress.Meter` that shows steps and the time left, on a terminal's stderr only."""
+        """A `progress.Meter` that shows steps and the time left, only if stderr is a terminal."""
         amount = byte_size if in_bytes else str
         started = drawn = time.monotonic()
         done = 0
@@ -138,14 +138,14 @@ class Output:
                 self._draw("")
 
     def progress(self, items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
-        """Pass `items` on, metered."""
+        """Yield `items`, with a meter."""
         with self.meter(total, what) as advance:
             for item in items:
                 yield item
                 advance(1)
 
     def comma_separated(self, header: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> None:
-        """CSV, quoted where it must be."""
+        """CSV, quoted where necessary."""
         buffer = io.StringIO()
         shown = ([visible(cell) for cell in row] for row in ([header, *rows] if header else rows))
         csv.writer(buffer, lineterminator="\n").writerows(shown)
@@ -153,14 +153,14 @@ class Output:
             self._put(line)
 
     def loading(self, fraction: float) -> None:
-        """Show how much of a model is loaded, on a terminal's stderr only; at 1 the line goes away."""
+        """Show how much of a model is loaded, only if stderr is a terminal; at 1 the line is removed."""
         if fraction == 0 or self._loading_since is None:
             self._loading_since = time.monotonic()
         if _is_terminal(sys.stderr) and not self.quiet and time.monotonic() - self._loading_since > PROGRESS_AFTER:
             self._draw("" if fraction >= 1 else f"loading the model {fraction:.0%}")
 
     def is_terminal(self) -> bool:
-        """Whether people look at stdout, and not a program."""
+        """Whether stdout is a terminal."""
         return _is_terminal(sys.stdout)
 
     def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -204,7 +204,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def hold_descriptors() -> None:
-    """Give standard streams that were closed to /dev/null, or the next file opened would be taken for one of them."""
+    """Give standard streams that were closed to /dev/null, or a file opened next would get their descriptor."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -213,7 +213,7 @@ def hold_descriptors() -> None:
 
 
 def _for_terminal(text: str) -> str:
-    """What stderr may show: lines without control characters, and no access tokens."""
+    """Text for stderr: without control characters and access tokens."""
     for secret in filter(None, map(os.environ.get, TOKENS)):
         if len(secret) >= SHORTEST_TOKEN:
             text = text.replace(secret, "hf_…")
@@ -226,12 +226,12 @@ def _with_options(text: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """A sentence that somebody reads, whatever name or number it quotes."""
+    """A message of readable length, whatever name or number it quotes."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def _visible_json(text: str) -> str:
-    """The same JSON, with all that `visible` would escape as JSON's own escapes; it stands in strings only."""
+    """The same JSON, with all that `visible` would escape as JSON's own escapes; it occurs only in strings."""
     if text.isprintable():
         return text
     return "".join(c if _is_harmless(c) else json.dumps(c)[1:-1] for c in text)
@@ -242,7 +242,7 @@ def _is_harmless(character: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """Control characters as escapes, so that no model output or file name can drive a terminal or break a line."""
+    """Control characters as escapes, so that no model output or file name can control a terminal or break a line."""
     if text.isprintable():
         return text
     return "".join(c if _is_harmless(c) else _escape(c) for c in text)
@@ -261,7 +261,7 @@ def _open_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # Python flushes stdout once more at exit; let that go nowhere
+        # Python flushes stdout once more at exit; discard that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except OSError as error:
@@ -286,7 +286,7 @@ class _Handler(logging.Handler):
 
 
 def attach_log_handler() -> None:
-    """From here on `out` says what tv's modules log; without this, Python's own rules hold."""
+    """Let `out` print what tv's modules log; otherwise Python's logging defaults apply."""
     logger = logging.getLogger("tvcli")
     logger.handlers, logger.propagate = [_Handler()], False
     logger.setLevel(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""What ends the process: SIGTERM as Ctrl-C does (answers are kept, half-written files removed), and native crashes."""
+"""What ends the process: SIGTERM, like Ctrl-C (answers are kept, half-written files removed), and native crashes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import FrameType
 from tvcli.cli.output import out
 from tvcli.engine.native.process import Owner, own
 
-CTRL_C = 128 + signal.SIGINT  # the exit code of an interrupted command, by a shell's custom
+CTRL_C = 128 + signal.SIGINT  # the exit code of an interrupted command, by shell convention
 
 _terminated: list[int] = []
 
 
 def handle_sigterm() -> None:
-    """From here on SIGTERM is heard as Ctrl-C, which native calls and half-written files are prepared for."""
+    """Treat SIGTERM as Ctrl-C, which native calls and half-written files handle."""
     signal.signal(signal.SIGTERM, _terminate)
 
 
@@ -32,5 +32,5 @@ def _terminate(number: int, _: FrameType | None) -> None:
 
 
 def exit_code() -> int:
-    """Of an interrupted command: 143 after SIGTERM, 130 after Ctrl-C."""
+    """The exit code of an interrupted command: 143 after SIGTERM, 130 after Ctrl-C."""
     return 128 + signal.SIGTERM if _terminated else CTRL_C

@@ -1,1 +1,1 @@
-"""Does a model do on this machine what tv says it does?"""
+"""Checks of a model on this machine."""

@@ -1,6 +1,6 @@
-"""Does this model, on this machine, do what tv says it does? The checks of ``tv doctor``.
+"""The checks of ``tv doctor``: does this model work with tv on this machine?
 
-What is bit-equal here is computed in batches of the same shape: llama.cpp picks its kernels by the shape.
+Results that are compared bit by bit come from batches of the same shape: llama.cpp picks its kernels by the shape.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from tvcli.vector import ModelInfo
 ROUNDS = 5
 NEW_TOKENS = 32
 FUSION_TOLERANCE = 1e-5  # of the largest logit; float32 sums in another order, 7e-7 seen
-LEAST_MOVE = 1e-3  # of the largest logit; far above what fusing does, far below what noise does
+LEAST_MOVE = 1e-3  # of the largest logit; far above the effect of fusing, far below that of noise
 LOADS = "llama.cpp and the model load and run"
-ADAPTER_TOLERANCE = 0.01  # of how far the patch moves the logits; the two add in another order
+ADAPTER_TOLERANCE = 0.01  # of the patch's effect on the logits; the two add in another order
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: what was seen, or what is wrong."""
+    """The result of one check: what was measured, or what is wrong."""
 
     name: str
     healthy: bool
@@ -51,7 +51,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Subject:
-    """The model that is examined, where its layers' outputs lie, and what it makes of the queries."""
+    """The checked model, the buffers of its layers' outputs, and the tokens of the queries."""
 
     name: str
     model: ModelInfo
@@ -62,7 +62,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens a second of the text query: plain, patched at half the depth, read at all layers; and of an answer."""
+    """Tokens per second of the text query (plain, patched at half the depth, read at all layers) and of an answer."""
 
     prompt_tokens: int
     plain: float
@@ -72,16 +72,16 @@ class Speed:
 
 
 class _CheckFailedError(Exception):
-    """A check failed; the message says what was seen."""
+    """A check failed; the message says what was measured."""
 
 
 Finding = Software | Machine | Subject | Check | Speed
 
 
 def diagnose(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
-    """All that can be found out, in order, up to what cannot be loaded; `step` hears of each forward pass.
+    """All findings in order, up to a failure to load; `step` counts forward passes.
 
-    What may crash runs in a process of its own, so that there is a verdict in any case.
+    Native code that may crash runs in a separate process, so that there is always a verdict.
     """
     yield software()
     features = ""
@@ -115,9 +115,9 @@ def _model(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Findi
 
 
 def _model_in_a_child(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
-    """The child sends how much of the model is loaded, a number for forward passes, and findings."""
+    """The child sends loading progress as floats, numbers of forward passes as integers, and findings."""
     progress = request.settings.progress
-    sent = replace(request, settings=replace(request.settings, progress=None), meter=silent)  # functions stay here
+    sent = replace(request, settings=replace(request.settings, progress=None), meter=silent)  # functions cannot be sent
     for item in isolated(_send_model, sent):
         if isinstance(item, int):
             step(item)
@@ -137,18 +137,18 @@ def _unavailable(error: TvError) -> Check:
 
 
 def _crash(died: DiedError, features: str) -> str:
-    """What killed the child, on which processor, and what is known of why."""
+    """Why the child process died, with the processor and a known cause."""
     place = places.find()
     if died.signal is None:
         return f"the process that ran {place} ended: {died}"
-    said = f"{faults.fault(died.signal, str(place), place.remedy)}; the processor is {processor()}"
+    cause = f"{faults.fault(died.signal, str(place), place.remedy)}; the processor is {processor()}"
     missing = missing_instructions(features)
     built = f", and the library was built for {', '.join(missing)}, which it does not have" if missing else ""
-    return f"{said}{built}; the last words were: {died}"
+    return f"{cause}{built}; the last output was: {died}"
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """One sentence that names what failed."""
+    """One sentence that names the failed checks."""
     failed = [f"{check.name} ({check.detail})" for check in checks if not check.healthy]
     if not failed:
         return f"healthy, all {len(checks)} checks passed"
@@ -156,16 +156,16 @@ def verdict(checks: Sequence[Check]) -> str:
 
 
 def queries(engine: Engine) -> dict[str, Prompt]:
-    """What is asked, by modality: a word and, if the model sees, a picture made here."""
+    """One query per modality: a word and, for a model with an image encoder, a generated image."""
     prompts = {"text": zero_shot("Greece")}
     if engine.has_vision:
         red, green = np.meshgrid(np.arange(224, dtype=np.uint8), np.arange(224, dtype=np.uint8))
-        prompts["image"] = zero_shot(Image(np.dstack([red, green, 255 - red]), "a picture of colors"))
+        prompts["image"] = zero_shot(Image(np.dstack([red, green, 255 - red]), "a color gradient"))
     return prompts
 
 
 def examine(engine: Engine, prompts: Mapping[str, Prompt], step: Callable[[int], None]) -> Iterator[Check]:
-    """All checks of all queries; `step` hears of each forward pass."""
+    """All checks of all queries; `step` counts forward passes."""
     yield _check("one delimiter", lambda: _one_delimiter(engine, prompts))
     for modality, prompt in prompts.items():
         for name, check in CHECKS.items():
@@ -173,7 +173,7 @@ def examine(engine: Engine, prompts: Mapping[str, Prompt], step: Callable[[int],
 
 
 def measure(engine: Engine, prompt: Prompt) -> Speed:
-    """With the hook at rest, writing, and reading; medians."""
+    """Median speeds without the hook, with a patch, and reading all layers."""
     tokens, layer = len(engine.layout(prompt)), engine.model.n_layer // 2
     patch = Patch(layer, engine.read([prompt])[0, layer])
     decoding = Decoding(NEW_TOKENS, stop_at_newline=False)
@@ -205,7 +205,7 @@ def _check(name: str, check: Callable[[], str]) -> Check:
 
 
 def _one_delimiter(engine: Engine, prompts: Mapping[str, Prompt]) -> str:
-    """The token that is read and overwritten is the same after a word and after a picture."""
+    """The delimiter is the same token after a word and after an image."""
     ends = {modality: tail(engine, prompt, 1)[-1] for modality, prompt in prompts.items()}
     seen = ", ".join(f"{modality} {token.text!r} ({token.id})" for modality, token in ends.items())
     if len(set(ends.values())) > 1:
@@ -215,7 +215,7 @@ def _one_delimiter(engine: Engine, prompts: Mapping[str, Prompt]) -> str:
 
 @dataclass(frozen=True)
 class _Probe:
-    """An engine and a query to examine it with."""
+    """An engine, and the query that it is checked with."""
 
     engine: Engine
     prompt: Prompt
@@ -226,28 +226,28 @@ class _Probe:
         return self.engine.model.n_layer
 
     def layers(self) -> list[int]:
-        """All that are patched one by one; of a picture, which takes its time each time, three."""
+        """The layers that are patched one at a time: all, or three for an image, which takes longer."""
         if not self.prompt.images:
             return list(range(self.n_layer))
         return sorted({0, self.n_layer // 2, self.n_layer - 1})
 
     def read(self, patch: Patch | None = None) -> np.ndarray:
-        """float32 (L, D)."""
+        """Residuals of the query, float32 (L, D)."""
         self.step(1)
         return np.asarray(self.engine.read([self.prompt], patch)[0])
 
     def logits(self, *patches: Patch | None) -> np.ndarray:
-        """Of all patches in one batch, float32 (K, V)."""
+        """Logits under all patches in one batch, float32 (K, V)."""
         self.step(1)
         return np.asarray(self.engine.logits([self.prompt], patches)[0])
 
     def logits_by_adapter(self, patch: Patch) -> np.ndarray:
-        """float32 (V,)."""
+        """Logits of the query, float32 (V,)."""
         self.step(2)
         return self.engine.logits_by_adapter(self.prompt, patch)
 
     def noise(self, own: np.ndarray) -> list[Patch]:
-        """For every layer a random row, as long as the query's own residual there."""
+        """One patch per layer: a random row with the norm of the query's own residual."""
         rows = np.random.default_rng(0).standard_normal(own.shape)
         rows *= np.linalg.norm(own, axis=1, keepdims=True) / np.linalg.norm(rows, axis=1, keepdims=True)
         return [Patch(layer, row) for layer, row in enumerate(rows.astype(np.float32))]
@@ -263,10 +263,10 @@ def _readable(probe: _Probe) -> str:
 
 
 def _self_patch(probe: _Probe) -> str:
-    """Strict on the residuals, read with the graph cut at all layers both times.
+    """Residuals must be bit-equal, since both are read with the graph cut at all layers; logits may differ slightly.
 
-    The logits of a plain run come of a graph without cuts, in which a GPU's backend fuses steps that it
-    computes one by one where a patch is written; seen with Vulkan, and gone with ``GGML_VK_DISABLE_FUSION``.
+    The logits of a plain run come from a graph without cuts, in which a GPU's backend fuses steps that it computes
+    one by one where a patch is written; seen with Vulkan, and not with ``GGML_VK_DISABLE_FUSION``.
     """
     own, plain = probe.read(), probe.logits(None)[0]
     scale, equal, away = float(np.abs(plain).max()), {}, 0.0
@@ -275,8 +275,8 @@ def _self_patch(probe: _Probe) -> str:
         apart = float(np.abs(probe.logits(patch)[0] - plain).max()) / scale
         equal[layer] = np.array_equal(probe.read(patch), own) and apart <= FUSION_TOLERANCE
         away = max(away, apart)
-    said = _expect(equal, "the residuals or logits change")
-    return said if away == 0 else f"{said}, the logits within {away:.2g} of the largest"
+    equality = _expect(equal, "the residuals or logits change")
+    return equality if away == 0 else f"{equality}; logits differ by up to {away:.2g} of the largest"
 
 
 def _every_layer(probe: _Probe) -> str:
@@ -294,27 +294,27 @@ def _below(probe: _Probe) -> str:
         patched = probe.read(noise[layer])
         written = np.array_equal(patched[layer], noise[layer].row)
         fine[layer] = written and np.array_equal(patched[:layer], own[:layer])
-    return _expect(fine, "the patched row is not the one that was written, or a layer below it changes")
+    return _expect(fine, "the row at the patched layer is not the one that was written, or a layer below it changes")
 
 
 def _by_adapter(probe: _Probe) -> str:
     if probe.n_layer < 2:
-        return "none for a model of one layer"
+        return "not checked: the model has one layer"
     noise, plain, away = probe.noise(probe.read()), probe.logits(None)[0], {}
     for layer in sorted({1, probe.n_layer // 2, probe.n_layer - 1}):
         patched = probe.logits(noise[layer])[0]
         apart = np.abs(probe.logits_by_adapter(noise[layer]) - patched).max()
         away[layer] = float(apart / max(np.abs(patched - plain).max(), 1e-12))
     fine = {layer: share <= ADAPTER_TOLERANCE for layer, share in away.items()}
-    _expect(fine, f"the logits differ by {max(away.values()):.3g} of what the patch moves them")
-    return f"differs by {max(away.values()):.2g} of what the patch moves at most, at layers {_listed(away)}"
+    _expect(fine, f"the logits differ by {max(away.values()):.3g} of the patch's effect")
+    return f"differs by at most {max(away.values()):.2g} of the patch's effect, at layers {_listed(away)}"
 
 
 def _no_trace(probe: _Probe) -> str:
     before = probe.logits(None)
     probe.logits(*probe.noise(probe.read()))
     if not np.array_equal(probe.logits(None), before):
-        raise _CheckFailedError("the same query has other logits after a patched run")
+        raise _CheckFailedError("the same query has different logits after a patched run")
     return "bit-equal"
 
 
@@ -322,14 +322,14 @@ CHECKS: dict[str, Callable[[_Probe], str]] = {
     "residuals can be read": _readable,
     "a patch with the query's own residual changes nothing": _self_patch,
     "a patch changes the logits at every layer": _every_layer,
-    "a patch is written, and layers below it stay as they are": _below,
-    "a patch moves the logits as the model's own adapter does": _by_adapter,
-    "what ran before leaves no trace": _no_trace,
+    "a patch is written, and layers below it are unchanged": _below,
+    "a patch changes the logits as llama.cpp's control-vector adapter does": _by_adapter,
+    "earlier runs change nothing": _no_trace,
 }
 
 
 def _expect(fine: Mapping[int, bool], otherwise: str) -> str:
-    """Raises _CheckFailedError that names the layers which are not fine."""
+    """Raises _CheckFailedError that names the failing layers."""
     failed = [layer for layer, healthy in fine.items() if not healthy]
     if failed:
         raise _CheckFailedError(f"{otherwise} at layer{'s' if len(failed) > 1 else ''} {_listed(failed)}")

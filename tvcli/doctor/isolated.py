@@ -1,4 +1,4 @@
-"""Work that may crash, in a process of its own."""
+"""Run work that may crash in a separate process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Send = Callable[[Any], None]
 
 
 class DiedError(Exception):
-    """A process that ended before its work did, by a `signal` or for the reason in the message."""
+    """A process that ended before its work, by a `signal` or for the reason in the message."""
 
     def __init__(self, signal: int | None, reason: str) -> None:
         super().__init__(reason)
@@ -22,7 +22,7 @@ class DiedError(Exception):
 
 
 def isolated(work: Callable[..., None], *arguments: Any) -> Iterator[Any]:
-    """What ``work(send, *arguments)`` sends, each item as it comes; all of it must be picklable.
+    """Yield what ``work(send, *arguments)`` sends; everything must be picklable.
 
     Raises:
         DiedError: the process ended early; the message is the last line that it wrote to standard error.
@@ -62,4 +62,4 @@ def _received(receiver: Connection) -> Any:
 
 def _last_line(file: Path) -> str:
     lines = file.read_text("utf-8", "replace").strip().splitlines() if file.exists() else []
-    return lines[-1] if lines else "it gave no reason"
+    return lines[-1] if lines else "it printed no error"

@@ -1,4 +1,4 @@
-"""What tv runs on: versions, processor, memory, devices. Nothing that says whose machine it is."""
+"""The machine: versions, processor, memory, devices. Nothing that identifies its owner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = (
     ("gguf", "gguf"),
     ("numpy", "numpy"),
 )
-# x86 instruction sets, as llama_print_system_info and as Linux call them
+# x86 instruction sets, by their names in llama_print_system_info and in Linux
 INSTRUCTIONS = {
     "SSE3": "pni",
     "SSSE3": "ssse3",
@@ -43,17 +43,17 @@ INSTRUCTIONS = {
 
 @dataclass(frozen=True)
 class Software:
-    """What is installed; known even where llama.cpp does not load."""
+    """Installed versions; known even if llama.cpp does not load."""
 
     versions: dict[str, str]
     system: str
     processor: str
-    library: str  # where llama.cpp is looked for, or why it is not found
+    library: str  # where llama.cpp was found, or why it was not found
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What llama.cpp is, says it was built with, and sees; memory in bytes, what is free only where that is known."""
+    """llama.cpp's version, build features and devices; memory in bytes, free memory only if it is known."""
 
     library: str
     kernels: str
@@ -71,7 +71,7 @@ def software() -> Software:
 
 
 def this_machine(endpoints: Sequence[str] = ()) -> Machine:
-    """Raises UnavailableError if llama.cpp does not load, and what `engine.devices` does for RPC servers."""
+    """Raises UnavailableError if llama.cpp does not load, and what `engine.devices` raises for RPC servers."""
     library, found = load(), devices(endpoints)
     total = next((device.total for device in found if device.kind == "CPU"), 0)
     build = library.build
@@ -79,19 +79,19 @@ def this_machine(endpoints: Sequence[str] = ()) -> Machine:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """The processor's name, if the system reports it."""
     return _cpu_info("model name") or platform.processor() or platform.machine()
 
 
 def missing_instructions(features: str) -> list[str]:
-    """What the library was built for, by its `features`, and this processor does not have; x86 on Linux only."""
+    """Instruction sets that the library needs, by its `features`, and this processor lacks; x86 on Linux only."""
     flags = set(_cpu_info("flags").split())
     built = set(re.findall(r"(\w+) = 1", features))
     return [name for name, flag in INSTRUCTIONS.items() if flags and name in built and flag not in flags]
 
 
 def anonymous(text: str) -> str:
-    """The text without the home folder and the user's name in paths, and without servers' addresses."""
+    """The text without the home folder, without the user's name in paths, and without addresses of servers."""
     text = re.sub(r"(RPC\d*)\[[^\]]*\]", r"\1", text)
     try:
         text = text.replace(str(Path.home()), "~")
@@ -113,7 +113,7 @@ def _cpu_info(key: str) -> str:
 
 
 def _memory_free() -> int | None:
-    """What processes can still get, in bytes; Linux only."""
+    """Available memory in bytes; Linux only."""
     kibibytes = _value("MemAvailable", _lines("/proc/meminfo"))
     return int(kibibytes.split()[0]) * 1024 if kibibytes else None
 

@@ -1,7 +1,7 @@
 """Which prompts and patches share a decode.
 
-Planned from the work alone, never from timing or chance, so that the same command gives the same answers:
-llama.cpp picks its kernels by the shape of a batch.
+The plan depends only on prompts and patches, never on timing or chance, so that the same command gives the same
+answers: llama.cpp picks its kernels by the shape of a batch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from tvcli.errors import UsageError
 
 @dataclass(frozen=True)
 class Limits:
-    """What one decode can hold."""
+    """The limits of one decode."""
 
-    rows: int  # sequences, and outputs of a batch
+    rows: int  # sequences, and outputs per batch
     cells: int  # of the KV cache, over all sequences
 
 
@@ -38,7 +38,7 @@ def plan(lengths: Sequence[int], n_patches: int, new_tokens: int, limits: Limits
     A row costs a sequence and `new_tokens` cells, a prompt its other tokens once for all of its patches.
 
     Raises:
-        UsageError: a prompt that does not fit alone.
+        UsageError: a prompt does not fit even alone.
     """
     start = 0
     while start < len(lengths):

@@ -1,4 +1,4 @@
-"""A GGUF model with its context: tokens in, logits out, the hook on the way. All of llama.cpp but images."""
+"""A GGUF model with its context: tokens to logits, through the hook. All of llama.cpp except images."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tvcli.vector import ModelInfo
 
 DEFAULT_CONTEXT = 4096  # cells; a 30-shot prompt with images fits, and LLaVA-7B's cache stays at 2 GB
 MAX_BATCH = 2048  # one micro-batch, so that a non-causal image (Gemma) is never cut
-MAX_RECURRENT_SEQUENCES = 32  # recurrent models keep a whole state for each
+MAX_RECURRENT_SEQUENCES = 32  # a recurrent model has a whole state per sequence
 
 
 class Decoder:
     """Owns ``llama_model`` and ``llama_context``, and keeps the hook's callback alive with them."""
 
     def __init__(self, path: Path, facts: Facts, settings: Settings) -> None:
-        """Raises UnavailableError if llama.cpp cannot load the file, or it is no decoder-only language model.
+        """Raises UnavailableError if llama.cpp cannot load the file, or it is not a decoder-only language model.
 
-        See `devices.model_devices` for what RPC servers may raise.
+        See `devices.model_devices` for errors of RPC servers.
         """
         self.library = load()
         self.handle: Any = None  # llama_model *
@@ -80,7 +80,7 @@ class Decoder:
         self._check_kind(path)
 
     def _check_kind(self, path: Path) -> None:
-        """Refuse, by name, what llama.cpp loads but never asks for a next token; nothing has been computed yet."""
+        """Refuse models that llama.cpp loads but that do not predict a next token, before anything is computed."""
         architecture = self.info.architecture
         pooled = self._metadata(f"{architecture}.pooling_type") not in ("", str(pinned.POOLING_NONE))
         both_ways = self._metadata(f"{architecture}.attention.causal") == "false"
@@ -125,7 +125,7 @@ class Decoder:
             raise UnavailableError(f"model {self._path} ({self.info.architecture}) does not generate text")
 
     def reserve(self, rows: int) -> None:
-        """Make room for so many sequences, at most `limits.rows`; if there was less, the cache is empty then.
+        """Reserve space for `rows` sequences, at most `limits.rows`; a new context, if needed, has an empty cache.
 
         Most queries need one row, and with Gemma's vocabulary the logits of 256 take a quarter of a gigabyte.
         """
@@ -171,7 +171,7 @@ class Decoder:
         return [int(token) for token in tokens[:count]]
 
     def chat_template(self) -> str:
-        """The model's own, or nothing."""
+        """The model's own chat template, or an empty string."""
         template = self.library.llama_model_chat_template(self.handle, None)
         return template.decode("utf-8", "replace") if template else ""
 
@@ -197,20 +197,20 @@ class Decoder:
     # -- the KV cache -------------------------------------------------------------------------------------
 
     def clear(self, *, data: bool) -> None:
-        """Forget all sequences; with `data` also zero the cells, since a mask does not hide NaN."""
+        """Remove all sequences; with `data` also zero the cells, since a mask does not hide NaN."""
         self.library.llama_memory_clear(self._memory, data)
 
     def share(self, source: int, target: int) -> None:
-        """Let sequence `target` have what `source` has so far, without a copy."""
+        """Give sequence `target` the cells that `source` has so far, without a copy."""
         self.library.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     # -- compute ------------------------------------------------------------------------------------------
 
     def decode(self, tokens: np.ndarray, positions: np.ndarray, sequences: np.ndarray, *, logits: bool) -> None:
-        """One ``llama_decode`` of n rows: int (n,) each; with `logits`, `row_logits` has all of them after."""
+        """One ``llama_decode`` of n rows: int (n,) each; with `logits`, `row_logits` then has all of them."""
         n = len(tokens)
         if logits and n > self._params.n_outputs_max:  # llama.cpp would abort the process
-            raise ValueError(f"room was reserved for the logits of {self._params.n_outputs_max} rows, not of {n}")
+            raise ValueError(f"space is reserved for the logits of {self._params.n_outputs_max} rows, not of {n}")
         token, position, sequence = (np.ascontiguousarray(a, np.int32) for a in (tokens, positions, sequences))
         counts, wanted = np.ones(n, np.int32), np.full(n, logits, np.int8)
         pointers = (address(sequence) + sequence.itemsize * np.arange(n)).astype(np.uintp)
@@ -220,7 +220,7 @@ class Decoder:
         with deferred_interrupt():
             code = self.library.llama_decode(self.context, batch)
             if logits:
-                self.library.llama_synchronize(self.context)  # a GPU or server may be at it still; Ctrl-C must be heard
+                self.library.llama_synchronize(self.context)  # a GPU or server may still compute; Ctrl-C must work
         self.hook.raise_pending()
         if code != 0:
             raise TvError(f"llama.cpp failed to decode {n} tokens (code {code}): {last_error()}")
@@ -230,7 +230,7 @@ class Decoder:
         return np.array(self._logits(row))
 
     def top(self, row: int) -> tuple[int, float, float]:
-        """Of a row's logits of the latest decode: the top token (ties: the lowest id), its logit, and the second's."""
+        """The top token of a row of the latest decode (ties: the lowest id), its logit, and the second-best logit."""
         logits = self._logits(row)
         best = int(logits.argmax())
         first = float(logits[best])
@@ -240,7 +240,7 @@ class Decoder:
         return best, first, second
 
     def is_finite(self, row: int) -> bool:
-        """Whether a row of the latest decode came out as numbers: a NaN before the head makes all logits NaN."""
+        """Whether a row of the latest decode is finite: a NaN before the head makes all logits NaN."""
         return bool(np.isfinite(self._logits(row)[0]))
 
     def _logits(self, row: int) -> np.ndarray:
@@ -258,7 +258,7 @@ class Decoder:
 
 
 def _progress_callback(library: Library, report: Callable[[float], None], interrupted: list[int]) -> Any:
-    """A ``llama_progress_callback`` that stops the loading after Ctrl-self.library."""
+    """A ``llama_progress_callback`` that stops the loading after Ctrl-C."""
 
     def callback(fraction: float, _: object) -> bool:
         report(fraction)

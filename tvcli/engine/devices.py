@@ -1,4 +1,4 @@
-"""What can compute: the devices that llama.cpp was built for, and those of RPC servers."""
+"""Devices that compute: those that llama.cpp was built for, and those of RPC servers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Device:
-    """One device; memory in bytes, as llama.cpp reports it (of a CPU, all of it counts as free)."""
+    """One device; memory in bytes, as llama.cpp reports it (for a CPU, all memory counts as free)."""
 
     backend: str
     name: str
@@ -37,7 +37,7 @@ class Device:
 
 
 def devices(endpoints: Sequence[str] = ()) -> list[Device]:
-    """Every device of this build, then those of RPC servers, which are described as such and not by address."""
+    """Every device of this build, then those of RPC servers, whose descriptions omit their addresses."""
     local = [_describe(handle) for handle in _local()]
     return local + [_describe(handle, "RPC server") for handle in _remote(endpoints)]
 
@@ -49,12 +49,12 @@ def model_devices(endpoints: Sequence[str]) -> Any:
     its registry, so that other models of this process, and mtmd's vision tower, stay on this machine.
 
     Raises:
-        UsageError: an address that makes no sense, or more devices than llama.cpp can hold.
-        UnavailableError: llama.cpp was built without RPC, or a server is not there.
+        UsageError: an invalid address, or more devices than llama.cpp supports.
+        UnavailableError: llama.cpp was built without RPC, or a server does not answer.
     """
     handles = [*_remote(endpoints), *_local_gpus()]
     if len(handles) + len(_local()) > pinned.MAX_BACKENDS:
-        raise UsageError(f"llama.cpp spreads a model over {pinned.MAX_BACKENDS} devices at most; give fewer `rpc`")
+        raise UsageError(f"llama.cpp distributes a model over at most {pinned.MAX_BACKENDS} devices; give fewer `rpc`")
     return pointers([*handles, None])
 
 
@@ -64,7 +64,7 @@ def _local() -> list[int]:
 
 
 def _local_gpus() -> list[int]:
-    """GPUs of one backend (two backends may see the same card), else integrated ones."""
+    """GPUs of one backend (two backends may list the same card), else integrated ones."""
     library = load()
     for kind in (pinned.DEVICE_GPU, pinned.DEVICE_INTEGRATED_GPU):
         found = [handle for handle in _local() if library.ggml_backend_dev_type(handle) == kind]
@@ -82,7 +82,7 @@ def _remote(endpoints: Sequence[str]) -> Iterator[int]:
                 "this llama-cpp-python was built without RPC; build it with CMAKE_ARGS=-DGGML_RPC=ON for `rpc`"
             )
         rpc.check_server(endpoint)
-        with deferred_interrupt():  # another client may have come first: then this waits
+        with deferred_interrupt():  # waits while the server serves another client
             registry = _add_server()(endpoint.encode())
         count = library.ggml_backend_reg_dev_count(registry) if registry else 0
         if not count:
@@ -92,7 +92,7 @@ def _remote(endpoints: Sequence[str]) -> Iterator[int]:
 
 @functools.cache
 def _add_server() -> Any:
-    """``ggml_backend_rpc_add_server`` (ggml-rpc.h), which lies in a library of its own."""
+    """``ggml_backend_rpc_add_server`` (ggml-rpc.h), which is in a separate library."""
     library = load()
     registry = library.ggml_backend_reg_by_name(b"RPC")
     address = library.ggml_backend_reg_get_proc_address(registry, b"ggml_backend_rpc_add_server")

@@ -1,7 +1,7 @@
-"""A deterministic engine without weights: a tiny residual network in NumPy.
+"""A deterministic engine without weight files: a tiny residual network in NumPy.
 
-It answers nonsense, but always the same, and its residual stream is real arithmetic: what a patch changes
-follows from it. The model ``fake`` lets scripts be tried in milliseconds; most of tv's tests run on it.
+Its answers are meaningless but always the same. Its residual stream is computed, so a patch has a real effect. With
+the model ``fake`` a script can be tested in milliseconds; most of tv's tests run on it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One object that reads and changes the residual stream while llama.cpp decodes a batch.
 
 llama.cpp names the residual stream after block l ``l_out-l``, and asks ``llama_context_params.cb_eval``
-about every node of its graph: first whether we want it, then, when its data are there, to look at it. The
-graph is cut there, so what we write is what the next block reads.
+about every node of its graph: first whether we want it, then, when its data are computed, to read it. The
+graph is cut there, so the next block reads what we write.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from tvcli.engine.native.library import Library
 from tvcli.engine.native.memory import address
 from tvcli.errors import TvError
 
-Edit = tuple[int, Callable[[np.ndarray], np.ndarray]]  # a row of the batch, and what becomes of it: float32 (D,) both
+Edit = tuple[
+    int, Callable[[np.ndarray], np.ndarray]
+]  # a row of the batch, and the function applied to it, float32 (D,) to (D,)
 
 
 @dataclass
@@ -42,18 +44,18 @@ class ResidualHook:
         self._n_layer, self._n_embd = n_layer, n_embd
         self._job: _Job | None = None
         self._error: BaseException | None = None
-        self.buffers = [""] * n_layer  # where llama.cpp keeps each layer's output, as it names that
+        self.buffers = [""] * n_layer  # llama.cpp's name of the buffer that contains each layer's output
         self.callback = library.ggml_backend_sched_eval_callback(self._on_node)
 
     @contextmanager
     def armed(self, *, rows: int, edits: Mapping[int, Sequence[Edit]], read: bool) -> Iterator[np.ndarray | None]:
         """Read all layers and/or change rows at some layers, during the one decode inside the block.
 
-        What is read is read after the change. An edit is given what llama.cpp computed; edits of one row follow
-        each other.
+        Rows are read after the change. An edit receives what llama.cpp computed; edits of one row are applied
+        in order.
 
         Raises:
-            TvError: a wanted layer did not fire exactly once, or its tensor is not what it should be.
+            TvError: a wanted layer did not fire exactly once, or its tensor does not have the expected type and shape.
         """
         captured = np.empty((rows, self._n_layer, self._n_embd), np.float32) if read else None
         layers = range(self._n_layer) if read else sorted(edits)
@@ -70,14 +72,14 @@ class ResidualHook:
                 raise TvError(f"the tensor {name.decode()} appeared {times} times in the decode instead of once")
 
     def raise_pending(self) -> None:
-        """Raise what went wrong inside the callback: ctypes cannot, and llama.cpp would go on with garbage."""
+        """Raise an error from inside the callback: ctypes cannot, and llama.cpp would continue with invalid data."""
         error, self._error = self._error, None
         if error is not None:
             raise error
 
     # typedef bool (*ggml_backend_sched_eval_callback)(struct ggml_tensor * t, bool ask, void * user_data);
     def _on_node(self, tensor: int, ask: bool, _: object) -> bool:
-        try:  # around everything: Ctrl-C also arrives here, in the only Python code that runs in a decode
+        try:  # around everything: Ctrl-C is also raised here, in the only Python code that runs in a decode
             job = self._job
             if job is None:
                 return False

@@ -1,8 +1,8 @@
-"""The engine on llama.cpp, by llama-cpp-python's low-level API.
+"""The engine on llama.cpp, by its C API.
 
 Every query runs the same way: all tokens but the last go into the KV cache; the cache is shared by one
 sequence per patch; then the delimiter of every sequence is decoded in one batch, with the hook armed. So
-each ``l_out-l`` has exactly the rows of that batch, whatever images, micro-batches and pruning did before.
+each ``l_out-l`` has exactly the rows of that batch, regardless of earlier images, micro-batches and pruning.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from tvcli.prompts.prompt import Prompt
 log = logging.getLogger(__name__)
 
 
-TAIL = 1  # text tokens that are decoded with the hook armed: the delimiter
+TAIL = 1  # text tokens decoded with the hook: the delimiter
 
 Segment = list[int] | ImageChunk  # text tokens, or a run of image tokens
 
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A tokenized prompt: what goes into the cache first, and the text tokens at its end that the hook sees."""
+    """A tokenized prompt: the part decoded first, and the text tokens at its end, decoded with the hook."""
 
     prefix: Sequence[Segment]
     tail: list[int]
@@ -59,15 +59,15 @@ class _Encoded:
 class _Decoded:
     """A block whose logits the context holds until the next decode."""
 
-    positions: np.ndarray  # int (rows,), where each row's answer goes on
-    captured: np.ndarray | None  # residuals, float32 (rows, L, D), if they were to be read
+    positions: np.ndarray  # int (rows,), the position of each row's next token
+    captured: np.ndarray | None  # residuals, float32 (rows, L, D), if they were read
 
 
 Use = Callable[[Block, _Decoded], None]
 
 
 class LlamaEngine:
-    """A GGUF model, with its mmproj where images are wanted. Implements `protocol.Engine`."""
+    """A GGUF model, with its mmproj for images. Implements `protocol.Engine`."""
 
     def __init__(self, model: Path, mmproj: Path | None = None, settings: Settings = DEFAULTS) -> None:
         """Load and probe a model.
@@ -103,7 +103,7 @@ class LlamaEngine:
         self.close()
 
     def close(self) -> None:
-        """Free everything; safe to call twice. Whatever is asked afterwards raises UsageError."""
+        """Free everything; safe to call twice. Every later call raises UsageError."""
         self._free()
 
     def _check_open(self) -> None:
@@ -125,7 +125,7 @@ class LlamaEngine:
         return self._vision
 
     def _probe(self) -> None:
-        """Decode one token with all layers wanted: refuses models without a usable ``l_out``, by name."""
+        """Decode one token and read all layers: refuses models without a usable ``l_out``."""
         try:
             self._decode_block([_Encoded([], [self._decoder.first_token()])], [None], read=True)
         except TvError as error:
@@ -150,7 +150,7 @@ class LlamaEngine:
     def buffers(self) -> Sequence[str]:
         return self._loaded.hook.buffers
 
-    # -- the verbs ----------------------------------------------------------------------------------------
+    # -- operations ----------------------------------------------------------------------------------------
 
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
         encoded = self._encode(prompt)
@@ -202,7 +202,7 @@ class LlamaEngine:
         return [[answers[i, k] for k in range(len(patches))] for i in range(len(prompts))]
 
     def image_tokens(self, image: Image) -> np.ndarray:
-        """What the image encoder and projector make of a picture, float32 (tokens, D); the tiles one after another.
+        """The output of image encoder and projector for an image, float32 (tokens, D); tiles one after another.
 
         Raises:
             UsageError: the model has no image encoder.
@@ -224,7 +224,7 @@ class LlamaEngine:
         own = self.read([prompt])[0, patch.layer]
         rows = np.zeros((self.model.n_layer - 1, self.model.n_embd), np.float32)
         rows[patch.layer - 1] = patch.applied(own) - own
-        self._decoder.clear(data=False)  # not only the last position: a recurrent state cannot be rolled back
+        self._decoder.clear(data=False)  # not only the last position: a recurrent state cannot be undone
         position = self._decode_prefixes([encoded], 1)
         self._decoder.set_control_vector(rows)
         try:
@@ -253,7 +253,7 @@ class LlamaEngine:
         *,
         read: bool = False,
     ) -> None:
-        """Decode block after block, each followed by `use`, which takes what it needs before the next is decoded."""
+        """Decode the blocks in turn; `use` copies what it needs of each before the next is decoded."""
         for patch in patches:
             self._check(patch)
         for block in plan([e.length for e in encoded], len(patches), new_tokens, self._decoder.limits):
@@ -273,7 +273,7 @@ class LlamaEngine:
         k, rows = len(patches), len(encoded) * len(patches)
         self._decoder.reserve(rows)
         self._decoder.clear(data=self._dirty)
-        self._dirty = True  # until it is known that what was decoded is finite
+        self._dirty = True  # until the result is known to be finite
         positions = np.repeat(self._decode_prefixes(encoded, k), k)
         edits: dict[int, list[Edit]] = {}
         for row in range(rows):
@@ -293,7 +293,9 @@ class LlamaEngine:
         common = _common_start(encoded)
         self._decode_text([(token, n, 0) for n, token in enumerate(common)])
         for i in range(1, len(encoded) if common else 0):
-            self._decoder.share(0, i * stride)  # all before any goes on: a recurrent state is shared whole
+            self._decoder.share(
+                0, i * stride
+            )  # all sequences before any continues: a recurrent state is shared as a whole
         positions = np.full(len(encoded), len(common), np.int32)
         waiting: list[tuple[int, int, int]] = []  # token, position, sequence
         for i, one in enumerate(encoded):
@@ -317,7 +319,7 @@ class LlamaEngine:
     # -- rows to answers ----------------------------------------------------------------------------------
 
     def _generate(self, positions: np.ndarray, decoding: Decoding) -> list[Answer]:
-        """Continue every row greedily from its logits; finished rows leave the batch."""
+        """Continue every row greedily from its logits; finished rows are removed from the batch."""
         chosen: list[list[int]] = [[] for _ in positions]
         margins = [0.0] * len(positions)
         active = list(range(len(positions)))
@@ -338,7 +340,7 @@ class LlamaEngine:
         return Answer(text.split("\n", 1)[0] if decoding.stop_at_newline else text, tuple(tokens), margin)
 
     def _greedy(self, row: int) -> tuple[int, float]:
-        """The top token (ties: the lowest id) and its lead over the second."""
+        """The top token (ties: the lowest id) and its margin over the second."""
         best, first, second = self._decoder.top(row)
         if not np.isfinite(first):
             self._dirty = True
@@ -349,7 +351,7 @@ class LlamaEngine:
 
 
 def _common_start(encoded: Sequence[_Encoded]) -> list[int]:
-    """The text tokens that all prompts begin with; nothing for one prompt alone."""
+    """The text tokens that all prompts begin with; empty for a single prompt."""
     starts = [one.prefix[0] if one.prefix and isinstance(one.prefix[0], list) else [] for one in encoded]
     if len(starts) < 2:
         return []

@@ -1,4 +1,4 @@
-"""What an engine does, whatever runs the model.
+"""The interface of an engine.
 
 Letters of array shapes: N prompts, K patches, L layers, D width of the residual stream, V vocabulary.
 *Layer* l is the 0-based decoder block; its output is the residual stream after the block. The *delimiter*
@@ -18,7 +18,7 @@ from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo, TaskVector
 
-MAX_ROWS = 256  # prompts × patches; no engine decodes more of them together
+MAX_ROWS = 256  # prompts × patches; no engine decodes more of them in one batch
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ OVERWRITE = Operation("overwriting", lambda residual, row: row)  # paper, sectio
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Put what `operation` makes of residual and `row` in the place of the delimiter's residual after `layer`.
+    """Replace the delimiter's residual after `layer` by the result of `operation` on residual and `row`.
 
-    An engine calls `applied` and knows no operation itself.
+    An engine calls `applied` and does not know the operation.
     """
 
     layer: int
@@ -44,7 +44,7 @@ class Patch:
     operation: Operation = field(default=OVERWRITE, repr=False)
 
     def applied(self, residual: np.ndarray) -> np.ndarray:
-        """What becomes of a residual, float32 (D,), which stays as it is."""
+        """The new residual, float32 (D,); the given one is not changed."""
         return self.operation.apply(residual, self.row)
 
     @classmethod
@@ -55,7 +55,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How an answer is continued after its first token. Always greedy."""
+    """How an answer is continued after its first token. Decoding is always greedy."""
 
     max_tokens: int = 1
     stop_at_newline: bool = True
@@ -66,13 +66,13 @@ FIRST_TOKEN = Decoding()  # the paper's metric looks at one new token
 
 @dataclass(frozen=True)
 class Settings:
-    """How a model is loaded. `None`: what suits the machine and model."""
+    """How a model is loaded; `None` chooses by machine and model."""
 
     context: int | None = None  # KV cache cells
     threads: int | None = None
     gpu_layers: int | None = None
-    rpc: tuple[str, ...] = ()  # HOST:PORT of llama.cpp's rpc-servers, over which the model is spread
-    progress: Callable[[float], None] | None = field(default=None, compare=False)  # hears 0 to 1 while loading
+    rpc: tuple[str, ...] = ()  # HOST:PORT of llama.cpp's rpc-servers, over which the model is distributed
+    progress: Callable[[float], None] | None = field(default=None, compare=False)  # called with 0 to 1 while loading
 
 
 DEFAULTS = Settings()
@@ -80,7 +80,7 @@ DEFAULTS = Settings()
 
 @dataclass(frozen=True)
 class Token:
-    """A vocabulary entry; `text` is how it reads, in Unicode."""
+    """A vocabulary entry; `text` is its Unicode text."""
 
     id: int
     text: str
@@ -88,14 +88,14 @@ class Token:
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """A run of tokens that a picture, or one tile of it, takes the place of."""
+    """A run of tokens of an image, or of one tile of it."""
 
     count: int
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A greedy continuation. `margin` is how far the first token's logit leads the second's."""
+    """A greedy continuation. `margin` is the first token's logit minus the second-best logit."""
 
     text: str
     tokens: tuple[int, ...]
@@ -109,12 +109,12 @@ class Answer:
         return f"Answer({self.text!r}, {len(self.tokens)} tokens, margin {self.margin:.3g})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """HTML for notebooks."""
         return notebook.table({"answer": self.text, "tokens": len(self.tokens), "margin": f"{self.margin:.3g}"})
 
 
 class Engine(Protocol):
-    """A loaded model. What one call computes never depends on the calls before it.
+    """A loaded model. The result of a call never depends on earlier calls.
 
     All prompts and patches of one call share decodes as far as they fit. llama.cpp picks its kernels by
     the shape of a batch, so an answer can differ in its last bits between calls of different shapes:
@@ -126,27 +126,27 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What answers depend on besides the query: digests of the model's files, and the library that computes."""
+        """What answers depend on besides the query: digests of the model's files, and the library."""
 
     @property
     def has_vision(self) -> bool: ...
 
     @property
     def chat_template(self) -> str:
-        """The Jinja template that the model brings, or nothing."""
+        """The model's Jinja template, or an empty string."""
 
     @property
     def buffers(self) -> Sequence[str]:
-        """The name of the memory that each layer's output lies in, L texts."""
+        """The name of the memory buffer of each layer's output, L texts."""
 
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
         """All tokens of a prompt in order; the last is the delimiter."""
 
     def tokens(self, text: str) -> list[Token]:
-        """A text's own tokens, without any in front of it."""
+        """The tokens of a text, without special tokens before it."""
 
     def token_text(self, token: int) -> str:
-        """How a vocabulary entry reads."""
+        """The text of a vocabulary entry."""
 
     def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
         """Residuals at the delimiter of every layer, float32 (N, L, D); with `patch`, as patched."""
@@ -155,7 +155,7 @@ class Engine(Protocol):
         """Next-token logits of every prompt under every patch, float32 (N, K, V)."""
 
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
-        """What `logits` gives for a patch at layer ≥ 1, computed in another way, to check it by; float32 (V,)."""
+        """What `logits` gives for a patch at layer ≥ 1, computed by another method, as a check; float32 (V,)."""
 
     def answer(
         self,
@@ -169,10 +169,10 @@ class Engine(Protocol):
         """
 
     def forget(self, image: Image) -> None:
-        """Keep nothing of a picture that will not come again."""
+        """Drop what is cached for an image that is not used again."""
 
     def close(self) -> None:
-        """Free everything; whatever is asked afterwards raises UsageError."""
+        """Free everything; every later call raises UsageError."""
 
 
 def tail(engine: Engine, prompt: Prompt, count: int) -> list[Token]:

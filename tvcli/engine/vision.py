@@ -1,7 +1,7 @@
 """Prompts with images: llama.cpp's mtmd library tokenizes, encodes and places them.
 
-Positions, M-RoPE and non-causal masks are mtmd's business. Pictures arrive decoded (`tvcli.images`), texts
-as parts, so that nothing a user writes is ever read as an image marker.
+mtmd computes positions, M-RoPE and non-causal masks. Images are given as pixels (`tvcli.images`), texts as separate
+parts, so that no text of a user is ever read as an image marker.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image
 from tvcli.prompts.prompt import Control, Prompt
 
-CACHE_BYTES = 512 << 20  # encoded pictures; one of LLaVA-1.5's is 9.4 MB
+CACHE_BYTES = 512 << 20  # encoded images; one of LLaVA-1.5's is 9.4 MB
 MAX_ASPECT = 200  # beyond it, resizing leaves no pixel on the short side and mtmd asserts
 
 
 @dataclass(frozen=True, eq=False)
 class ImageChunk:
-    """A run of image tokens: one picture, or one tile of it."""
+    """A run of image tokens: one image, or one tile of it."""
 
     pointer: Any  # mtmd_input_chunk *, owned by `owner`
     owner: Chunks
-    key: tuple[bytes, int, int]  # the picture's digest, which of its chunks, tokens
+    key: tuple[bytes, int, int]  # the image's digest, the number of the chunk, tokens
     n_tokens: int
 
 
@@ -55,10 +55,10 @@ class Chunks:
 
 
 class Vision:
-    """An mmproj file, loaded beside its text model."""
+    """An mmproj file, loaded with its text model."""
 
     def __init__(self, mmproj: Path, decoder: Decoder, settings: Settings) -> None:
-        """Raises UnavailableError if the file is no mmproj or does not belong to the model."""
+        """Raises UnavailableError if the file is not an mmproj or does not belong to the model."""
         self._decoder = decoder
         self._library = library = decoder.library
         self._cache: OrderedDict[tuple[bytes, int, int], np.ndarray] = OrderedDict()
@@ -97,11 +97,11 @@ class Vision:
         if isinstance(part, str):
             data = part.encode("utf-8", "replace")
             text = self._library.mtmd_input_text(data, len(data), False, isinstance(part, Control))
-            stack.callback(lambda: text)  # keeps it until the block ends: the part has its address only
+            stack.callback(lambda: text)  # keeps it until the block ends: the part has only its address
             return self._library.mtmd_input_part(location(text), None)
         height, width, _ = part.pixels.shape
         if max(height, width) > MAX_ASPECT * min(height, width):
-            raise UnavailableError(f"image {part.name} is too narrow to be seen: {width} × {height} pixels")
+            raise UnavailableError(f"image {part.name} is too narrow to encode: {width} × {height} pixels")
         pixels = np.ascontiguousarray(part.pixels)
         bitmap = self._library.mtmd_bitmap_init(width, height, address(pixels))
         stack.callback(self._library.mtmd_bitmap_free, bitmap)
@@ -135,13 +135,13 @@ class Vision:
         return int(after.value)
 
     def forget(self, image: Image) -> None:
-        """Drop the encoded tokens of a picture."""
+        """Drop the encoded tokens of an image."""
         name = _id(image)
         for key in [key for key in self._cache if key[0] == name]:
             del self._cache[key]
 
     def encode(self, chunk: ImageChunk) -> np.ndarray:
-        """The projected image tokens, float32 (tokens, D); computed once for a picture that is not forgotten."""
+        """The projected image tokens, float32 (tokens, D); computed once for each image that is not dropped."""
         found = self._cache.get(chunk.key)
         if found is not None:
             self._cache.move_to_end(chunk.key)
@@ -152,7 +152,7 @@ class Vision:
         output = floats(self._library.mtmd_get_output_embd(self._context), chunk.n_tokens * width)
         embeddings = np.array(output).reshape(chunk.n_tokens, width)
         if not np.isfinite(embeddings).all():  # seen with Pixtral, whose graph multiplies unset memory by zero
-            raise TvError("llama.cpp encoded an image to numbers that are not finite; start tv again")
+            raise TvError("llama.cpp encoded an image to values that are not finite; run tv again")
         self._cache[chunk.key] = embeddings
         while sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES and len(self._cache) > 1:
             self._cache.popitem(last=False)
@@ -160,12 +160,12 @@ class Vision:
 
 
 def _id(image: Image) -> bytes:
-    """What mtmd calls the picture by."""
+    """The image's id in mtmd."""
     return image.digest.hex().encode()
 
 
 def _split(library: Library, chunks: Chunks) -> Iterator[list[int] | ImageChunk]:
-    """Walk mtmd's chunks; a picture may give several (tiles), with text of the template between them."""
+    """Read mtmd's chunks; an image may give several (tiles), with text of the template between them."""
     seen: Counter[bytes] = Counter()
     for index in range(library.mtmd_input_chunks_size(chunks.pointer)):
         pointer = library.mtmd_input_chunks_get(chunks.pointer, index)
@@ -176,7 +176,7 @@ def _split(library: Library, chunks: Chunks) -> Iterator[list[int] | ImageChunk]
             continue
         n_tokens = library.mtmd_input_chunk_get_n_tokens(pointer)
         if n_tokens == 0:
-            raise TvError("llama.cpp made no tokens of an image; the mmproj does not work with this model")
+            raise TvError("llama.cpp produced no tokens for an image; the mmproj does not work with this model")
         digest = library.mtmd_input_chunk_get_id(pointer)
         yield ImageChunk(pointer, chunks, (digest, seen[digest], n_tokens), n_tokens)
         seen[digest] += 1

@@ -1,1 +1,1 @@
-"""No context, prompt and patch on tasks: from a setup to answers, and from answers to numbers."""
+"""Evaluate no context, prompt and patch on tasks: a setup to answers, and answers to numbers."""

@@ -1,7 +1,7 @@
 """The paper's evaluation: no context, prompt and patch, on tasks, over modalities and seeds (section 4).
 
-For every task and seed a vector is read from the validation split, or for every wording of an instruction; the layer
-that answers the validation queries best, on the average over tasks and seeds, is then fixed for the test split.
+For every task and seed, or every wording of an instruction, a vector is read from the validation split. The layer with
+the best accuracy on validation queries, averaged over tasks and seeds, is then fixed for the test split.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Method, Modality, Split
 from tvcli.metrics import Judge
 
-PROMPTS = 32  # of a batch
+PROMPTS = 32  # per batch
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One answer to every sample: unpatched, or patched at `layer` with the vector of the cell."""
+    """How every sample is answered: unpatched, or patched at `layer` with the vector of the cell."""
 
     cell: Cell
     layer: int | None = None
@@ -32,7 +32,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class QueryGroup:
-    """Samples to be answered in every condition; all conditions of a sample share its prompt, computed once."""
+    """Samples to answer under every condition; the conditions share a sample's prompt, which is decoded once."""
 
     task: Task
     modality: Modality
@@ -46,7 +46,7 @@ class QueryGroup:
         return len(self.samples) * len(self.conditions)
 
     def batches(self) -> Iterator[range]:
-        """Sample numbers, cut the same way in every run: an answer can depend on the shape of its batch."""
+        """Ranges of sample numbers, the same in every run: an answer can depend on the shape of its batch."""
         size = max(1, min(PROMPTS, MAX_ROWS // len(self.conditions)))
         for start in range(0, len(self.samples), size):
             yield range(start, min(start + size, len(self.samples)))
@@ -54,7 +54,7 @@ class QueryGroup:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Answers what the store does not hold yet."""
+    """Computes the answers that the store does not have yet."""
 
     engine: Engine
     setup: Setup
@@ -62,7 +62,7 @@ class Evaluation:
     vector_cache: VectorCache
 
     def run(self, advance: Callable[[int], None] = lambda rows: None) -> dict[Transfer, int | None]:
-        """Answer all, telling `advance` of every batch in rows; returns each transfer's layer, if one is patched."""
+        """Answer all; `advance` gets the number of rows of every batch. Returns each transfer's patched layer."""
         layers: dict[Transfer, int | None] = {}
         for transfer in self.setup.transfers:
             for group in self.validation(transfer):
@@ -78,12 +78,12 @@ class Evaluation:
         return best_layer(self.store, self.setup, transfer) if self.setup.layer is None else self.setup.layer
 
     def total_rows(self) -> int:
-        """How many rows `run` will tell `advance` of."""
+        """The total number of rows that `run` reports to `advance`."""
         groups = ((*self.validation(transfer), *self.test(transfer, 0)) for transfer in self.setup.transfers)
         return sum(group.rows for some in groups for group in some)
 
     def validation(self, transfer: Transfer) -> Iterator[QueryGroup]:
-        """All layers and variants on the validation split; nothing if the layer is given."""
+        """All layers and variants on the validation split; none if the layer is given."""
         if self.setup.layer is not None or Method.PATCH not in self.setup.methods:
             return
         layers = range(self.engine.model.n_layer)
@@ -94,12 +94,12 @@ class Evaluation:
             yield self._group(task, transfer.query, Split.VALIDATION, make_prompt, conditions)
 
     def test(self, transfer: Transfer, layer: int | None) -> Iterator[QueryGroup]:
-        """The methods on the test split: the queries alone together, those after examples variant by variant."""
+        """The methods on the test split: zero-shot queries in one group, others in one per variant."""
         query, methods = transfer.query, self.setup.methods
         first = next(one for one in self.setup.transfers if one.query == query)
         for task in self.setup.tasks:
             bare: list[Condition] = []
-            if Method.NO_CONTEXT in methods and transfer == first:  # it is the same for all sources
+            if Method.NO_CONTEXT in methods and transfer == first:  # the same for all sources
                 bare += map(Condition, cells_of(self.setup, task, transfer, Method.NO_CONTEXT, Split.TEST))
             if Method.PATCH in methods:
                 cells = cells_of(self.setup, task, transfer, Method.PATCH, Split.TEST)
@@ -152,7 +152,7 @@ class Evaluation:
             input=sample.input or str(sample.image),
             labels=sample.outputs,
             answer=answer.text,
-            correct=follows and not against,  # a pattern may also fit the other task's answer
+            correct=follows and not against,  # a pattern may also match the other task's answer
             margin=round(answer.margin, 4),
             against=against,
         )

@@ -1,4 +1,4 @@
-"""Intervals by bootstrap: what the same numbers could have been on other queries of the same kind."""
+"""Bootstrap intervals: how much the numbers vary between sets of queries of the same kind."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Interval:
 
 
 def resampled(values: np.ndarray, name: str) -> np.ndarray:
-    """Means of float64 (M, N), M numbers for each of N queries, over queries drawn anew: float64 (RESAMPLES, M).
+    """Means of float64 (M, N), M numbers per query, over N queries drawn with replacement: float64 (RESAMPLES, M).
 
-    All M are resampled alike, so that their differences are paired. The `name` of the queries decides the draw:
-    the same answers give the same interval, and other queries are drawn independently of these.
+    All M numbers use the same resamples, so that their differences are paired. The `name` of the queries is the seed:
+    the same answers give the same interval, and other queries are resampled independently.
     """
     n = values.shape[1]
     counts = np.random.default_rng(zlib.crc32(name.encode())).multinomial(n, np.full(n, 1 / n), RESAMPLES)
@@ -35,6 +35,6 @@ def resampled(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def interval(values: np.ndarray) -> Interval:
-    """Of resampled values, float64 (RESAMPLES,)."""
+    """The interval of resampled values, float64 (RESAMPLES,)."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

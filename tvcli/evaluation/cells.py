@@ -1,4 +1,4 @@
-"""Numbers as the cells of a table, the same in every command, and the legend that says what they mean."""
+"""Numbers as table cells, the same in every command, and the legend that explains them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def accuracy(score: Score) -> str:
 
 def difference(of: Difference) -> str:
     """``+0.04 [-0.03, +0.11] includes 0``."""
-    said = " includes 0" if of.interval.holds_zero else ""
-    return f"{of.mean:+.2f} [{of.interval.low:+.2f}, {of.interval.high:+.2f}]{said}"
+    mark = " includes 0" if of.interval.holds_zero else ""
+    return f"{of.mean:+.2f} [{of.interval.low:+.2f}, {of.interval.high:+.2f}]{mark}"
 
 
 def constant(row: Row) -> str:
-    """What the majority's answer reaches, and what it is: ``0.51 sweet``."""
+    """The accuracy of the constant answer, and the answer: ``0.51 sweet``."""
     score = row.scores.get(MAJORITY)
     return "" if score is None else f"{score.mean:.2f} {row.constant}".strip()
 
 
 def method_header(methods: Sequence[Method] = tuple(Method)) -> list[str]:
-    """Names of the columns of `method_cells`."""
+    """The column names of `method_cells`."""
     return ["n", MAJORITY, *methods, *(f"{a} - {b}" for a, b in _differences(methods))]
 
 
 def method_cells(row: Row, methods: Sequence[Method] = tuple(Method)) -> list[str]:
-    """One line: how many queries, what a constant reaches, the methods, and the differences that matter."""
+    """The cells of one row: number of queries, accuracy of the constant answer, methods, and differences."""
     differences = [difference(row.differences[of]) if of in row.differences else "" for of in _differences(methods)]
     return [str(row.n), constant(row), *(_cell(row, method) for method in methods), *differences]
 
@@ -48,23 +48,23 @@ def _cell(row: Row, method: Method) -> str:
 
 
 def legend(found: TransferResult, methods: Sequence[Method] = tuple(Method)) -> str:
-    """What the cells say, and how much of the average accuracy rests on short matches."""
+    """An explanation of the cells, and how much of the average accuracy comes from short matches."""
     return ". ".join(filter(None, (column_legend(found.transfer.source), short_matches(found, methods))))
 
 
 def column_legend(source: Source) -> str:
-    """What the cells of an evaluation of vectors from `source` say."""
+    """An explanation of the cells of an evaluation of vectors from `source`."""
     variants = "wordings" if source == Source.INSTRUCTION else "seeds"
     return (
         "n: test queries. majority: the constant answer that is best on the validation labels. "
         f"±: standard deviation over {variants}. "
         "[ ]: 95 % interval by bootstrap over queries, paired for differences; "
-        "a difference whose interval includes 0 says so"
+        "a difference whose interval includes 0 is marked"
     )
 
 
 def short_matches(found: TransferResult, methods: Sequence[Method] = tuple(Method)) -> str:
-    """How much of the average accuracy rests on a match of fewer than three letters."""
+    """How much of the average accuracy comes from matches of fewer than three letters."""
     scores = found.average.scores if AVERAGE in found.rows else {}
     shares = [f"{method} {scores[method].short:.2f}" for method in methods if method in scores and scores[method].short]
-    return f"right by a match of fewer than three letters: {', '.join(shares)}" if shares else ""
+    return f"correct by a match of fewer than three letters: {', '.join(shares)}" if shares else ""

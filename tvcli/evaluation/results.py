@@ -1,4 +1,4 @@
-"""Records to the numbers of a table: accuracy by task and method, what a constant reaches, intervals, differences."""
+"""Records to the numbers of a table: accuracy by task and method, the constant answer's, intervals, differences."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ DIFFERENCES: tuple[tuple[str, str], ...] = ((Method.PATCH, Method.PROMPT), (Meth
 class Score:
     """Accuracy of one method.
 
-    `std` is the sample standard deviation over variants, `None` where there is one or none. `short` is the share of
-    answers that count by a match of fewer than three letters; `against`, how often the prompt's own task was answered.
+    `std` is the sample standard deviation over variants, `None` for fewer than two. `short` is the share of answers
+    that are correct by a match of fewer than three letters; `against`, the share that answer the competing task.
     """
 
     mean: float
@@ -45,27 +45,27 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table, on `n` test queries. `constant` is the majority's answer, nothing for the average."""
+    """A row of a table, on `n` test queries. `constant` is the majority's answer, empty for the average."""
 
     n: int
-    scores: Mapping[str, Score]  # by method, MAJORITY among them where there are labels
+    scores: Mapping[str, Score]  # by method, including MAJORITY if there are labels
     differences: Mapping[tuple[str, str], Difference]
     resampled: Mapping[str, np.ndarray] = field(repr=False)  # by method, float64 (RESAMPLES,)
     constant: str = ""
 
     def minus(self, method: str, other: Row, others: str) -> Difference:
-        """A method's accuracy minus one of another evaluation on the same queries, which are resampled alike."""
+        """A method's accuracy minus one of another evaluation on the same queries, with the same resamples."""
         means = self.scores[method].mean - other.scores[others].mean
         return Difference(means, interval(self.resampled[method] - other.resampled[others]))
 
 
 @dataclass(frozen=True)
 class TransferResult:
-    """What came out for one source of vectors and one modality of queries; `rows` by task, the average last."""
+    """The numbers for one source of vectors and one modality of queries; `rows` by task, the average last."""
 
     transfer: Transfer
-    layer: int | None  # `None` where nothing was patched
-    validation: tuple[float, ...]  # accuracy by layer, nothing where the layer was given
+    layer: int | None  # `None` if nothing was patched
+    validation: tuple[float, ...]  # accuracy by layer, empty if the layer was given
     rows: Mapping[str, Row]
 
     @property
@@ -89,21 +89,23 @@ def _by_layer(records: Sequence[Record]) -> np.ndarray:
 
 
 def best_layer(store: Store, setup: Setup, transfer: Transfer) -> int:
-    """The layer of the best validation accuracy; ties go to the lowest (paper, section 4.1).
+    """The layer of the best validation accuracy; ties: the lowest (paper, section 4.1).
 
     Raises:
         UsageError: no task has validation samples.
     """
     curve = layer_curve(store, setup, transfer)
     if not len(curve):
-        raise UsageError(f"there are no validation samples with {transfer.query} to choose the layer on; give `layer`")
+        raise UsageError(
+            f"there are no validation samples with {transfer.query} to choose the layer with; give `layer`"
+        )
     return int(curve.argmax())
 
 
 def majority(setup: Setup, task: Task, modality: Modality) -> str:
-    """The constant answer that is right most often on the validation split; among equals the commonest label.
+    """The constant answer that is correct most often on the validation split; ties: the most frequent label.
 
-    The paper's table 2 calls its accuracy on the test split "Random". Nothing where the task has no labels.
+    The paper's table 2 calls its accuracy on the test split "Random". Empty if the task has no labels.
     """
     samples = setup.samples(task, Split.VALIDATION, modality)
     labels = Counter(label for sample in samples for label in sample.outputs)
@@ -117,7 +119,7 @@ class _Answers:
 
     task: Task
     constant: str
-    hits: Mapping[str, np.ndarray]  # by method, bool (variants, N); the majority's has one row
+    hits: Mapping[str, np.ndarray]  # by method, bool (variants, N); one row for the majority
     records: Mapping[str, Sequence[Record]]
 
     @property
@@ -148,7 +150,7 @@ def _answers(store: Store, setup: Setup, task: Task, transfer: Transfer, layer: 
 
 
 def transfer_result(store: Store, setup: Setup, transfer: Transfer, layer: int | None) -> TransferResult:
-    """The numbers of one transfer, from answers that are all there."""
+    """The numbers of one transfer; the store must have all answers."""
     answers = [_answers(store, setup, task, transfer, layer) for task in setup.tasks]
     answered = [one for one in answers if one.n]
     rows = {one.task.name: _row([one], setup) for one in answered}
@@ -158,7 +160,7 @@ def transfer_result(store: Store, setup: Setup, transfer: Transfer, layer: int |
 
 
 def _row(answers: Sequence[_Answers], setup: Setup) -> Row:
-    """One task's numbers, or the average over several tasks, each of which counts alike."""
+    """One task's numbers, or the average over several tasks with equal weights."""
     methods = [method for method in (MAJORITY, *setup.methods) if all(method in one.hits for one in answers)]
     resampled_means = {method: np.mean([one.resampled[method] for one in answers], axis=0) for method in methods}
     scores = {method: _score(answers, method, resampled_means[method], setup) for method in methods}

@@ -1,4 +1,4 @@
-"""One evaluation from models to numbers: loads them, reads vectors, answers, sums up."""
+"""Run one evaluation: load models, read vectors, answer queries, compute numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tvcli.vector import ModelInfo, save
 
 @dataclass(frozen=True)
 class Files:
-    """Where an evaluation leaves its answers and vectors."""
+    """Files for the answers and vectors of an evaluation."""
 
     samples: Path | None = None
     resume: bool = False
@@ -33,7 +33,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Result:
-    """An evaluation: the model, the one that vectors were read in if it was another, whose data, and the numbers."""
+    """The model, the model of the vectors if it is another one, whose data, and the numbers."""
 
     model: ModelInfo
     source_model: ModelInfo | None
@@ -49,11 +49,11 @@ def run(
     files: Files = Files(),
     meter: Meter = silent,
 ) -> Result:
-    """Evaluate; with `source_model`, vectors are read there and patched into `engine` (paper, table 3).
+    """Evaluate; with `source_model`, vectors are read with it and patched into `engine` (paper, table 3).
 
     Raises:
         VectorError: the models have different sizes.
-        UsageError: pictures are asked for and the model has no image encoder; see also `open_store`.
+        UsageError: the setup has images and the model has no image encoder; see also `open_store`.
     """
     _check(engine, setup)
     settings = {**engine.identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
@@ -74,7 +74,7 @@ def run(
 
 
 def _vectors_of_other_model(request: ModelRequest, setup: Setup, target: ModelInfo) -> VectorCache:
-    """All vectors that the setup needs, read in another model, which is closed again."""
+    """All vectors that the setup needs, read with another model, which is then closed."""
     with request.open() as source:
         model = source.engine.model
         if (model.n_layer, model.n_embd) != (target.n_layer, target.n_embd):
@@ -88,8 +88,8 @@ def _check(engine: Engine, setup: Setup) -> None:
     names = [task.name for task in setup.tasks]
     for name in names:
         if names.count(name) > 1 or name == AVERAGE:
-            used = "the name of a row of the table" if name == AVERAGE else "the name of two tasks"
-            raise UsageError(f"{name} is {used}; rename a task's folder")
+            used = "the name of a table row" if name == AVERAGE else "the name of two tasks"
+            raise UsageError(f"{name} is {used}; rename the task's folder")
     if setup.has_images and not engine.has_vision:
         raise UsageError(f"the model {engine.model.name} has no image encoder; add `mmproj` or choose text queries")
     if setup.layer is not None:

@@ -1,4 +1,4 @@
-"""What is evaluated: tasks, transfers, methods, seeds (paper, section 4)."""
+"""The setup of an evaluation: tasks, transfers, methods, seeds (paper, section 4)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Transfer:
 
     @property
     def has_images(self) -> bool:
-        """Among the examples or the queries."""
+        """Whether the examples or the queries are images."""
         return Modality.IMAGE in (self.source.modality, self.query)
 
 
-ALL_TRANSFERS = (  # of examples; paper, table 12
+ALL_TRANSFERS = (  # paper, table 12
     Transfer(Source.IMAGE, Modality.IMAGE),
     Transfer(Source.TEXT, Modality.IMAGE),
     Transfer(Source.TEXT, Modality.TEXT),
@@ -40,7 +40,7 @@ ALL_TRANSFERS = (  # of examples; paper, table 12
 
 @dataclass(frozen=True)
 class Variant:
-    """One of several ways to show the same task: examples drawn by a seed, an instruction in a wording, or both."""
+    """One of several prompts of the same task: examples drawn by a seed, an instruction in a wording, or both."""
 
     seed: int | None = None
     wording: str | None = None  # the instruction itself
@@ -58,28 +58,28 @@ class Setup:
     methods: tuple[Method, ...] = tuple(Method)
     seeds: tuple[int, ...] = (1, 2, 3)
     shots: int = 5
-    prompts: int | None = None  # averaged in a vector; by default one a validation sample
+    prompts: int | None = None  # averaged per vector; by default one per validation sample
     judge: Judge = PAPERS_METRIC
     layer: int | None = None  # by default the best on validation
-    limit: int | None = None  # samples of a split
+    limit: int | None = None  # samples per split
     template: Template = QA
     wording: str = ""  # the kind of wordings of the instruction (paper, table 9)
-    against: dict[str, Task] = field(default_factory=dict)  # what the prompt asks instead, by task (paper, table 5)
+    against: dict[str, Task] = field(default_factory=dict)  # competing tasks, by task (paper, table 5)
 
     def __post_init__(self) -> None:
         for method in self.methods:
-            Method(method)  # refuses what is none
+            Method(method)  # raises for an unknown method
 
     @property
     def has_images(self) -> bool:
-        """Among the examples or the queries of any transfer."""
+        """Whether any transfer has images."""
         return any(transfer.has_images for transfer in self.transfers)
 
     def samples(self, task: Task, split: Split, modality: Modality) -> list[Sample]:
         return task.samples(split, modality)[: self.limit]
 
     def variants(self, source: Source, task: Task) -> tuple[Variant, ...]:
-        """One a seed; of an instruction, which involves no chance, one a wording. An ensemble takes the first wording.
+        """One per seed; for an instruction, which has no seed, one per wording. An ensemble takes the first wording.
 
         Raises:
             UsageError: the task has no wordings of the setup's kind.
@@ -90,7 +90,7 @@ class Setup:
         return tuple(Variant(seed, wording) for seed in self.seeds)
 
     def to_json(self) -> dict[str, object]:
-        """What a results file must agree with to be resumed; transfers, tasks and seeds may be added later."""
+        """What a results file must have been made with to be resumed; transfers, tasks and seeds may be added later."""
         return {
             "shots": self.shots,
             "prompts": self.prompts,

@@ -1,8 +1,8 @@
 """Every answer of an evaluation, in memory and in a JSON Lines file that an interrupted run resumes from.
 
-The first line holds what the answers depend on: settings, model files, versions, and a digest of every task. A file
-that does not agree is refused; tasks may be added later. Answers are appended a batch at a time, in one write, so that
-a batch is there whole or can be told to be torn.
+The first line has what the answers depend on: settings, model files, versions, and a digest of every task. A file
+with other settings is refused; tasks may be added later. Answers are appended one batch at a time, in one write, so
+that an incomplete batch can be detected.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMAT = 3
 
 @dataclass(frozen=True)
 class Cell:
-    """What a group of answers has in common. A query alone has neither a source nor variants."""
+    """The common properties of a group of answers. A query without context has neither a source nor variants."""
 
     task: str
     source: Source | None
@@ -44,7 +44,7 @@ class Cell:
 
 
 def cells_of(setup: Setup, task: Task, transfer: Transfer, method: Method, split: Split) -> list[Cell]:
-    """A method's cells, one a variant; no context, which shows nothing, has one for all sources."""
+    """A method's cells, one per variant; no context has one cell for all sources."""
     if method == Method.NO_CONTEXT:
         return [Cell(task.name, None, transfer.query, method, split)]
     variants = setup.variants(transfer.source, task)
@@ -63,7 +63,7 @@ class Record:
     answer: str
     correct: bool
     margin: float
-    against: bool | None = None  # whether it answers the task that the prompt asked instead (paper, table 5)
+    against: bool | None = None  # whether it answers the competing task (paper, table 5)
 
     def to_json(self) -> dict[str, object]:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "cell"}
@@ -88,9 +88,9 @@ class Store:
     def __init__(self, file: IO[str] | None = None, records: Iterable[Record] = ()) -> None:
         self._file = file
         self._cells: dict[Cell, dict[tuple[int, int | None], Record]] = {}
-        self._keep(records)
+        self._add_to_cells(records)
 
-    def _keep(self, records: Iterable[Record]) -> None:
+    def _add_to_cells(self, records: Iterable[Record]) -> None:
         for record in records:
             self._cells.setdefault(record.cell, {})[record.sample, record.layer] = record
 
@@ -98,8 +98,8 @@ class Store:
         return (sample, layer) in self._cells.get(cell, {})
 
     def add(self, records: list[Record]) -> None:
-        """Keep a batch. Raises UnavailableError if it cannot be written."""
-        self._keep(records)
+        """Add a batch. Raises UnavailableError if it cannot be written."""
+        self._add_to_cells(records)
         if self._file is None:
             return
         try:
@@ -122,8 +122,8 @@ def open_store(path: Path | None, settings: Mapping[str, object], *, resume: boo
     """A store on `path`, or in memory for `None`.
 
     Raises:
-        UsageError: the file is there and `resume` was not asked for, was made with other settings, or is
-            being written by another run.
+        UsageError: the file exists and `resume` is false, it was made with other settings, or another run is
+            writing it.
         UnavailableError: it cannot be read or written.
     """
     if path is None:
@@ -147,18 +147,18 @@ def open_store(path: Path | None, settings: Mapping[str, object], *, resume: boo
 
 
 def _load(path: Path, settings: Mapping[str, object], *, resume: bool) -> list[Record]:
-    """Read what is there, cut off a torn last line, and see to it that the first line names all tasks."""
+    """Read the file, remove an incomplete last line, and add new tasks to the first line."""
     head = {"format": FORMAT, **parse_json(json.dumps(dict(settings)))}
     if path.exists() and not path.is_file():
-        raise UnavailableError(f"{path} cannot hold results: it is not a regular file")
+        raise UnavailableError(f"{path} cannot be a results file: it is not a regular file")
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
     if not whole:
         path.write_text(_line(head), encoding="utf-8")
         return []
     if not resume:
-        raise UsageError(f"{path} is there already; add `resume` to go on with it, or name another file")
-    first, *lines = whole.decode("utf-8", "replace").removesuffix("\n").split("\n")  # answers may hold U+2028
+        raise UsageError(f"{path} already exists; add `resume` to continue it, or name another file")
+    first, *lines = whole.decode("utf-8", "replace").removesuffix("\n").split("\n")  # answers may contain U+2028
     found = _head(path, first)
     _check_same(path, found, head)
     records = [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 2)]
@@ -183,16 +183,16 @@ def _head(path: Path, first: str) -> dict[str, Any]:
     if not isinstance(found, dict) or "format" not in found or not isinstance(found.get("tasks", {}), dict):
         raise UsageError(f"{path}, line 1: not a results file of tv")
     if found["format"] != FORMAT:
-        said = f"has the results format {found['format']!r}, this tv reads {FORMAT}"
-        raise UsageError(f"{path} {said}; name another file")
+        versions = f"has the results format {found['format']!r}, this tv reads {FORMAT}"
+        raise UsageError(f"{path} {versions}; name another file")
     return found
 
 
 def _check_same(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None:
-    """Raises UsageError that says in what the file differs."""
+    """Raises UsageError that names the difference."""
     for task, digest in head.get("tasks", {}).items():
         if found.get("tasks", {}).get(task, digest) != digest:
-            raise UsageError(f"{path} has answers to other samples of the task {task}; name another file")
+            raise UsageError(f"{path} has answers for other samples of the task {task}; name another file")
     for key in sorted((found.keys() | head.keys()) - {"tasks"}):
         if found.get(key) != head.get(key):
             raise UsageError(f"{path} was made with {key} {found.get(key)!r}, not {head.get(key)!r}; name another file")

@@ -1,7 +1,7 @@
-"""What ``tv tasks check`` looks for in a task's samples, a sentence each, with file and line.
+"""The checks of ``tv tasks check``: one sentence per finding, with file and line.
 
-Errors make a task unfit: pictures that cannot be read, and a sample that another one repeats, so that vectors are
-read from what they are tested on. Warnings say what a score must be read with.
+Errors make a task unusable: images that cannot be read, and repeated samples, with which vectors could be read from
+what they are tested on. Warnings matter when interpreting a score.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ LETTER_SHARE = 0.25  # of the test samples; a hundred capitals reach 0.12 by cha
 
 
 def errors(task: Task) -> list[str]:
-    """Repeated inputs, pictures that cannot be read, repeated pictures."""
-    digests: dict[Path | None, bytes] = {}  # of pixels: the same picture may lie in two files
+    """Repeated inputs, images that cannot be read, repeated images."""
+    digests: dict[Path | None, bytes] = {}  # of pixels: the same image may be in two files
     unreadable = []
     for _, sample in _in_order(task):
         try:
@@ -34,25 +34,25 @@ def errors(task: Task) -> list[str]:
     return [
         *_repeats(task, lambda sample: cleaned(sample.input), lambda sample: f"input {sample.input!r}"),
         *unreadable,
-        *_repeats(task, lambda sample: digests.get(sample.image), lambda sample: f"picture {sample.image}"),
+        *_repeats(task, lambda sample: digests.get(sample.image), lambda sample: f"image {sample.image}"),
     ]
 
 
 def warnings(task: Task, shots: int = Setup.shots) -> list[str]:
     """Too few validation samples for prompts of `shots` examples, echoes, and one letter that answers many samples."""
     found = list(_few_examples(task, shots))
-    if not task.pattern:  # which is judged by another metric
+    if not task.pattern:  # a pattern is judged by another metric
         found += [*_echoes(task), *_letter(task)]
     return found
 
 
 def cleaned(text: str) -> str:
-    """The same for texts that differ in case, white space or Unicode composition alone."""
+    """The text normalized in case, white space and Unicode composition."""
     return unicodedata.normalize("NFC", " ".join(text.split()).casefold())
 
 
 def echo(sample: Sample) -> str | None:
-    """The answer for which the input itself would be right under the paper's metric, whatever its case."""
+    """An answer for which the input itself would be correct under the paper's metric, ignoring case."""
     judge = Judge(ignore_case=True)
     return next((output for output in sample.outputs if judge.correct(sample.input, [output])), None)
 
@@ -75,25 +75,25 @@ def _place(task: Task, sample: Sample) -> str:
 
 
 def _repeats(task: Task, key: Callable[[Sample], Hashable], name: Callable[[Sample], str]) -> Iterator[str]:
-    """Samples with the key of an earlier line; an empty key is nobody's."""
+    """Samples with the key of an earlier line; empty keys are ignored."""
     first: dict[Hashable, tuple[Split, int]] = {}  # split and line
     for split, sample in _in_order(task):
         same = key(sample)
         if same in first:
             before, line = first[same]
-            where = "there twice" if before == split else "in both splits"
+            where = "in the file twice" if before == split else "in both splits"
             yield f"{_place(task, sample)}: the {name(sample)} is {where}, first in line {line}"
         elif same:
             first[same] = split, sample.line
 
 
 def _few_examples(task: Task, shots: int) -> Iterator[str]:
-    for modality, words in ((Modality.TEXT, "a text"), (Modality.IMAGE, "a picture")):
+    for modality, words in ((Modality.TEXT, "text"), (Modality.IMAGE, "an image")):
         count = len(task.samples(Split.VALIDATION, modality))
         if count < shots and (count or task.samples(Split.TEST, modality)):
             yield (
                 f"{task.folder / SAMPLES}: a prompt takes {shots} examples,"
-                f" and the validation samples with {words} are {count}"
+                f" but only {count} validation samples have {words}"
             )
 
 
@@ -102,7 +102,7 @@ def _echoes(task: Task) -> Iterator[str]:
         if (answer := echo(sample)) is not None:
             yield (
                 f"{_place(task, sample)}: the answer {answer!r} echoes the input {sample.input!r},"
-                " which would count as right under the paper's metric"
+                " which would be correct under the paper's metric"
             )
 
 
@@ -111,6 +111,6 @@ def _letter(task: Task) -> Iterator[str]:
     labels = {output for sample in task.test for output in sample.outputs if output.strip().startswith(letter)}
     if share >= LETTER_SHARE and len(labels) > 1:
         yield (
-            f"{task.folder / SAMPLES}: {len(labels)} answers begin with {letter!r}, which alone would be right"
+            f"{task.folder / SAMPLES}: {len(labels)} answers begin with {letter!r}, which alone would be correct"
             f" for {share:.0%} of the test samples under the paper's metric"
         )

@@ -1,4 +1,4 @@
-"""Task vectors of an evaluation: from the validation split of a task, by source and variant (paper, section 4.1)."""
+"""Task vectors of an evaluation, read from the validation split, by task, source and variant (paper, section 4.1)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tvcli.vector import TaskVector, combine
 
 @dataclass
 class VectorCache:
-    """The vectors that `engine` reads; each is read once, when it is first asked for."""
+    """Vectors of `engine`; each is read once, when it is first needed."""
 
     engine: Engine
     setup: Setup
-    vectors: dict[tuple[str, Source, Variant], TaskVector] = field(default_factory=dict)  # by the name of the task
+    vectors: dict[tuple[str, Source, Variant], TaskVector] = field(default_factory=dict)  # by name of the task
 
     def get(self, task: Task, source: Source, variant: Variant) -> TaskVector:
         """Raises UsageError if the task has fewer validation samples of the modality than shots."""
@@ -29,7 +29,7 @@ class VectorCache:
         return self.vectors[key]
 
     def read_all(self) -> None:
-        """Read all that the setup needs."""
+        """Read all vectors that the setup needs."""
         for source in dict.fromkeys(transfer.source for transfer in self.setup.transfers):
             for task in self.setup.tasks:
                 for variant in self.setup.variants(source, task):

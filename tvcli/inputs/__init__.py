@@ -1,1 +1,1 @@
-"""What users write and the paper publishes: files of examples and queries, task folders, the paper's data."""
+"""Data that users write or the paper publishes: files of examples and queries, task folders, the paper's data."""

@@ -1,7 +1,7 @@
-"""Files of examples, of queries, and of pictures' names.
+"""Files of examples, of queries, and of image names.
 
-Text files hold one example a line, ``input<TAB>output`` or ``input -> output``; ``@path`` as the input is
-an image, ``@@`` a literal ``@``. ``.json`` and ``.jsonl`` hold objects with ``input`` or ``image``, and
+Text files have one example per line, ``input<TAB>output`` or ``input -> output``; ``@path`` as the input is
+an image, ``@@`` a literal ``@``. ``.json`` and ``.jsonl`` contain objects with ``input`` or ``image``, and
 ``output`` (the paper's own annotations are JSON lists of these, also under a top key ``data``).
 """
 
@@ -26,32 +26,32 @@ STDIN = "-"
 SEPARATORS = ("\t", " -> ")
 MOST_EXAMPLES = 100_000
 LONGEST_LINE = 1 << 20  # bytes
-LONGEST_NAME = 1 << 16  # bytes; no system has longer ones, and a stream without ends must not fill the memory
+LONGEST_NAME = 1 << 16  # bytes; no system has longer ones, and an endless stream must not fill the memory
 
 
 def read_examples(source: str, modality: Modality = Modality.TEXT) -> list[Example]:
     """All examples of a pairs file, or of standard input for ``-``.
 
-    `modality` decides where a record has both text and image, as the paper's own files do.
+    `modality` decides if a record has both text and image, as the paper's own files do.
 
     Raises:
-        UsageError: a line or record without input or output (the file and line are named), no examples, or
-            no end of them.
+        UsageError: a line or record without input or output (the message names file and line), no examples, or
+            too many.
         UnavailableError: a file or image that cannot be read.
     """
     modality = Modality(modality)
     records = itertools.islice(_records(source, _pair_line), MOST_EXAMPLES + 1)
     examples = [_example(*record, modality) for record in records]
     if len(examples) > MOST_EXAMPLES:
-        raise UsageError(f"{_label(source)} holds more than {MOST_EXAMPLES:,} examples")
+        raise UsageError(f"{_label(source)} contains more than {MOST_EXAMPLES:,} examples")
     if not examples:
-        raise UsageError(f"{_label(source)} holds no examples; write one a line, input<TAB>output")
+        raise UsageError(f"{_label(source)} contains no examples; write one per line, input<TAB>output")
     return examples
 
 
 @dataclass(frozen=True)
 class Query:
-    """A named input; an image is decoded when it is its turn, so that a broken one stops no other."""
+    """A named input; an image is decoded only when it is needed, so that a broken one does not stop the others."""
 
     name: str
     load: Callable[[], Input]
@@ -66,7 +66,7 @@ class Query:
 
 
 def read_queries(source: str, modality: Modality = Modality.TEXT) -> Iterator[Query]:
-    """The inputs of a queries file: one a line, ``@path`` for images; JSON and pairs files work too.
+    """The inputs of a queries file: one per line, ``@path`` for images; JSON and pairs files work too.
 
     Text is read as it arrives, so that a query from a pipe is answered before the next one is written.
     """
@@ -80,31 +80,31 @@ def _query(where: str, base: Path, record: dict[str, object], modality: Modality
 
 
 def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
-    """Pictures by name, one a line or each ending in NUL; relative to the working directory, as ``find`` gives them.
+    """Images by name, one per line or each ending in NUL; relative to the working directory, as ``find`` prints them.
 
     Names are read as they arrive, like queries.
 
     Raises:
-        UsageError: no names of files: NUL in a line, or no end in sight.
+        UsageError: not file names: NUL in a line, or a name that is too long.
         UnavailableError: a file that cannot be read.
     """
     file = standard_input() if source == STDIN else io.BytesIO(read_bytes(Path(source), "file"))
     for piece in _pieces(file, b"\0" if null else b"\n", _label(source)):
         name = os.fsdecode(piece if null else piece.rstrip(b"\r"))
         if "\0" in name:
-            raise UsageError(f"{_label(source)} holds NUL characters; if they end the names, add `null`")
+            raise UsageError(f"{_label(source)} contains NUL characters; if they end the names, add `null`")
         if name:
             yield Query.image(Path(name), name)
 
 
 def _pieces(file: BinaryIO, end: bytes, label: str) -> Iterator[bytes]:
-    """What stands between the ends, as soon as it is there."""
+    """The parts between the end marks, each as soon as it is read."""
     rest = b""
     while chunk := file.read1(LONGEST_NAME):  # type: ignore[attr-defined]
         *whole, rest = (rest + chunk).split(end)
         yield from whole
         if len(rest) > LONGEST_NAME:
-            raise UsageError(f"{label} holds no file names: no end in {len(rest)} bytes")
+            raise UsageError(f"{label} contains no file names: no end of name in {len(rest)} bytes")
     yield rest
 
 
@@ -120,7 +120,7 @@ def _example(where: str, base: Path, record: dict[str, object], modality: Modali
 
 
 def _image_path(record: dict[str, object], modality: Modality) -> str | None:
-    """The record's image, unless its text is wanted and there."""
+    """The record's image, unless it has text and text is preferred."""
     path = record.get("image")
     if not isinstance(path, str) or not path or (modality == Modality.TEXT and record.get("input")):
         return None
@@ -145,7 +145,7 @@ Record = tuple[str, Path, dict[str, object]]
 
 
 def _records(source: str, parse_line: Callable[[str, str], dict[str, object]]) -> Iterator[Record]:
-    """Every record with the place it stands and the folder that its image paths are relative to."""
+    """Every record with its location and the folder that its image paths are relative to."""
     label = _label(source)
     base = Path() if source == STDIN else Path(source).parent
     suffix = Path(source).suffix.lower()

@@ -1,4 +1,4 @@
-"""The paper's own annotations and pictures, fetched and made into task folders."""
+"""The paper's own annotations and images, fetched and converted to task folders."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tvcli.models.hub.cache import cached
 from tvcli.models.hub.remote import Source, list_files
 from tvcli.progress import Meter, silent
 
-REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # now, and until 2025
+REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # since 2025, and before
 ANNOTATIONS, IMAGES = "data/annotations.zip", "data/images.zip"
 SPLITS = {"val": Split.VALIDATION, "test": Split.TEST}
-MAX_MEMBER, MAX_ALL = 64 << 20, 4 << 30  # bytes unpacked; a few kilobytes can claim to be a thousand times as many
+MAX_MEMBER, MAX_ALL = 64 << 20, 4 << 30  # bytes unpacked; a small archive can unpack to a huge size
 
 
 def fetch(meter: Meter = silent) -> tuple[Path, Path]:
@@ -46,23 +46,23 @@ def fetch(meter: Meter = silent) -> tuple[Path, Path]:
 def convert(annotations: Path, images: Path, target: Path) -> list[str]:
     """Write a task folder for each ``NAME_val.json`` / ``NAME_test.json``; returns the names.
 
-    Only pictures that a sample names are taken out of the archive, and only to paths inside `target`.
+    Only images that a sample names are extracted, and only to paths inside `target`.
 
     Raises:
         UnavailableError: an archive that is missing or broken, a folder that cannot be written.
-        UsageError: annotations of another form.
+        UsageError: annotations in another format.
     """
     try:
-        with zipfile.ZipFile(annotations) as archive, zipfile.ZipFile(images) as pictures:
+        with zipfile.ZipFile(annotations) as archive, zipfile.ZipFile(images) as image_archive:
             tasks = _read_annotations(archive)
             if not tasks:
-                raise UsageError(f"{annotations} holds no NAME_val.json or NAME_test.json")
+                raise UsageError(f"{annotations} contains no NAME_val.json or NAME_test.json")
             named = [record["image"] for records in tasks.values() for record in records if "image" in record]
-            members = _members(pictures, dict.fromkeys(map(PurePosixPath, named)))
+            members = _members(image_archive, dict.fromkeys(map(PurePosixPath, named)))
             for name, records in tasks.items():
                 _write_task(target, name, records)
             for path, member in members.items():
-                _extract(pictures, member, target / path)
+                _extract(image_archive, member, target / path)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         words = reason(error) if isinstance(error, OSError) else str(error)
         raise UnavailableError(f"the archives {annotations} and {images} cannot be converted: {words}") from error
@@ -70,7 +70,7 @@ def convert(annotations: Path, images: Path, target: Path) -> list[str]:
 
 
 def mark_as_papers(folder: Path) -> None:
-    """Note the digest of a task made of the fetched archives: while it stays the same, the data are the paper's.
+    """Record the digest of a task made from the fetched archives: while it matches, the data are the paper's.
 
     Raises:
         UnavailableError: the folder cannot be written.
@@ -104,7 +104,7 @@ def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]
 
 
 def _is_hidden(member: str) -> bool:
-    """What a Mac adds to an archive: ``__MACOSX/…/._NAME`` holds the attributes of ``…/NAME``."""
+    """Files that macOS adds to an archive: ``__MACOSX/…/._NAME`` has the attributes of ``…/NAME``."""
     return any(part == "__MACOSX" or part.startswith(".") for part in PurePosixPath(member).parts)
 
 
@@ -123,7 +123,7 @@ def _converted(samples: Iterable[Any], split: Split, where: str) -> Iterator[dic
 
 def _check_inside(path: PurePosixPath, where: str) -> None:
     if not (stays_inside(path) and str(path).isprintable()):
-        raise UsageError(f"{where}: the image path {str(path)!r} leads out of the folder")
+        raise UsageError(f"{where}: the image path {str(path)!r} points outside the folder")
 
 
 def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
@@ -142,9 +142,9 @@ def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _members(pictures: zipfile.ZipFile, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """Where the archive's folders put each picture; one that is missing shows in ``tv tasks check``."""
-    names = {PurePosixPath(name): name for name in pictures.namelist()}
+def _members(images: zipfile.ZipFile, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """The archive's name of each image; ``tv tasks check`` reports missing ones."""
+    names = {PurePosixPath(name): name for name in images.namelist()}
     found: dict[PurePosixPath, str] = {}
     for path in paths:
         candidates = (path, PurePosixPath("data") / path, PurePosixPath(*path.parts[1:]))
@@ -152,9 +152,9 @@ def _members(pictures: zipfile.ZipFile, paths: Iterable[PurePosixPath]) -> dict[
         if member is not None:
             found[path] = member
     for member in found.values():
-        _check_size(pictures, member)
-    if sum(pictures.getinfo(member).file_size for member in found.values()) > MAX_ALL:
-        raise UsageError(f"the pictures are too large: they unpack to more than {MAX_ALL >> 30} GiB")
+        _check_size(images, member)
+    if sum(images.getinfo(member).file_size for member in found.values()) > MAX_ALL:
+        raise UsageError(f"the images are too large: they unpack to more than {MAX_ALL >> 30} GiB")
     return found
 
 
@@ -164,7 +164,7 @@ def _check_size(archive: zipfile.ZipFile, member: str) -> None:
 
 
 def _unpacked(archive: zipfile.ZipFile, member: str) -> bytes:
-    """Never more than the archive says the member has (zipfile sees to it), and that is bounded."""
+    """The member's bytes: never more than the archive declares (zipfile checks), and that is bounded."""
     _check_size(archive, member)
     try:
         return archive.read(member)
@@ -172,10 +172,10 @@ def _unpacked(archive: zipfile.ZipFile, member: str) -> bytes:
         raise zipfile.BadZipFile(f"{member}: {error}") from error
 
 
-def _extract(pictures: zipfile.ZipFile, member: str, destination: Path) -> None:
+def _extract(images: zipfile.ZipFile, member: str, destination: Path) -> None:
     if destination.exists():
         return
-    data = _unpacked(pictures, member)
+    data = _unpacked(images, member)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with replacing(destination) as temporary:
         temporary.write_bytes(data)

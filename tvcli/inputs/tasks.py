@@ -1,4 +1,4 @@
-"""Tasks: folders with a `task.toml`, an `examples.jsonl` and pictures.
+"""Tasks: folders with a `task.toml`, an `examples.jsonl` and images.
 
 Each line of `examples.jsonl` is a sample: ``input`` (text), ``output`` (accepted answers, the first is the
 label), ``image`` (a path relative to the folder) and ``split`` ("validation" or "test").
@@ -29,18 +29,18 @@ SAMPLES = "examples.jsonl"
 
 @dataclass(frozen=True)
 class Sample:
-    """One input in words and, where there is one, as a picture, with its accepted answers."""
+    """One input as text and, if there is one, as an image, with its accepted answers."""
 
     input: str
     outputs: tuple[str, ...]
     image: Path | None = None
-    line: int = field(default=0, compare=False)  # of the samples file; the first is 1
+    line: int = field(default=0, compare=False)  # in the samples file; the first is 1
 
     def has(self, modality: Modality) -> bool:
         return bool(self.input) if Modality(modality) == Modality.TEXT else self.image is not None
 
     def load(self, modality: Modality) -> Input:
-        """The text, or the decoded picture where there is one."""
+        """The text, or the decoded image if there is one."""
         return self.input if Modality(modality) == Modality.TEXT or self.image is None else load_image(self.image)
 
     def example(self, modality: Modality) -> Example:
@@ -49,9 +49,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Task:
-    """A folder of samples. `wordings` are other ways to say the instruction (paper, table 9).
+    """A folder of samples. `wordings` are other wordings of the instruction, by kind (paper, table 9).
 
-    `words` name the task, beside the last part of its name; `None`: those of the instruction.
+    `words` name the task, in addition to the last part of its name; `None` takes them from the instruction.
     """
 
     name: str
@@ -59,26 +59,26 @@ class Task:
     description: str
     instruction: str
     group: str = ""
-    images: str = ""  # where the pictures come from
+    images: str = ""  # where the images come from
     facts: str = ""  # where the answers come from
     wordings: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    against: str = ""  # the task that the prompt asks, when this one is to override it (paper, table 5)
+    against: str = ""  # the competing task, whose instruction the prompt has (paper, table 5)
     kind: str = ""
-    pattern: str = ""  # what an answer looks like, where there is no label
-    paper: str = ""  # the task's `digest` when ``tv tasks pull`` made it of the paper's own data
-    order: int | None = None  # among the shipped tasks; those without come last
+    pattern: str = ""  # a regular expression for right answers, where there are no labels
+    paper: str = ""  # the task's `digest` if ``tv tasks pull`` made it from the paper's own data
+    order: int | None = None  # among the shipped tasks; tasks without it come last
     words: tuple[str, ...] | None = None
     validation: tuple[Sample, ...] = ()
     test: tuple[Sample, ...] = ()
 
     def samples(self, split: Split, modality: Modality) -> list[Sample]:
-        """Those of a split that have the modality, in the file's order."""
+        """The samples of a split that have the modality, in the file's order."""
         modality = Modality(modality)
         return [s for s in (self.validation if Split(split) == Split.VALIDATION else self.test) if s.has(modality)]
 
     @cached_property
     def digest(self) -> str:
-        """Identifies all that answers depend on: wordings, labels, splits, pictures (SHA-256, 16 hex digits)."""
+        """Identifies all that answers depend on: wordings, labels, splits, images (SHA-256, 16 hex digits)."""
         samples = [
             [split, sample.input, sample.outputs, _image_digest(sample.image)]
             for split, samples in ((Split.VALIDATION, self.validation), (Split.TEST, self.test))
@@ -89,11 +89,11 @@ class Task:
 
     @property
     def is_papers(self) -> bool:
-        """Whether these are the paper's own samples and pictures, unchanged."""
+        """Whether these are the paper's own samples and images, unchanged."""
         return bool(self.paper) and self.paper == self.digest
 
     def instructions(self, wording: str) -> list[str]:
-        """The instruction, or its other wordings of one kind.
+        """The instruction, or its wordings of one kind.
 
         Raises:
             UsageError: this task has no such wordings.
@@ -102,12 +102,12 @@ class Task:
             return [self.instruction]
         if wording not in self.wordings:
             known = ", ".join(sorted(self.wordings)) or "none"
-            raise UsageError(f"task {self.name} has no wordings {wording!r}; it has: {known}")
+            raise UsageError(f"task {self.name} has no wordings of kind {wording!r}; it has: {known}")
         return list(self.wordings[wording])
 
 
 def _image_digest(path: Path | None) -> str:
-    """Of the file's bytes; nothing where there is none, which shows when the picture is asked about."""
+    """Of the file's bytes; empty for a missing file, which is reported when the image is loaded."""
     try:
         return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, ValueError):
@@ -115,7 +115,7 @@ def _image_digest(path: Path | None) -> str:
 
 
 def whose_data(tasks: Sequence[Task]) -> str:
-    """Whose samples and pictures these are, in words for the title of a table."""
+    """Whose samples and images these are, for the title of a table."""
     shipped = data_folder("tasks").resolve()
     if tasks and all(task.is_papers for task in tasks):
         return PAPERS_DATA
@@ -134,18 +134,18 @@ def find_task(name: str) -> Task:
 
     Raises:
         UnavailableError: there is no such task.
-        UsageError: a malformed task; the file, line and key are named.
+        UsageError: a malformed task; the message names file, line and key.
     """
     shipped = data_folder("tasks") / name
     for folder in (Path(name), shipped):
         if (folder / "task.toml").is_file():
             return load_task(folder)
     known = ", ".join(folder.name for folder in task_folders())
-    raise UnavailableError(f"there is no task {name!r}; give a folder with a task.toml or one of: {known}")
+    raise UnavailableError(f"unknown task {name!r}; give a folder with a task.toml or one of: {known}")
 
 
 def load_task(folder: Path) -> Task:
-    """Read and check a task folder; pictures are looked for, not decoded."""
+    """Read and check a task folder; images are not decoded."""
     path = folder / "task.toml"
     settings = parse_toml(path)
     try:
@@ -157,14 +157,14 @@ def load_task(folder: Path) -> Task:
     except SchemaError as error:
         raise UsageError(f"{path}: {error}") from error
     except (re.error, RecursionError, OverflowError) as error:
-        raise UsageError(f"{path}: the pattern is no regular expression: {error}") from error
+        raise UsageError(f"{path}: the pattern is not a regular expression: {error}") from error
     splits = _read_samples(folder / SAMPLES, needs_output=not task.pattern)
     return replace(task, validation=splits[Split.VALIDATION], test=splits[Split.TEST])
 
 
 @dataclass(frozen=True)
 class _Line:
-    """One of the samples file."""
+    """A line of the samples file."""
 
     input: str = ""
     output: str | tuple[str, ...] = ()
@@ -179,7 +179,7 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[Split, tuple[Sample
             split, sample = _sample(line, path, number, needs_output=needs_output)
             splits[split].append(sample)
     if not splits[Split.TEST]:
-        raise UsageError(f"{path} holds no test samples")
+        raise UsageError(f"{path} contains no test samples")
     return {split: tuple(samples) for split, samples in splits.items()}
 
 
@@ -191,12 +191,12 @@ def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[
         raise UsageError(f"{where}: {error}") from error
     outputs = (row.output,) if isinstance(row.output, str) else row.output
     if not all(output.strip() for output in outputs):
-        raise UsageError(f"{where}: output must be text or a list of texts")
+        raise UsageError(f"{where}: the output must be text or a list of texts")
     if needs_output and not outputs:
         raise UsageError(f"{where}: the output is missing")
     if not (row.input.strip() or row.image):
         raise UsageError(f"{where}: a sample needs a text input or an image")
     if row.split not in tuple(Split):
-        raise UsageError(f"{where}: split must be {' or '.join(Split)}, not {row.split!r}")
+        raise UsageError(f"{where}: the split must be {' or '.join(Split)}, not {row.split!r}")
     image = path.parent / row.image if row.image else None
     return Split(row.split), Sample(row.input.strip(), outputs, image, number)

@@ -20,7 +20,7 @@ Progress = Callable[[Sequence[Prompt]], Iterable[Prompt]]
 def mean_residuals(engine: Engine, prompts: Sequence[Prompt], progress: Progress = iter) -> np.ndarray:
     """The mean residual at the delimiter over prompts, float32 (L, D).
 
-    Prompts are read one by one: a residual then does not depend, in its last bits, on its neighbors.
+    Prompts are read one by one: otherwise its last bits could depend on the other prompts of a batch.
     """
     total = np.zeros((engine.model.n_layer, engine.model.n_embd))
     for prompt in progress(prompts):
@@ -38,7 +38,7 @@ def from_examples(
     template: Template = QA,
     progress: Progress = iter,
 ) -> TaskVector:
-    """The vector of a task shown by examples; see `prompts.sample_in_context` for `shots` and `prompts`.
+    """The vector of a task given by examples; see `prompts.sample_in_context` for `shots` and `prompts`.
 
     Raises:
         UsageError: see `check_examples`.
@@ -54,13 +54,13 @@ def from_examples(
 def check_examples(examples: Sequence[Example], shots: int) -> None:
     """Raises UsageError for fewer than two examples, or fewer than two shots."""
     if len(examples) < 2:
-        raise UsageError("a task vector needs at least 2 examples: one before, one to read at")
+        raise UsageError("a task vector needs at least 2 examples: one with its answer, one to read at")
     if shots < 2:
         raise UsageError("`shots` must be at least 2: the last example is the one to read at")
 
 
 def from_instruction(engine: Engine, text: str) -> TaskVector:
-    """The vector of a task described in one sentence, read at its final colon."""
+    """The vector of a task given by an instruction, read at its final colon."""
     prompt = instruction(text)
     provenance = replace(_provenance(engine, [prompt]), source=Source.INSTRUCTION, instruction=str(prompt.parts[0]))
     return TaskVector(mean_residuals(engine, [prompt]), provenance)
@@ -72,7 +72,7 @@ def _source(examples: Sequence[Example]) -> str:
 
 
 def _provenance(engine: Engine, prompts: Sequence[Prompt]) -> Provenance:
-    """What is known of every vector, however it was read."""
+    """The provenance that all vectors have."""
     delimiter = tail(engine, prompts[0], 1)[-1]
     return Provenance(
         model=engine.model,

@@ -16,17 +16,17 @@ from tvcli.vector import TaskVector
 def default_layer(vector: TaskVector, suggested: int | None) -> tuple[int, str]:
     """The layer to patch when none is given, and why.
 
-    Half the depth is where the paper's best layers lie: 15 and 16 of 32 (LLaVA-1.5, Idefics2).
+    The paper's best layers are at half the depth: 15 and 16 of 32 (LLaVA-1.5, Idefics2).
     """
     if vector.provenance.layer is not None:
-        return vector.provenance.layer, vector.provenance.layer_selection or "the vector's own"
+        return vector.provenance.layer, vector.provenance.layer_selection or "recorded in the vector"
     if suggested is not None and suggested < vector.n_layer:
-        return suggested, "the catalog's for this model"
-    return vector.n_layer // 2, "half the depth, as nothing better is known; try `layer` all"
+        return suggested, "the catalog's layer for this model"
+    return vector.n_layer // 2, "half the depth, since no better layer is known; try `layer` all"
 
 
 def check_layer(layer: int, n_layer: int) -> int:
-    """The layer itself. Raises UsageError if there is none of that number."""
+    """The layer itself. Raises UsageError if it is out of range."""
     if not 0 <= layer < n_layer:
         raise UsageError(f"`layer` {layer} is outside 0 to {n_layer - 1}")
     return layer
@@ -39,7 +39,7 @@ def layer_accuracy(
     progress: Callable[[Sequence[Example]], Iterable[Example]] = iter,
     judge: Judge = PAPERS_METRIC,
 ) -> np.ndarray:
-    """How often each layer's patch answers the examples' own queries, float64 (L,): the paper's validation."""
+    """The accuracy of each layer's patch on the examples' own inputs, float64 (L,): the paper's validation."""
     patches = [Patch.of(vector, layer) for layer in range(vector.n_layer)]
     decoding, hits = Decoding(judge.max_tokens("")), np.zeros(vector.n_layer)
     for example in progress(examples):

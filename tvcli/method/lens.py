@@ -1,6 +1,6 @@
 """What a residual decodes to, layer by layer: the logit lens (paper, sections 3.3 and 4.5, table 6, figure 8).
 
-The last layer's output is overwritten with the residual, so that the model's own final norm and head read it.
+The last layer's output is overwritten with the residual, so that the model's own final norm and head decode it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Decoded:
 
 
 def decode(engine: Engine, rows: np.ndarray) -> np.ndarray:
-    """Next-token probabilities that the head gives for residuals float32 (K, D): float64 (K, V)."""
+    """Next-token probabilities that the head computes from residuals float32 (K, D): float64 (K, V)."""
     last = engine.model.n_layer - 1
     # the prompt does not matter: its own residual is overwritten before the final norm
     logits = engine.logits([zero_shot("x")], [Patch(last, row) for row in rows])[0].astype(np.float64)
@@ -53,7 +53,7 @@ def phases(
 ) -> dict[str, np.ndarray]:
     """Probability of the input, a word for the task, and the answer at the delimiter of in-context prompts.
 
-    Means over the validation samples: float64 (L,) each. The paper's three phases are their order of rise.
+    Means over the validation samples: float64 (L,) each. They rise in the order of the paper's three phases.
     """
     samples = task.samples(Split.VALIDATION, modality)
     examples = [sample.example(modality) for sample in samples]
@@ -68,7 +68,7 @@ def phases(
 
 
 def task_words(task: Task) -> list[str]:
-    """Words that name the task: the last part of its name, and those that it gives, or else its instruction's."""
+    """Words that name the task: the last part of its name, and its `words`, or else those of its instruction."""
     words = _words_of(task.instruction) if task.words is None else task.words
     return list(dict.fromkeys([task.name.rsplit("-", 1)[-1], *words]))
 
@@ -78,7 +78,7 @@ def _words_of(instruction: str) -> list[str]:
 
 
 def first_tokens(engine: Engine, words: Iterable[str]) -> list[int]:
-    """First tokens of the words, as they are and capitalized, with and without a space before them."""
+    """The first tokens of the words, unchanged and capitalized, with and without a leading space."""
     variants = {form for word in words for form in (word, word.capitalize())}
     spelled = [f"{space}{form}" for form in sorted(variants) for space in ("", " ")]
     return sorted({engine.tokens(text)[0].id for text in spelled})

@@ -1,4 +1,4 @@
-"""Many single-prompt vectors in two dimensions: do they cluster by task or by modality? (paper, figure 2)"""
+"""Single-prompt vectors in two dimensions: whether they cluster by task or by modality (paper, figure 2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[Sequence[Prompt]], Iterable[Prompt]]
 
 @dataclass(frozen=True)
 class Points:
-    """Residuals of single prompts, float32 (N, D), with the task and the modality that each came from."""
+    """Residuals of single prompts, float32 (N, D), with the task and the modality of each."""
 
     rows: np.ndarray
     tasks: tuple[str, ...]
@@ -36,7 +36,7 @@ def collect(
     seed: int = 1,
     progress: Progress = iter,
 ) -> tuple[Points, Points]:
-    """Vectors at the delimiter, and beside them the context: the token that ends the last example's input.
+    """Residuals at the delimiter, and at the context token, which ends the last example's input.
 
     Raises:
         UsageError: fewer than three prompts.
@@ -49,7 +49,7 @@ def collect(
             prompts += sampled
             names += [(task.name, modality)] * len(sampled)
     if len(prompts) < 3:
-        raise UsageError(f"a map needs at least 3 vectors, here are {len(prompts)}")
+        raise UsageError(f"a map needs at least 3 vectors, not {len(prompts)}")
     delimiters, contexts = [], []
     for prompt in progress(prompts):
         delimiters.append(engine.read([prompt])[0, layer])
@@ -59,7 +59,7 @@ def collect(
 
 
 def before_question(prompt: Prompt) -> Prompt:
-    """The prompt up to the newline that ends the last input: its last token still belongs to the context."""
+    """The prompt up to the newline that ends the last input: its last token belongs to the context."""
     *rest, last = prompt.parts
     return Prompt((*rest, str(last).rsplit("A:", 1)[0]))
 
@@ -74,7 +74,7 @@ def project(rows: np.ndarray, method: str, seed: int = 1) -> np.ndarray:
     from threadpoolctl import threadpool_limits  # scikit-learn depends on it
 
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    with threadpool_limits(1):  # for some hundred points threads only wait for each other: 3 s instead of 28
+    with threadpool_limits(1):  # for a few hundred points more threads are slower: 28 s instead of 3
         return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centered))
 
 
@@ -89,7 +89,7 @@ def silhouette(rows: np.ndarray, labels: Sequence[str]) -> float:
     centered = rows.astype(np.float64) - rows.mean(axis=0)
     centered /= np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
     distance = 1 - centered @ centered.T
-    np.fill_diagonal(distance, 0)  # also of a row that lies at the mean, which has no direction
+    np.fill_diagonal(distance, 0)  # also for a row equal to the mean, which has no direction
     own = np.array(labels)
     means = np.array([distance[:, own == name].sum(1) for name in names]).T  # (N, names)
     sizes = np.array([(own == name).sum() for name in names])

@@ -1,4 +1,4 @@
-"""How alike vectors are, layer by layer (paper, figure 5)."""
+"""Similarity of vectors, layer by layer (paper, figure 5)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def similarity(vectors: Sequence[TaskVector], *, centered: bool = False) -> np.n
     """Cosine similarity of every two vectors at every layer, float64 (L, N, N).
 
     `centered` first subtracts the vectors' mean: raw residuals share a large common direction, which makes
-    all of them look alike.
+    all of them similar.
 
     Raises:
         UsageError: fewer than two vectors, or fewer than three to center (two would always be opposite).

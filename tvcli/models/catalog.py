@@ -1,8 +1,8 @@
-"""The catalog of models: a TOML file each, in `models/` and in the user's own folder.
+"""The catalog of models: one TOML file per model, in `models/` and in the user's own folder.
 
-A model's files lie in a Python package (``[text]``, ``[vision]``), on the Hugging Face hub (``[hub]``), or
-anywhere on this machine (``[local]``, which ``tv models add`` writes). With ``[vision]`` alone, the text is that of
-the entry that ``llm`` names.
+A model's files are in a Python package (``[text]``, ``[vision]``), on the Hugging Face hub (``[hub]``), or
+elsewhere on this machine (``[local]``, which ``tv models add`` writes). With ``[vision]`` alone, the text model is
+that of the entry that ``llm`` names.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tvcli.files import make_folder, parse_toml, replacing
 from tvcli.schema import SchemaError, build
 
 DEFAULT = "picto"
-FAKE = "fake"  # the deterministic engine without weights, to try scripts with
+FAKE = "fake"  # the deterministic engine without weights, for testing scripts
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
 class PackagedText:
-    """A text model that a Python package carries, whole or in chunks that its `assemble` joins."""
+    """A text model in a Python package, whole or in chunks that its `assemble` joins."""
 
     package: str
     file: str
@@ -63,7 +63,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class OnHub:
-    """The files of a model in a repository of the Hugging Face hub; without `text`, the best that it holds."""
+    """The files of a model in a repository of the Hugging Face hub; without `text`, its best file."""
 
     repository: str
     text: HubFile | None = None
@@ -74,7 +74,7 @@ class OnHub:
 
 @dataclass(frozen=True)
 class Local:
-    """The files of a model that the user has."""
+    """The files of a model that the user added."""
 
     text: Path
     vision: Path | None = None
@@ -82,7 +82,7 @@ class Local:
 
 @dataclass(frozen=True)
 class SuggestedLayer:
-    """The layer to patch, and where that comes from."""
+    """The layer to patch, and its source."""
 
     suggested: int
     source: str
@@ -92,8 +92,8 @@ class SuggestedLayer:
 class Entry:
     """One model of the catalog, as its TOML file describes it.
 
-    `sources` says for a key, for the ``files``, or for the ``shape`` (layers and width), where it was read. What
-    it does not name was not checked.
+    `sources` names the source of a key, of the ``files``, or of the ``shape`` (layers and width). Facts without a
+    source were not checked.
     """
 
     name: str
@@ -106,11 +106,11 @@ class Entry:
     projector: str = ""  # llama.cpp's ``clip.projector_type``
     layers: int | None = None
     width: int | None = None  # of the residual stream
-    template: str = ""  # what its chat template is, or wants
+    template: str = ""  # its chat template
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def unverified(self) -> list[str]:
-        """What an entry for the hub states without saying where that was read."""
+        """The facts of an entry for the hub that have no source."""
         stated = {
             "files": True,
             "license": self.license,
@@ -126,12 +126,12 @@ class Entry:
 
 
 def wanted_model(model: str | None) -> str:
-    """The model that was asked for; by default the one that TV_MODEL names, else the demo model."""
+    """The requested model; by default the one that TV_MODEL names, else the demo model."""
     return model or os.environ.get("TV_MODEL") or DEFAULT
 
 
 def user_folder() -> Path:
-    """Where ``tv models add`` keeps the user's own entries: TV_MODELS_DIR, or the user's data folder."""
+    """Where ``tv models add`` writes the user's own entries: TV_MODELS_DIR, or the user's data folder."""
     import platformdirs
 
     named = os.environ.get("TV_MODELS_DIR")
@@ -139,7 +139,7 @@ def user_folder() -> Path:
 
 
 def folders() -> list[Path]:
-    """The catalog's folders, the shipped one first; its names cannot be taken."""
+    """The catalog's folders, the shipped one first: a user's entry cannot replace a shipped one."""
     return [data_folder("models"), user_folder()]
 
 
@@ -162,7 +162,7 @@ def names() -> list[str]:
 
 
 def catalog() -> dict[str, Entry]:
-    """All entries by name. Raises UnavailableError for a malformed file, which is named with the key."""
+    """All entries by name. Raises UnavailableError for a malformed file, naming file and key."""
     return {name: entry for name in names() if (entry := find(name)) is not None}
 
 
@@ -176,7 +176,7 @@ def read_entry(path: Path) -> Entry:
 
 
 def _files(data: dict[str, Any]) -> Packaged | OnHub | Local:
-    """Takes the tables that say where the files are out of `data`."""
+    """Remove from `data` the tables that say where the files are, and build their dataclass."""
     found = [key for key in ("text", "hub", "local") if key in data]
     if not found and "vision" in data and isinstance(data.get("llm"), str):
         return build(Packaged, {"vision": data.pop("vision")}, text=_text_of(data["llm"]))
@@ -189,29 +189,29 @@ def _files(data: dict[str, Any]) -> Packaged | OnHub | Local:
 
 
 def _text_of(llm: str) -> PackagedText:
-    """The table text of the entry `llm`, which cannot have it from another entry in turn."""
+    """The table text of the entry `llm`, which must have its own."""
     path = _path(llm)
     if path is None:
-        raise SchemaError(f"there is no text, and no model {llm!r} to take it from")
+        raise SchemaError(f"there is no table text, and no model {llm!r} to take it from")
     data = parse_toml(path, UnavailableError)
     if "text" not in data:
-        raise SchemaError(f"there is no text, and {path} has no table text of its own to take")
+        raise SchemaError(f"there is no table text, and {path} has none of its own")
     return build(PackagedText, data["text"], f"text of {path}")
 
 
 def register(name: str, text: Path, vision: Path | None) -> Path:
-    """Write an entry for files on this machine; returns its path. The same entry again is no error.
+    """Write an entry for files on this machine; returns its path. Adding the same entry again is not an error.
 
     Raises:
-        UnavailableError: the name belongs to another model, the folder cannot be written.
-        UsageError: the name is no name.
+        UnavailableError: the name belongs to another model, or the folder cannot be written.
+        UsageError: the name is not valid.
     """
     if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot be a model's name; give `name` letters, digits, dots, - and _")
+        raise UsageError(f"{name!r} is not a valid model name; `name` takes letters, digits, dots, - and _")
     entry = find(name)
     files = {"text": text.resolve()} if vision is None else {"text": text.resolve(), "vision": vision.resolve()}
     if name == FAKE or (entry is not None and entry.files != Local(**files)):
-        raise UnavailableError(f"there is a model {name} already; give another `name`")
+        raise UnavailableError(f"the model {name} already exists; give another `name`")
     path = user_folder() / f"{name}.toml"
     make_folder(path.parent)
     lines = [f"description = {json.dumps(f'added from {text.name}')}", 'license = "unknown"', "", "[local]"]

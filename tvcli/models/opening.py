@@ -1,4 +1,4 @@
-"""A model by name, loaded and ready to be asked."""
+"""Load a model by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvcli.progress import Meter, silent
 
 @dataclass(frozen=True)
 class Model:
-    """A running engine, with the name it was asked for and the layer the catalog suggests.
+    """A loaded engine, with the requested name and the layer that the catalog suggests.
 
     It stays loaded until `close`, the end of a ``with`` block, or the last reference to its engine.
     """
@@ -22,10 +22,10 @@ class Model:
     engine: Engine
     name: str
     layer: int | None = None
-    llm: str | None = None  # the model's own language model, where the catalog knows it
+    llm: str | None = None  # the model's own language model, if the catalog names it
 
     def close(self) -> None:
-        """Free it; safe to call twice. Whatever the engine is asked afterwards raises UsageError."""
+        """Free it; safe to call twice. Every later call to the engine raises UsageError."""
         self.engine.close()
 
     def __enter__(self) -> Model:
@@ -47,10 +47,10 @@ class ModelRequest:
     name: str | None = None
     mmproj: Path | None = None
     settings: Settings = DEFAULTS
-    meter: Meter = field(default=silent, compare=False)  # of files that are fetched
+    meter: Meter = field(default=silent, compare=False)  # for fetching files
 
     def check(self) -> None:
-        """Before other work. Raises UnavailableError for a name that is no model; nothing is fetched or loaded."""
+        """Raises UnavailableError for a name that is not a model, without fetching or loading it."""
         wanted = wanted_model(self.name)
         if wanted != FAKE:
             describe(wanted)
@@ -59,7 +59,7 @@ class ModelRequest:
         """Load it; the caller closes it, or lets ``with`` do so.
 
         Raises:
-            UnavailableError: an unknown name, files that are missing, broken, unsupported or not a pair.
+            UnavailableError: an unknown name, files that are missing, broken, unsupported or do not fit each other.
         """
         wanted = wanted_model(self.name)
         if wanted == FAKE:

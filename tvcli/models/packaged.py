@@ -1,4 +1,4 @@
-"""Models that Python packages carry, because a hub cannot be reached everywhere."""
+"""Models in Python packages, for machines that cannot reach a hub."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tvcli.models.catalog import Packaged, PackagedText
 
 
 def text_file(name: str, text: PackagedText) -> Path:
-    """The text model's file, put together from its package's chunks where need be.
+    """The text model's file, assembled from its package's chunks if necessary.
 
     Raises:
-        UnavailableError: the package is not installed or broken; the message says what to run.
+        UnavailableError: the package is not installed or broken; the message names the command to run.
     """
     folder = _folder(text)
     if folder is None:
         raise UnavailableError(
-            f"the model {name} is not installed; run: pip install {text.install!r}, or name another with `model`"
+            f"the model {name} is not installed; run: pip install {text.install!r}, or give another `model`"
         )
     return _assembled(name, text) if text.assemble else folder / text.file
 
@@ -49,19 +49,19 @@ def _assembled(name: str, text: PackagedText) -> Path:
 
     module = importlib.import_module(text.package)
     if text.sha256 != module.EXPECTED_SHA256:
-        raise UnavailableError(f"package {text.package} holds another model than {name} expects")
+        raise UnavailableError(f"package {text.package} contains another model than {name} expects")
     target = Path(platformdirs.user_cache_dir("tv", appauthor=False)) / text.file
     try:
         size = sum(chunk.stat().st_size for chunk in module.chunk_paths())
         if _is_whole(target, size):
             return target
         make_folder(target.parent)
-        with filelock.FileLock(f"{target}.lock"):  # others wait, and find the file there
+        with filelock.FileLock(f"{target}.lock"):  # other processes wait for the file
             if not _is_whole(target, size):
                 with replacing(target) as temporary:
                     module.assemble(temporary, overwrite=True)
     except (OSError, ValueError, UnavailableError) as error:
-        raise UnavailableError(f"model {name} cannot be put together: {error}") from error
+        raise UnavailableError(f"model {name} cannot be assembled: {error}") from error
     return target
 
 

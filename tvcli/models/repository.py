@@ -20,27 +20,27 @@ _NO_MODEL = re.compile(r"mmproj|imatrix|lora|vocoder|(^|[-._])(mtp|draft|vocab|e
 
 @dataclass(frozen=True)
 class Chosen:
-    """The file names of a model: the parts of its text file in order (mostly one), and its mmproj."""
+    """The file names of a model: the parts of its text file in order (usually one), and its mmproj."""
 
     parts: tuple[str, ...]
     vision: str | None = None
 
     @property
     def in_order(self) -> list[str]:
-        """As they are fetched. The file that llama.cpp opens comes last: where it is, all of them are."""
+        """In the order of fetching. The file that llama.cpp opens comes last: if it is there, all files are."""
         return [*([self.vision] if self.vision else []), *self.parts[:0:-1], self.parts[0]]
 
 
 def quantization(name: str) -> str:
-    """The quantization that a file name ends with ("Q4_K_M"), or nothing."""
+    """The quantization that a file name ends with ("Q4_K_M"), or an empty string."""
     found = _QUANT.findall(_stem(name))
     return found[-1].upper() if found else ""
 
 
 def choose(names: Iterable[str], where: str, quant: str | None = None) -> Chosen:
-    """Choose a model among the file names of a repository, which errors call `where`.
+    """Choose a model among the file names of a repository, which error messages call `where`.
 
-    The text file is `quant`, or the best known quantization that is there; the mmproj is F16 where it can be.
+    The text file is `quant`, or the best known quantization that is there; the mmproj is F16 if there is one.
 
     Raises:
         UnavailableError: no GGUF model, no such quantization, a part of a split file missing.
@@ -48,17 +48,19 @@ def choose(names: Iterable[str], where: str, quant: str | None = None) -> Chosen
     ggufs = sorted(name for name in names if name.lower().endswith(".gguf"))
     texts = [name for name in ggufs if not _NO_MODEL.search(_base(name))]
     if not texts:
-        raise UnavailableError(f"{where} holds no GGUF model; tv runs models in llama.cpp's GGUF format")
+        raise UnavailableError(f"{where} contains no GGUF model; tv runs models in llama.cpp's GGUF format")
     if quant is not None:
         kinds = sorted({quantization(name) for name in texts} - {""})
         texts = [name for name in texts if quantization(name) == quant.upper()]
         if not texts:
-            raise UnavailableError(f"{where} has no {quant} file; it has: {', '.join(kinds) or 'none that names one'}")
+            raise UnavailableError(
+                f"{where} has no {quant} file; it has: {', '.join(kinds) or 'no file that names one'}"
+            )
     first = _best(texts, TEXT_ORDER)
     parts = part_names(first)
     missing = set(parts) - set(texts)
     if missing:
-        raise UnavailableError(f"{where} lacks a part of the model: {min(missing)}")
+        raise UnavailableError(f"{where} does not have a part of the model: {min(missing)}")
     visions = [name for name in ggufs if "mmproj" in _base(name).lower()]
     return Chosen(parts, _best(visions, VISION_ORDER) if visions else None)
 

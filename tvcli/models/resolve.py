@@ -1,4 +1,4 @@
-"""A model's name to its files: a path, a name of the catalog, or ``owner/repo[:QUANT]`` on the hub."""
+"""A model's name to its files: a path, a catalog name, or ``owner/repo[:QUANT]`` on the hub."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ REPOSITORY = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<quant>[\w.-]+))
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model that is there: its files, and the layer the catalog suggests for patching."""
+    """The files of a model on this machine, and the layer that the catalog suggests."""
 
     name: str
-    text: Path  # of a split model, the first part
+    text: Path  # the first part of a split model
     vision: Path | None = None
     layer: int | None = None
     llm: str | None = None
 
 
 def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> ModelFiles:
-    """The files of a model, fetched where they are not on this machine; the hub is asked only then.
+    """The files of a model, fetched from the hub if they are not on this machine.
 
     Raises:
-        UnavailableError: an unknown name, a missing file, a package that is not installed, a hub that refuses.
+        UnavailableError: an unknown name, a missing file, a package that is not installed, an error of the hub.
     """
     entry = describe(wanted)
     files = present(entry) or pull(entry, meter=meter)
@@ -39,10 +39,10 @@ def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> M
 
 
 def describe(wanted: str, quant: str | None = None) -> Entry:
-    """The catalog's entry, or one made up for a path or a hub repository; `quant` goes before the file it names.
+    """The catalog's entry, or a new one for a path or a hub repository; `quant` takes precedence over the entry's file.
 
     Raises:
-        UnavailableError: it is none of them.
+        UnavailableError: it is none of these.
     """
     path = Path(wanted).expanduser()
     entry = None if path.is_file() else find(wanted)
@@ -55,12 +55,12 @@ def describe(wanted: str, quant: str | None = None) -> Entry:
     named = REPOSITORY.fullmatch(wanted)
     if named is None:
         known = ", ".join(names())
-        raise UnavailableError(f"there is no model {wanted!r}; give a .gguf file, owner/repo or one of: {known}")
+        raise UnavailableError(f"unknown model {wanted!r}; give a .gguf file, owner/repo or one of: {known}")
     return Entry(wanted, "a repository", "", OnHub(named["repository"], quant=quant or named["quant"]))
 
 
 def present(entry: Entry) -> ModelFiles | None:
-    """The files of a model that need not be fetched, or None. Packaged ones are put together where need be."""
+    """The files of a model on this machine, or None. Packaged ones are assembled if necessary."""
     return _cached(entry, entry.files) if isinstance(entry.files, OnHub) else _owned(entry, entry.files)
 
 
@@ -72,7 +72,7 @@ def is_here(entry: Entry) -> bool:
 
 
 def size(entry: Entry) -> int | None:
-    """All files together in bytes, as they lie on this machine, or as the catalog says; None if nobody knows."""
+    """All files together in bytes, as on this machine, or else as in the catalog; None if unknown."""
     files = entry.files
     if isinstance(files, Packaged):
         vision = packaged.vision_file(files)
@@ -85,7 +85,7 @@ def size(entry: Entry) -> int | None:
 
 
 def _found(entry: Entry) -> ModelFiles | None:
-    """What `present` gives; None also for files that were moved away."""
+    """Like `present`, but None for missing files."""
     try:
         return present(entry)
     except UnavailableError:
@@ -93,7 +93,7 @@ def _found(entry: Entry) -> ModelFiles | None:
 
 
 def pull(entry: Entry, *, verify: bool = False, meter: Meter = silent) -> ModelFiles:
-    """Make sure that a model is here as the hub has it now; `verify` reads and hashes what was here before.
+    """Fetch a model as the hub has it now; `verify` also reads and hashes files that are already here.
 
     Raises:
         UnavailableError: see `resolve`.

@@ -1,4 +1,4 @@
-"""What a query costs with its examples in the prompt, and with the task patched in (paper, table 7)."""
+"""The cost of a query with examples in the prompt, and with a patch (paper, table 7)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONG = (
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one forward pass: tokens, median seconds, and peak memory of a process that runs it, in MB (1e6 bytes)."""
+    """The cost of one forward pass: tokens, median seconds, and a process's peak memory in MB (1e6 bytes)."""
 
     name: str
     tokens: int
@@ -41,7 +41,7 @@ def measure_cost(engine: Engine, request: ModelRequest, task: Task) -> list[Cost
     """A prompt with 30 long examples, then a patch of the same task.
 
     Raises:
-        TvError: a process whose memory is measured failed.
+        TvError: the process whose memory is measured failed.
     """
     examples = [Example(LONG.format(x=e.input), e.output) for e in _examples(task)]
     x = task.samples(Split.TEST, Modality.TEXT)[0].input
@@ -74,7 +74,7 @@ def _length(engine: Engine, prompt: Prompt) -> int:
 def memory_of(command: Sequence[object], x: str, request: ModelRequest) -> float:
     """Peak memory of a `tv` process that answers one query, in MB; see `peak_megabytes`.
 
-    NaN with RPC servers: they hold the model, and serve one client at a time, which is this process.
+    NaN with RPC servers: they have the model, and serve one client at a time, which is this process.
     """
     if request.settings.rpc:
         return float("nan")
@@ -83,7 +83,7 @@ def memory_of(command: Sequence[object], x: str, request: ModelRequest) -> float
 
 
 def model_options(request: ModelRequest) -> list[object]:
-    """The command line's words for a request."""
+    """A request as command-line options."""
     given = {
         "--model": request.name,
         "--mmproj": request.mmproj,

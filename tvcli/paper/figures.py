@@ -1,4 +1,4 @@
-"""The paper's figures: what the eye should see, as numbers and, with matplotlib, as pictures."""
+"""The paper's figures as numbers and, with matplotlib, as plots."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tvcli.paper.study import Study, Table
 from tvcli.prompts.prompt import Prompt, few_shot, zero_shot
 from tvcli.vector import TaskVector
 
-PROMPTS = 10  # of a task and modality, in figure 2
-EXAMPLES = 4  # of a task, in figure 4
+PROMPTS = 10  # per task and modality, in figure 2
+EXAMPLES = 4  # per task, in figure 4
 SHOTS = 5
 
 
@@ -43,7 +43,7 @@ def figure2(study: Study) -> Table:
         panels = {n: project(p.rows, method, study.seeds[0]) for n, p in zip(names, both, strict=True)}
         plots.maps(path, panels, both[0].tasks, both[0].modalities, title=f"{method}, layer {layer}")
 
-    note = f"silhouette at layer {layer}: in the paper vectors cluster by task, contexts by modality"
+    note = f"silhouette at layer {layer}: in the paper, vectors cluster by task, context tokens by modality"
     return Table(("points", "by task", "by modality"), tuple(rows), note, draw)
 
 
@@ -111,7 +111,7 @@ def _cosines(name: str, ones: list[TaskVector], others: list[TaskVector]) -> dic
 
 @item("figure6", "5 to 30 examples, with and without the instruction vector", "six tasks, three seeds")
 def figure6(study: Study) -> Table:
-    """Letter case is ignored here, as in the reference: nothing shows an instruction vector the case."""
+    """Letter case is ignored, as in the paper's code: an instruction does not show the case of answers."""
     layer = study.layer()
 
     def patched(*sources: Source) -> Setup:
@@ -143,13 +143,13 @@ def figure8(study: Study) -> Table:
         plots.curves(path, series, x="layer", y="probability at the delimiter")
 
     note = (
-        "what the delimiter decodes to, mean over tasks: in the paper first the input, then the task, then the answer"
+        "what the delimiter decodes to, mean over tasks: in the paper, first the input, then the task, then the answer"
     )
     return Table(("looked for", *layers), tuple(rows), note, draw)
 
 
 def mean_phases(study: Study) -> Mapping[str, np.ndarray]:
-    """Mean over tasks of `lens.phases`, by what is looked for and by modality."""
+    """Mean over tasks of `lens.phases`, by phase and by modality."""
     found: dict[str, list[np.ndarray]] = {}
     for modality in study.modalities:
         for task in study.tasks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tvcli.errors import UsageError
-from tvcli.paper import figures, tables  # noqa: F401 - each enters its items
+from tvcli.paper import figures, tables  # noqa: F401 - each registers its items
 from tvcli.paper.registry import REGISTERED, Item
 
 
@@ -27,5 +27,5 @@ def find_items(names: Sequence[str]) -> list[str]:
         return list(ITEMS)
     for name in names:
         if name not in ITEMS:
-            raise UsageError(f"the paper's results here are {', '.join(ITEMS)}, or all; not {name!r}")
+            raise UsageError(f"unknown item {name!r}; the items are {', '.join(ITEMS)}, or all")
     return list(names)

@@ -1,4 +1,4 @@
-"""How much memory another process takes."""
+"""The peak memory of another process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tvcli.errors import TvError
 
-# Linux counts into a process's peak what its parent held when it was started. This parent holds next to nothing.
+# On Linux a process's peak includes the memory of its parent when it was started. This parent needs little memory.
 PARENT = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -20,10 +20,10 @@ UNIT = 1 if sys.platform == "darwin" else 1024  # bytes; see getrusage(2) of eac
 
 
 def peak_megabytes(command: Sequence[str]) -> float:
-    """Peak resident memory of a process, in MB (1e6 bytes); NaN where the system does not tell.
+    """Peak resident memory of a process, in MB (1e6 bytes); NaN if the system does not report it.
 
     Raises:
-        TvError: the process failed; the sentence ends with its last line on standard error.
+        TvError: the process failed; the message ends with its last line on standard error.
     """
     if importlib.util.find_spec("resource") is None:  # Windows
         return float("nan")
@@ -36,10 +36,10 @@ def peak_megabytes(command: Sequence[str]) -> float:
 
 
 def _end(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
 
 
 def _last_line(text: str) -> str:
-    """Of what it said; without tv's own name, which `main` puts before the whole sentence."""
+    """The last line, without the prefix ``tv:``, which `main` adds to the whole message."""
     lines = text.strip().splitlines()
-    return lines[-1].removeprefix("tv: ") if lines else "it gave no reason"
+    return lines[-1].removeprefix("tv: ") if lines else "it printed no error"

@@ -14,7 +14,7 @@ FILE = Path(__file__).with_name("numbers.toml")
 
 @functools.cache
 def paper_numbers() -> Mapping[str, Any]:
-    """By table."""
+    """The numbers by table."""
     return parse_toml(FILE)
 
 

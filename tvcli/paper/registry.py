@@ -1,4 +1,4 @@
-"""Where the paper's tables and figures enter themselves, each beside the function that makes it."""
+"""The registry of the paper's tables and figures; a decorator registers the function that makes one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REGISTERED: dict[str, Item] = {}
 
 
 def item(name: str, title: str, needs: str) -> Callable[[Make], Make]:
-    """Enter the function below under the result's number in the ICML 2025 version, as in ``table2``."""
+    """Register the decorated function by the result's number in the ICML 2025 version, such as ``table2``."""
 
-    def enter(make: Make) -> Make:
+    def register(make: Make) -> Make:
         REGISTERED[name] = Item(title, needs, make)
         return make
 
-    return enter
+    return register

@@ -1,4 +1,4 @@
-"""The paper's results for one model as a single HTML page that needs nothing from the network."""
+"""The paper's results for one model as a single HTML page that needs no network."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from tvcli.paper import figures, tables
 from tvcli.paper.study import Study, Table
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-THUMBNAIL = 96  # pixels; shown at half of that, since many screens have two a CSS pixel
+THUMBNAIL = 96  # pixels; shown at half the size, since many screens have two pixels per CSS pixel
 CONTENTS = (
     ("The three methods", tables.table2),
     ("Which layer works", figures.layers),
     ("Examples", figures.figure4),
     ("What the delimiter decodes to, layer by layer", figures.figure8),
     ("What vectors decode to", tables.table6),
-    ("How alike vectors are", figures.figure5),
-    ("Map of vectors and contexts", figures.figure2),
+    ("Similarity of vectors", figures.figure5),
+    ("Map of vectors and context tokens", figures.figure2),
     ("Cost", tables.table7),
 )
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a table, and a picture as SVG or nothing.
+    """A heading, a table, and a plot as SVG or an empty string.
 
-    `thumbnails` are data URLs, one a row, `None` for a row without a picture; there are none if no row has one.
+    `thumbnails` are data URLs, one per row, `None` for a row without an image; empty if no row has an image.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Section:
 
 
 def sections(study: Study) -> Iterator[Section]:
-    """Make one after the other; what needs matplotlib comes without its picture where there is none."""
+    """Make the sections one after another; without matplotlib they have no plots."""
     for title, make in CONTENTS:
         report = make(study)
         urls = tuple(None if path is None else _data_url(path) for path in report.images)
@@ -53,7 +53,7 @@ def sections(study: Study) -> Iterator[Section]:
 
 
 def render(study: Study, made: Iterator[Section]) -> str:
-    """The page. Everything but tv's own pictures is escaped."""
+    """The page. Everything but tv's own plots is escaped."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     model = study.engine.model
@@ -62,7 +62,7 @@ def render(study: Study, made: Iterator[Section]) -> str:
         "fingerprint": model.digest,
         "tasks": ", ".join(task.name for task in study.tasks),
         "seeds": ", ".join(map(str, study.seeds)),
-        "samples of a split": "all" if study.limit is None else str(study.limit),
+        "samples per split": "all" if study.limit is None else str(study.limit),
         "written by": f"tv {tv_version()}",
     }
     return template.render(name=model.name, about=about, sections=list(made), install=plots.INSTALL)
@@ -72,16 +72,16 @@ def _svg(report: Table) -> str:
     if report.draw is None or not plots.available():
         return ""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.svg"
+        path = Path(folder) / "plot.svg"
         report.draw(path)
         text = path.read_text("utf-8")
     return text[text.index("<svg") :]
 
 
 def _data_url(path: Path) -> str | None:
-    """Small and as PNG: browsers show no TIFF, and a photo for each row makes a page that nobody can send.
+    """A small PNG: browsers do not show TIFF, and a full photo per row would make the page too large.
 
-    `None` if it cannot be read: a text query is answered without its picture, and the page can do without it too.
+    `None` if the image cannot be read: a text query is answered without it, and the page does not need it either.
     """
     try:
         png = thumbnail(load_image(path), THUMBNAIL)

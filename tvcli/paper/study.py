@@ -1,4 +1,4 @@
-"""One model under study: evaluations that the paper's results share, each run once and resumable."""
+"""One model, with the evaluations that the paper's items share, each run once and resumable."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tvcli.vector import TaskVector
 
 @dataclass(frozen=True)
 class Table:
-    """One table: numbers of this model, and the paper's for its models where there are some."""
+    """One table: numbers of this model, and the paper's numbers for its models if there are any."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
-    draw: Callable[[Path], None] | None = None  # writes it as a picture
-    images: tuple[Path | None, ...] = ()  # a picture a row, to show beside it
-    legend: str = ""  # under the table: what its numbers mean
+    draw: Callable[[Path], None] | None = None  # draws it as a plot
+    images: tuple[Path | None, ...] = ()  # one image per row, shown next to it
+    legend: str = ""  # below the table: an explanation of its numbers
 
 
 @dataclass(kw_only=True)
 class Study:
-    """One model under study, with where its answers are kept; each evaluation runs once."""
+    """One model, with the folder of its answers; each evaluation runs once."""
 
     engine: Engine
     request: ModelRequest
@@ -67,14 +67,14 @@ class Study:
         return self.data == PAPERS_DATA
 
     def setup(self, *sources: Source) -> Setup:
-        """The paper's methods from these sources, by default text, to the queries that the model sees."""
+        """The paper's methods from these sources, by default text, to queries of `query_modality`."""
         transfers = tuple(Transfer(source, self.query_modality) for source in sources or (Source.TEXT,))
         return Setup(self.tasks, transfers, seeds=self.seeds, limit=self.limit)
 
     def evaluate(
         self, name: str, setup: Setup, *, source_model: ModelRequest | None = None
     ) -> tuple[TransferResult, ...]:
-        """The numbers of an evaluation, done once and resumed from ``NAME.jsonl`` in the study's folder."""
+        """The numbers of an evaluation, run once and resumed from ``NAME.jsonl`` in the study's folder."""
         for known, model, found in self.done:
             if (known, model) == (setup, source_model):
                 return found
@@ -89,7 +89,7 @@ class Study:
         return found
 
     def layer(self) -> int:
-        """The layer that validation chose in table 2: later experiments keep to it."""
+        """The layer that validation chose in table 2: later experiments use it."""
         layer = self.table2().layer
         assert layer is not None  # noqa: S101 - table 2 patches
         return layer
@@ -99,7 +99,7 @@ class Study:
         return self.vector_cache.get(task, source, variant)
 
     def vectors_of_llm(self, name: str, seed: int) -> list[TaskVector]:
-        """Text vectors of all tasks, read in the language model that this one was made from."""
+        """Text vectors of all tasks, read with the language model that this one was made from."""
         with ModelRequest(name, None, self.request.settings).open() as other:
             given = (other.engine, self.setup())
             vectors = [read_vector(*given, task, Source.TEXT, Variant(seed)) for task in self.tasks]

@@ -49,7 +49,7 @@ def table3(study: Study) -> Table:
         for name, row in other.rows.items()
     ]
     papers = _paper_rows(study, "table3", ("", "", "llm", "vlm", ""))
-    note = f"{study.data}; vectors read in {study.llm}, patched at layer {other.layer}, beside the model's own"
+    note = f"{study.data}; vectors read with {study.llm}, patched at layer {other.layer}, next to the model's own"
     header = ("task", "n", MAJORITY, "from the LLM", "from the VLM", "LLM - VLM")
     return Table(header, (*rows, *papers), note, legend=legend(other))
 
@@ -66,7 +66,7 @@ def table4(study: Study) -> Table:
 
 @item("table5", "overriding the prompt's task, against a system prompt", "pairs of tasks")
 def table5(study: Study) -> Table:
-    """How often the output follows the vector's task, and in brackets the prompt's, which it is to override."""
+    """How often the answer follows the vector's task, and in brackets the prompt's task, which it is to override."""
     tasks = tuple(load_task(folder) for folder in task_folders("override"))
     against = {task.name: find_task(task.against) for task in tasks}
     setup, judge = study.setup(Source.INSTRUCTION), Judge(Metric.EXACT)
@@ -99,7 +99,7 @@ def table7(study: Study) -> Table:
         (f"paper: {name}, Idefics2-8B on a GPU", "", f"{one['seconds']:.2f}", str(one["megabytes"]))
         for name, one in paper_numbers()["table7"].items()
     ]
-    note = "a query in words; medians of one forward pass; peak memory of a process that does nothing else"
+    note = "a text query; median seconds of one forward pass; peak memory of a separate process"
     return Table(("one query", "tokens", "seconds", "MB"), (*rows, *papers), note)
 
 
@@ -108,7 +108,7 @@ def table9(study: Study) -> Table:
     for task in study.tasks:
         missing = [wording for wording in WORDINGS if wording and wording not in task.wordings]
         if missing:
-            raise NotApplicableError(f"table 9 needs wordings of each kind; {task.name} has none of {missing[0]}")
+            raise NotApplicableError(f"table 9 needs wordings of each kind; {task.name} has no {missing[0]} wordings")
     patched, columns = replace(study.setup(Source.INSTRUCTION), methods=(Method.PATCH,)), {}
     for wording in WORDINGS:
         name = wording or "plain"
@@ -140,17 +140,17 @@ def table10(study: Study) -> Table:
         )
         for name, row in chat.rows.items()
     ]
-    own = "the model's own template" if template else "ChatML, since the model brings no template"
+    own = "the model's own template" if template else "ChatML, since the model has no template"
     header = ("task", *method_header(), "patch, Q and A", "patch - patch, Q and A")
     papers = _paper_rows(study, "table10", ("", "", *Method, "", "", "", ""))
     note = f"{study.data}; {own}, patched at layer {chat.layer}"
     return Table(header, (*rows, *papers), note, legend=legend(chat))
 
 
-@item("table12", "all pairs of modalities", "a model that sees")
+@item("table12", "all pairs of modalities", "a model with an image encoder")
 def table12(study: Study) -> Table:
     if not study.engine.has_vision:
-        raise NotApplicableError(f"table 12 needs a model that sees; {study.engine.model.name} has no image encoder")
+        raise NotApplicableError(f"table 12 needs a model with an image encoder; {study.engine.model.name} has none")
     paper = averages("table12")
     rows = []
     everything = study.evaluate("table12", replace(study.setup(), transfers=ALL_TRANSFERS))
@@ -167,7 +167,7 @@ def _rows(found: TransferResult) -> list[tuple[str, ...]]:
 
 
 def _paper_rows(study: Study, table: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """The paper's averages, one line per model; `columns` names what stands in each cell, nothing for an empty one."""
+    """The paper's averages, one line per model; `columns` names the number of each cell, or is empty."""
     return [(_paper_name(study, model), *_numbers(numbers, columns)) for model, numbers in averages(table).items()]
 
 
@@ -176,5 +176,5 @@ def _numbers(numbers: Mapping[str, float], columns: Sequence[str]) -> list[str]:
 
 
 def _paper_name(study: Study, model: str) -> str:
-    """The paper's numbers are comparable on the paper's data alone."""
+    """The paper's row name; its numbers are comparable only on the paper's data."""
     return f"paper: {model}" if study.is_papers else f"paper: {model} (other data)"

@@ -11,17 +11,17 @@ from tvcli.errors import TvError
 from tvcli.prompts.jinja_process import TemplateError, rendered
 from tvcli.prompts.prompt import Control, Input, Prompt, Turn, prompt_of
 
-# ChatML, for models that bring no template of their own
+# ChatML, for models without a template
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-_SLOT = re.compile("\ue000(\\d{1,6})\ue001")  # private characters hold the place of what users write
+_SLOT = re.compile("\ue000(\\d{1,6})\ue001")  # private-use characters mark where users' texts go
 
 
 @dataclass(frozen=True)
 class Chat:
-    """Users' texts and images are put into the rendered template afterwards: they are never parsed with it."""
+    """Users' texts and images are inserted after rendering, so they are never parsed as a template."""
 
     template: str
 
@@ -39,7 +39,7 @@ class Chat:
                     contents.append(content)
         pieces = _SLOT.split(self._rendered(messages))
         if any(int(piece) >= len(contents) for piece in pieces[1::2]):
-            raise TvError("the model's chat template cannot be used: it makes up messages")
+            raise TvError("the model's chat template cannot be used: it invents messages")
         parts = [Control(piece) if i % 2 == 0 else contents[int(piece)] for i, piece in enumerate(pieces)]
         return prompt_of(*parts)
 

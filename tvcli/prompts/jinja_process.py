@@ -1,8 +1,8 @@
-"""Renders a chat template in a process of its own, since a template is a program that comes with a model file.
+"""Renders a chat template in a separate process, since a template is a program from a model file.
 
-Jinja's sandbox keeps it from files and from Python's insides, but not from looping for ever or filling the
-memory (https://jinja.palletsprojects.com/sandbox/): time and memory are this process's, and are bounded.
-Run as ``python -I template.py``: standard input is the JSON of template and variables, standard output the text.
+Jinja's sandbox denies access to files and to Python's internals, but does not limit time and memory
+(https://jinja.palletsprojects.com/sandbox/). This process limits both.
+Run as ``python -I jinja_process.py``: standard input is the JSON of template and variables, standard output the text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LONGEST = 1 << 20  # characters
 
 
 class TemplateError(Exception):
-    """Why a template gives no text."""
+    """The reason why a template cannot be rendered."""
 
 
 @cache
@@ -31,7 +31,7 @@ def rendered(template: str, variables: str) -> str:
     try:
         ran = subprocess.run(command, input=request, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:
-        raise TemplateError(f"it is not done after {SECONDS} s") from error
+        raise TemplateError(f"it takes longer than {SECONDS} s") from error
     if ran.returncode != 0:
         words = ran.stderr.decode("utf-8", "replace").strip().splitlines()
         raise TemplateError(words[-1] if words else "it needs too much time or memory")
@@ -45,7 +45,7 @@ def _render(template: str, variables: dict[str, Any]) -> str:
     environment.globals["raise_exception"] = _refuse
     text = environment.from_string(template).render(**variables)
     if len(text) > LONGEST:
-        raise ValueError(f"it makes a text of {len(text)} characters")
+        raise ValueError(f"it renders to {len(text)} characters; the limit is {LONGEST}")
     return text
 
 
@@ -54,7 +54,7 @@ def _refuse(message: str) -> None:
 
 
 def _bound() -> None:
-    """Limits that the operating system knows; elsewhere the parent's clock has to do."""
+    """Limit time and memory, if the operating system supports it; elsewhere only the parent's timeout applies."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -69,7 +69,7 @@ def _main() -> None:
         text = _render(template, variables)
     except MemoryError:
         sys.exit("it needs too much memory")
-    except Exception as error:  # whatever a hostile program can raise
+    except Exception as error:  # anything that a hostile template can raise
         sys.exit(str(error).replace("\n", " ") or type(error).__name__)
     sys.stdout.buffer.write(text.encode("utf-8", "surrogatepass"))
 

@@ -1,7 +1,7 @@
 """Examples and queries to prompts, in the paper's template or in a model's chat template.
 
 A prompt is a sequence of text and images. Its last token is the *delimiter*, the ``:`` of ``A:``:
-task vectors are read there and written there (paper, section 3).
+task vectors are read there and patched there (paper, section 3).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tvcli.errors import UsageError
 from tvcli.images import Image
 
 Input = str | Image
-Turn = tuple[Input, str | None]  # an input and its answer, `None` while it is open
+Turn = tuple[Input, str | None]  # an input and its answer, `None` if it is wanted
 
 
 class Control(str):
@@ -67,13 +67,13 @@ def prompt_of(*parts: Input) -> Prompt:
 
 
 class Template(Protocol):
-    """How inputs and answers are written down; `name` goes into a vector's provenance."""
+    """How inputs and answers are rendered as a prompt; `name` is recorded in a vector's provenance."""
 
     @property
     def name(self) -> str: ...
 
     def render(self, turns: Sequence[Turn], system: str = "") -> Prompt:
-        """The dialogue so far, the last turn open, ending in the delimiter."""
+        """A prompt of all turns, the last without an answer, ending in the delimiter."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ QA = QuestionAnswer()
 
 
 def zero_shot(x: Input, template: Template = QA, system: str = "") -> Prompt:
-    """The query alone, without examples."""
+    """A prompt of the query, without examples."""
     return template.render([(x, None)], system)
 
 
@@ -107,7 +107,7 @@ def instruction(text: str) -> Prompt:
 
 
 def in_context(examples: Sequence[Example], template: Template = QA) -> Prompt:
-    """Examples of which the last is still unanswered: what a task vector is read from."""
+    """A prompt of examples, the last without its answer: task vectors are read from it."""
     *answered, last = examples
     return template.render([*((e.input, e.output) for e in answered), (last.input, None)])
 
@@ -117,8 +117,8 @@ def sample_in_context(
 ) -> list[Prompt]:
     """Prompts of `shots` examples each, the last of them unanswered.
 
-    Every example takes one turn as the last one; with `prompts` given, turns go round in a shuffled
-    order until that many prompts are made. The others are drawn without replacement.
+    Every example is the last one once; with `prompts`, the last examples follow a shuffled order, repeated until
+    there are that many prompts. The other examples are drawn without replacement.
     """
     rng = random.Random(seed)
     turns = list(range(len(examples)))
@@ -136,7 +136,7 @@ def sample_in_context(
 def few_shot(
     x: Input, examples: Sequence[Example], *, shots: int, seed: int, system: str = "", template: Template = QA
 ) -> Prompt:
-    """The query after `shots` answered examples (its own answer never among them) and a system text."""
+    """A prompt of a system text, `shots` answered examples (never the query itself) and the query."""
     others = [example for example in examples if example.input != x]
     chosen = random.Random(seed).sample(others, min(shots, len(others)))
     return template.render([*((e.input, e.output) for e in chosen), (x, None)], system)

@@ -1,1 +1,1 @@
-"""What each command takes: arguments, options and help. What it does stands under the same name in `cli.work`."""
+"""The interface of each command: arguments, options and help. Its implementation has the same name in `cli.work`."""

@@ -1,4 +1,4 @@
-"""``tv apply``: a vector replayed on images and text."""
+"""``tv apply``: apply a vector to images and text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def apply(
     query_options: QueryOptions,
     model_options: ModelOptions,
     layer: Annotated[
-        str | None, options.one_layer(help="The layer to overwrite, or 'all' for one answer each.")
+        str | None, options.one_layer(help="The layer to overwrite, or 'all' for one answer per layer.")
     ] = None,
 ) -> None:
-    """Answer queries with the task that a vector holds.
+    """Answer queries with the task of a vector.
 
     Examples:
         tv apply capital.npy --image flags/*.png

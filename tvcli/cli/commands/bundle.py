@@ -12,7 +12,7 @@ from tvcli.cli.output import out
 
 
 def command(*, quiet: bool = False, verbose: bool = False, **bundles: type) -> Callable[..., Callable[..., None]]:
-    """Replace an argument of a command by the options that it is made of: the fields of a dataclass.
+    """Replace an argument of a command with options: the fields of a dataclass.
 
     >>> @command(model_options=ModelOptions)          # with the fields model and threads
     ... def show(vector: str, model_options: ModelOptions) -> None: ...
@@ -45,7 +45,7 @@ def command(*, quiet: bool = False, verbose: bool = False, **bundles: type) -> C
 
 
 def _parameters(source: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Of a function or a dataclass: keyword parameters with their annotations evaluated."""
+    """The parameters of a function or dataclass, as keyword parameters with evaluated annotations."""
     hints = get_type_hints(source, include_extras=True)
     return [
         parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)

@@ -16,10 +16,11 @@ def combine(
     vectors: options.VectorFiles,
     output: options.VectorOutput,
     weights: Annotated[
-        str | None, typer.Option("--weights", "-w", help="Numbers between commas, one a vector; by default their mean.")
+        str | None,
+        typer.Option("--weights", "-w", help="Comma-separated weights, one per vector; by default the mean."),
     ] = None,
 ) -> None:
-    """Add vectors up; by default their mean, which is the paper's ensemble.
+    """Compute a weighted sum of vectors; by default their mean, the paper's ensemble.
 
     Weights may be negative: -w 1,-1 is a difference.
 

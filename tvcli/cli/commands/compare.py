@@ -1,4 +1,4 @@
-"""``tv compare``: how alike vectors are."""
+"""``tv compare``: how similar vectors are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def compare(
     plot: options.Plot = None,
     json: options.Json = False,
 ) -> None:
-    """Cosine similarity layer by layer: a curve for two vectors, a matrix at one layer for more.
+    """Print cosine similarities layer by layer: a curve for two vectors, a matrix at one layer for more.
 
     Examples:
         tv compare capital.npy instruction.npy

@@ -1,4 +1,4 @@
-"""What the shell offers when Tab is pressed.
+"""What the shell suggests when Tab is pressed.
 
 Each press starts a process, so nothing here may import NumPy, llama.cpp or the hub. Names that a shell would have
 to quote are left to its own completion of files, which takes over where there is nothing to offer.
@@ -19,14 +19,14 @@ PLAIN = frozenset("/._-+=@%,~")  # what needs no quotes in a shell's word, apart
 
 
 def models(incomplete: str) -> list[str]:
-    """Names of the catalog, and GGUF files."""
+    """Catalog names and GGUF files."""
     from tvcli.models.catalog import FAKE, names  # here, as --help loads this module too
 
     return [*_starting(incomplete, [*names(), FAKE]), *gguf_files(incomplete)]
 
 
 def tasks(incomplete: str) -> list[str]:
-    """Shipped tasks; where no name fits, folders."""
+    """Shipped tasks; if no name matches, folders."""
     shipped = sorted(path.parent.name for path in data_folder("tasks").glob("*/task.toml"))
     return _starting(incomplete, shipped) or _files(incomplete, "/")
 
@@ -40,7 +40,7 @@ def gguf_files(incomplete: str) -> list[str]:
 
 
 def layers(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Those of the vector on the command line; where there is none, the one that the catalog suggests."""
+    """The layers of the vector on the command line; without one, the layer that the catalog suggests."""
     from tvcli.models.catalog import find, wanted_model
 
     given = [*ctx.args, ctx.params.get("vector") or ""]

@@ -1,4 +1,4 @@
-"""``tv doctor``: does everything work here, in words that can go into a bug report."""
+"""``tv doctor``: checks of this machine and a model, as text for a bug report."""
 
 from __future__ import annotations
 

@@ -17,15 +17,15 @@ def evaluate(
     evaluation_options: EvaluationOptions,
     file_options: FileOptions,
     model_options: ModelOptions,
-    source_model: Annotated[str | None, options.other_model(help="Read the vectors in this model instead.")] = None,
+    source_model: Annotated[str | None, options.other_model(help="Read the vectors with this model instead.")] = None,
     plot: options.Plot = None,
     json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False,
     csv: Annotated[bool, options.about_output("--csv", help="Comma-separated values.")] = False,
 ) -> None:
-    """Measure no context, prompt and patch on tasks, the layer model_options on validation.
+    """Measure no context, prompt and patch on tasks; the layer is chosen on validation.
 
-    Without --task: the paper's six tasks on tv's own data. A majority column says
-    what a constant answer reaches; intervals are 95 %, by bootstrap over queries.
+    Without --task, the paper's six tasks on tv's own data. The majority column is
+    the accuracy of a constant answer; intervals are 95 %, by bootstrap over queries.
 
     Examples:
         tv eval --task country-capital --limit 10 --seeds 1

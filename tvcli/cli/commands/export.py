@@ -19,13 +19,13 @@ def export(
     """Write a vector as llama.cpp's control vector, a GGUF file.
 
     A control vector is not a patch: llama.cpp adds direction.l to the output
-    of layer l at every position, tv apply overwrites that output at one token,
-    the delimiter. What suits it is a difference of vectors, at one layer:
+    of layer l at every position; tv apply overwrites that output at one token,
+    the delimiter. Use a difference of vectors, at one layer:
 
         llama-cli ... --control-vector-scaled difference.gguf:0.5
                       --control-vector-layer-range 11 11
 
-    Layer 0 has no direction. Its row goes along as metadata, which llama.cpp
+    Layer 0 has no direction. Its row is stored as metadata, which llama.cpp
     ignores and tv import reads.
 
     Examples:

@@ -23,13 +23,13 @@ def extract(
     ] = None,
     instruction: Annotated[str | None, typer.Option(help="The task in one sentence.")] = None,
     modality: options.RecordModality = Modality.TEXT,
-    shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt, the last one left unanswered.")] = 5,
+    shots: Annotated[int, typer.Option(min=2, help="Examples per prompt; the last one is left unanswered.")] = 5,
     prompts: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help="Prompts to average over; by default one an example.")
+        int | None, typer.Option(min=1, max=100_000, help="Prompts to average over; by default one per example.")
     ] = None,
     seed: options.Seed = 1,
     select_layer: Annotated[
-        bool, typer.Option("--select-layer", help="Choose the layer that answers the examples best.")
+        bool, typer.Option("--select-layer", help="Choose the layer with the best accuracy on the examples.")
     ] = False,
     metric: Annotated[
         Metric | None, typer.Option(help="What counts as an answer for --select-layer; by default paper.")
@@ -37,7 +37,7 @@ def extract(
 ) -> None:
     """Read a task vector from examples or from an instruction.
 
-    With both, there are two vectors: NAME.examples.npy and NAME.instruction.npy.
+    With both, two vectors are written: NAME.examples.npy and NAME.instruction.npy.
 
     Examples:
         tv extract --examples pairs.txt -o capital.npy

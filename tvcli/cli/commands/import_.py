@@ -15,17 +15,19 @@ from tvcli.engine.gguf import MAX_LAYERS
 
 @command(quiet=True)
 def import_(
-    file: Annotated[Path, typer.Argument(autocompletion=completion.gguf_files, help="A control vector, GGUF.")],
+    file: Annotated[
+        Path, typer.Argument(autocompletion=completion.gguf_files, help="A control vector in GGUF format.")
+    ],
     output: options.VectorOutput,
     layers: Annotated[
         int | None,
-        typer.Option(min=1, max=MAX_LAYERS, help="Layers of the model; by default up to the highest direction."),
+        typer.Option(min=1, max=MAX_LAYERS, help="Layers of the model; by default, up to the highest direction."),
     ] = None,
 ) -> None:
     """Read llama.cpp's control vector: direction.l becomes the row of layer l.
 
-    What tv export wrote comes back exactly. In files of other programs layer 0,
-    and perhaps more, is missing; its row is zero.
+    A file from tv export is restored exactly. Files of other programs lack layer 0
+    and perhaps more layers; missing rows are zero.
 
     Examples:
         tv import capital.gguf -o capital.npy

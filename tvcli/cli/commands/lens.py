@@ -19,14 +19,18 @@ def lens(
         str | None,
         typer.Option("--vector", autocompletion=completion.vectors, help="Decode a vector file's rows; - for stdin."),
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", "-t", help="Decode a query's residuals.")] = None,
-    image: Annotated[str | None, typer.Option("--image", "-i", help="Decode a picture's query.")] = None,
+    text: Annotated[str | None, typer.Option("--text", "-t", help="Decode the residuals of a text query.")] = None,
+    image: Annotated[str | None, typer.Option("--image", "-i", help="Decode the residuals of an image query.")] = None,
     task: Annotated[
         str | None,
-        typer.Option("--task", "-T", autocompletion=completion.tasks, help="Average over a task: input, task, answer."),
+        typer.Option(
+            "--task", "-T", autocompletion=completion.tasks, help="Average over a task: input, task and answer."
+        ),
     ] = None,
-    source: Annotated[Literal["text", "image", "both"], typer.Option(help="Examples that --task shows.")] = "text",
-    top: Annotated[int, typer.Option(min=1, help="Tokens a layer.")] = 5,
+    source: Annotated[
+        Literal["text", "image", "both"], typer.Option(help="Modality of the examples of --task.")
+    ] = "text",
+    top: Annotated[int, typer.Option(min=1, help="Tokens per layer.")] = 5,
     plot: options.Plot = None,
     json: options.Json = False,
 ) -> None:

@@ -17,16 +17,17 @@ def map_(
     model_options: ModelOptions,
     task: options.Tasks = None,
     source: Annotated[
-        Literal["text", "image", "both"] | None, typer.Option(help="By default what the model sees.")
+        Literal["text", "image", "both"] | None,
+        typer.Option(help="Modality of the examples; by default all that the model supports."),
     ] = None,
-    layer: Annotated[int | None, options.one_layer(min=0, help="By default the catalog's.")] = None,
+    layer: Annotated[int | None, options.one_layer(min=0, help="By default the catalog's layer for the model.")] = None,
     method: Annotated[Literal["tsne", "pca"] | None, typer.Option(help="tsne needs the extra plots.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Prompts of a task and source.")] = 30,
+    limit: Annotated[int, typer.Option(min=1, help="Prompts per task and source.")] = 30,
     seed: options.Seed = 1,
     plot: options.Plot = None,
     json: options.Json = False,
 ) -> None:
-    """Map task vectors of single prompts, and the context tokens before them; do they cluster by task?
+    """Map task vectors of single prompts, and the context tokens before them, to show how they cluster.
 
     Examples:
         tv map --task country-capital --task food-color --limit 10

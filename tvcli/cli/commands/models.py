@@ -1,4 +1,4 @@
-"""``tv models``: which models there are, and getting them."""
+"""``tv models``: list, describe, fetch and add models."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tvcli.cli.commands.bundle import command
 
 app = typer.Typer(help="List, describe, fetch and add models.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="A name of the catalog, owner/repo on the hub, or a GGUF file.")]
+Name = Annotated[str, typer.Argument(help="A catalog name, owner/repo on the hub, or a GGUF file.")]
 Quant = Annotated[str | None, typer.Option(help="The quantization, where a repository has several: Q4_K_M, Q8_0 ...")]
 
 
 @app.command("list")
 def list_models(json: options.Json = False) -> None:
-    """List the models of the catalog: size, whether it is on this machine, license.
+    """List the models of the catalog, with size and license, and whether they are on this machine.
 
     Example: tv models list
     """
@@ -28,7 +28,7 @@ def list_models(json: options.Json = False) -> None:
 
 @app.command()
 def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
-    """Say all that is known of a model, and what of it was not verified.
+    """Print all that is known about a model, and what of it was not verified.
 
     Example: tv models info llava-1.5-7b
     """
@@ -40,10 +40,10 @@ def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
 def pull(
     name: Name,
     quant: Quant = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Read and hash what is here already, too.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Also read and hash files that are already here.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Fetch a model, or go on where that was interrupted; what is here already is not fetched again.
+    """Fetch a model, or continue an interrupted fetch; files that are already here are not fetched again.
 
     Example: tv models pull ggml-org/SmolVLM-256M-Instruct-GGUF --quant Q8_0
     """
@@ -64,7 +64,7 @@ def path(name: Name, quant: Quant = None, json: options.Json = False) -> None:
 def add(
     file: Annotated[Path, typer.Argument(help="A GGUF file; it stays where it is.")],
     mmproj: options.Mmproj = None,
-    name: Annotated[str | None, typer.Option(help="What to call it; by default, the file's name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; by default, the file's name.")] = None,
 ) -> None:
     """Give a GGUF file of your own a name for --model.
 

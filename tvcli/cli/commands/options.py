@@ -1,4 +1,4 @@
-"""Options that several commands share, so that all spell them alike, in the groups that --help shows."""
+"""Options that several commands share, in the groups that --help shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvcli.cli.commands import completion
 from tvcli.kinds import Modality, Source
 from tvcli.metrics import Metric
 
-# the groups of options in --help, and two that commands word themselves
+# the groups of options in --help, and two options whose help each command writes
 about_queries = partial(typer.Option, rich_help_panel="Queries")
 about_model = partial(typer.Option, rich_help_panel="Model")
 about_output = partial(typer.Option, rich_help_panel="Output")
@@ -25,7 +25,7 @@ Model = Annotated[
     str | None,
     other_model("--model", "-m", help="Catalog name, owner/repo, or GGUF file; by default $TV_MODEL, else picto."),
 ]
-Mmproj = Annotated[Path | None, about_model(help="The vision half that belongs to the model file.")]
+Mmproj = Annotated[Path | None, about_model(help="The mmproj file (image encoder) of the model file.")]
 Context = Annotated[int | None, about_model(min=256, max=1 << 24, help="Size of the context in tokens.")]
 Threads = Annotated[int | None, about_model(min=1, max=512, help="Processor threads.")]
 GpuLayers = Annotated[int | None, about_model(min=0, max=1 << 16, help="Layers on a GPU; all by default, 0 for none.")]
@@ -35,18 +35,18 @@ Rpc = Annotated[
 ]
 
 Images = Annotated[
-    list[str] | None, about_queries("--image", "-i", help="Picture files, a folder of them, or - for one on stdin.")
+    list[str] | None, about_queries("--image", "-i", help="Image files, a folder of them, or - for one on stdin.")
 ]
-ImagesFrom = Annotated[str | None, about_queries(help="File of picture names, one a line; - for stdin.")]
+ImagesFrom = Annotated[str | None, about_queries(help="File of image names, one per line; - for stdin.")]
 Null = Annotated[bool, about_queries("--null", "-0", help="Names end in NUL, as find -print0 writes them.")]
-Texts = Annotated[list[str] | None, about_queries("--text", "-t", help="A query in words; may be repeated.")]
-Queries = Annotated[str | None, about_queries(help="File of queries, one a line, @path for images; - for stdin.")]
-MaxTokens = Annotated[int, about_output("--max-tokens", "-n", min=1, help="Longest answer, in tokens.")]
-Multiline = Annotated[bool, about_output("--multiline", help="Go on after the first newline.")]
+Texts = Annotated[list[str] | None, about_queries("--text", "-t", help="A text query; may be repeated.")]
+Queries = Annotated[str | None, about_queries(help="File of queries, one per line, @path for images; - for stdin.")]
+MaxTokens = Annotated[int, about_output("--max-tokens", "-n", min=1, help="Maximum length of an answer, in tokens.")]
+Multiline = Annotated[bool, about_output("--multiline", help="Continue after the first newline.")]
 
 VectorFile = Annotated[str, typer.Argument(autocompletion=completion.vectors, help="A vector file, or - for stdin.")]
 VectorFiles = Annotated[
-    list[str], typer.Argument(autocompletion=completion.vectors, help="Vector files, one of them may be - for stdin.")
+    list[str], typer.Argument(autocompletion=completion.vectors, help="Vector files; one of them may be - for stdin.")
 ]
 VectorOutput = Annotated[
     str,
@@ -54,21 +54,24 @@ VectorOutput = Annotated[
         "--output", "-o", autocompletion=completion.vectors, help="The vector file to write, or - for stdout."
     ),
 ]
-Plot = Annotated[Path | None, about_output(help="Draw a picture, .png, .svg or .pdf (needs the extra plots).")]
-Json = Annotated[bool, about_output("--json", help="One JSON object a line.")]
+Plot = Annotated[Path | None, about_output(help="Draw a plot: .png, .svg or .pdf (needs the extra plots).")]
+Json = Annotated[bool, about_output("--json", help="One JSON object per line.")]
 Quiet = Annotated[bool, about_output("--quiet", "-q", help="Only warnings and errors.")]
-Verbose = Annotated[bool, about_output("--verbose", "-v", help="Say which token and layer was touched.")]
+Verbose = Annotated[bool, about_output("--verbose", "-v", help="Print which token and layer is read or patched.")]
 
-Seed = Annotated[int, typer.Option(help="Of the random choice of examples.")]
-Seeds = Annotated[str, typer.Option(help="Random choices of examples, between commas.")]
-RecordModality = Annotated[Modality, typer.Option(help="Which to take where a JSON record has both.")]
+Seed = Annotated[int, typer.Option(help="Seed for choosing examples.")]
+Seeds = Annotated[str, typer.Option(help="Comma-separated seeds for choosing examples.")]
+RecordModality = Annotated[Modality, typer.Option(help="Which modality to take if a JSON record has both.")]
 Tasks = Annotated[
     list[str] | None,
     typer.Option(
-        "--task", "-T", autocompletion=completion.tasks, help="A shipped task or a folder; by default the paper's six."
+        "--task",
+        "-T",
+        autocompletion=completion.tasks,
+        help="A shipped task or a folder; by default the paper's six tasks.",
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only so many samples of each split.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many samples of each split.")]
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class QueryOptions:
 
     @property
     def sources(self) -> list[str | None]:
-        """What may be standard input."""
+        """The arguments that may name standard input."""
         return [*(self.image or ()), self.images_from, self.queries]
 
 
@@ -109,36 +112,41 @@ class EvaluationOptions:
 
     task: Tasks = None
     source: Annotated[Source | None, typer.Option(help="What the vectors are read from; by default text.")] = None
-    query: Annotated[Modality | None, typer.Option(help="Queries; by default image where the model sees.")] = None
-    pairs: Annotated[Literal["one", "all"], typer.Option(help="all: text and image examples × text and image.")] = "one"
+    query: Annotated[
+        Modality | None,
+        typer.Option(help="Modality of the queries; by default image if the model has an image encoder."),
+    ] = None
+    pairs: Annotated[
+        Literal["one", "all"], typer.Option(help="all: text and image examples × text and image queries.")
+    ] = "one"
     method: Annotated[
         list[str] | None, typer.Option(help="'no context', prompt or patch; may be repeated, by default all.")
     ] = None
     seeds: Seeds = "1,2,3"
-    shots: Annotated[int, typer.Option(min=2, help="Examples in a prompt.")] = 5
+    shots: Annotated[int, typer.Option(min=2, help="Examples per prompt.")] = 5
     prompts: Annotated[
         int | None,
-        typer.Option(min=1, max=100_000, help="Prompts in a vector; by default one a validation sample."),
+        typer.Option(min=1, max=100_000, help="Prompts per vector; by default one per validation sample."),
     ] = None
-    metric: Annotated[Metric, typer.Option(help="One new token, or the whole label.")] = Metric.PAPER
+    metric: Annotated[Metric, typer.Option(help="paper compares one new token, exact the whole label.")] = Metric.PAPER
     ignore_case: Annotated[
-        bool, typer.Option("--ignore-case", help="Compare without regard to letter case, as in the paper's figure 6.")
+        bool, typer.Option("--ignore-case", help="Ignore letter case, as in the paper's figure 6.")
     ] = False
-    layer: Annotated[int | None, one_layer(min=0, help="Skip validation and patch here.")] = None
+    layer: Annotated[int | None, one_layer(min=0, help="Skip validation and patch this layer.")] = None
     wording: Annotated[str, typer.Option(help="Another wording of the instruction: question, typo, paraphrase ...")] = (
         ""
     )
-    override: Annotated[bool, typer.Option("--override", help="The prompt asks the task that this one is against.")] = (
-        False
-    )
-    chat: Annotated[bool, typer.Option("--chat", help="The model's chat template instead of Q and A.")] = False
+    override: Annotated[
+        bool, typer.Option("--override", help="Put the competing task's instruction in the prompt.")
+    ] = False
+    chat: Annotated[bool, typer.Option("--chat", help="Use the model's chat template instead of Q and A.")] = False
     limit: Limit = None
 
 
 @dataclass(frozen=True)
 class FileOptions:
-    """What an evaluation leaves on disk."""
+    """Files that an evaluation writes."""
 
-    samples: Annotated[Path | None, about_output(help="Write every answer here, as JSON Lines.")] = None
-    resume: Annotated[bool, about_output("--resume", help="Go on with a --samples file.")] = False
-    vectors: Annotated[Path | None, about_output(help="Folder to keep the vectors in.")] = None
+    samples: Annotated[Path | None, about_output(help="Write every answer to this file, as JSON Lines.")] = None
+    resume: Annotated[bool, about_output("--resume", help="Continue an interrupted --samples file.")] = False
+    vectors: Annotated[Path | None, about_output(help="Folder to save the vectors in.")] = None

@@ -16,7 +16,9 @@ from tvcli.cli.commands.options import ModelOptions
 @command(model_options=ModelOptions, quiet=True, verbose=True)
 def paper(
     model_options: ModelOptions,
-    items: Annotated[list[str] | None, typer.Argument(help="table2, figure6 ..., or all; nothing lists them.")] = None,
+    items: Annotated[
+        list[str] | None, typer.Argument(help="table2, figure6 ..., or all; without a name, list them.")
+    ] = None,
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
     limit: options.Limit = None,
@@ -24,14 +26,14 @@ def paper(
         str | None, options.other_model(help="The language model that the VLM was made from (table 3).")
     ] = None,
     output: Annotated[
-        Path | None, options.about_output("--output", "-o", help="Folder to keep all answers in, and to resume from.")
+        Path | None, options.about_output("--output", "-o", help="Folder to save all answers in and to resume from.")
     ] = None,
     json: options.Json = False,
 ) -> None:
     """Make the paper's tables and figures for a model.
 
-    Without --task the data are tv's own, and the paper's numbers beside them
-    were measured on other data; the folders of `tv tasks pull` are the paper's.
+    Without --task, the data are tv's own, and the paper's numbers in the tables
+    were measured on other data; `tv tasks pull` fetches the paper's data.
 
     Examples:
         tv paper

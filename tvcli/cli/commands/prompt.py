@@ -16,10 +16,12 @@ from tvcli.cli.commands.options import ModelOptions, QueryOptions
 def prompt(
     query_options: QueryOptions,
     model_options: ModelOptions,
-    examples: Annotated[str | None, typer.Option("--examples", "-e", help="Pairs to put before the query.")] = None,
-    shots: Annotated[int, typer.Option(min=1, help="How many of the examples.")] = 5,
+    examples: Annotated[
+        str | None, typer.Option("--examples", "-e", help="File of pairs to put before the query.")
+    ] = None,
+    shots: Annotated[int, typer.Option(min=1, help="Number of examples to use.")] = 5,
     seed: options.Seed = 1,
-    system: Annotated[str, typer.Option(help="A text to put before everything.")] = "",
+    system: Annotated[str, typer.Option(help="Text to put before everything else.")] = "",
 ) -> None:
     """Answer queries without a vector: alone, or after examples or a system text.
 

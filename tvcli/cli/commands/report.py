@@ -19,7 +19,7 @@ def report(
     seeds: options.Seeds = "1,2,3",
     limit: options.Limit = None,
     llm: Annotated[str | None, options.other_model(help="The language model that the VLM was made from.")] = None,
-    results: Annotated[Path | None, options.about_output(help="Folder with answers to use and to add to.")] = None,
+    results: Annotated[Path | None, options.about_output(help="Folder of saved answers to reuse and add to.")] = None,
 ) -> None:
     """Write one self-contained HTML page: tables, curves, lens, similarity, map, examples, cost.
 

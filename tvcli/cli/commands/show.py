@@ -1,4 +1,4 @@
-"""``tv show``: what a vector file holds."""
+"""``tv show``: what a vector file contains."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from tvcli.cli.commands.options import ModelOptions
 def show(
     vector: options.VectorFile,
     model_options: ModelOptions,
-    decode: Annotated[bool, typer.Option("--decode", help="Also the tokens it decodes to, in the model.")] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Also print the tokens that it decodes to in the model.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """Print what a vector file holds and where it came from.
+    """Print what a vector file contains and where it came from.
 
     Examples:
         tv show capital.npy

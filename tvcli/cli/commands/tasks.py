@@ -1,4 +1,4 @@
-"""``tv tasks``: what there is to evaluate on."""
+"""``tv tasks``: list, show, check and fetch tasks."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def show(
 
 @app.command()
 def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> None:
-    """Check a task folder of your own: its files, keys, splits, pictures and answers.
+    """Check a task folder of your own: its files, keys, splits, images and answers.
 
-    Errors: an input or a picture that is there twice, or cannot be read.
+    Errors: an input or image that occurs twice, an image that cannot be read.
     Warnings: too few validation samples for a prompt, answers that echo
-    their input, one letter that would be right for a quarter of the test.
+    their input, one letter that would be right for a quarter of the test split.
 
     Examples:
         tv tasks check my-task
@@ -55,10 +55,12 @@ def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> Non
 @app.command()
 def pull(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the task folders.")] = Path("paper-tasks"),
-    annotations: Annotated[Path | None, typer.Option(help="The archive, if you have it already.")] = None,
-    images: Annotated[Path | None, typer.Option(help="The archive, if you have it already.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="The archive of annotations, if you already have it.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="The archive of images, if you already have it.")] = None,
 ) -> None:
-    """Fetch the paper's own annotations and pictures, and make task folders of them.
+    """Fetch the paper's own annotations and images, and make task folders from them.
 
     Examples:
         tv tasks pull -o paper-tasks

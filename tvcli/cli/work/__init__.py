@@ -1,6 +1,6 @@
 """What each command does.
 
-A module is imported when its command runs, since ``tv --help`` and Tab must not wait for NumPy:
+A module is imported when its command runs, so that ``tv --help`` and Tab do not load NumPy:
 
 >>> from tvcli.cli import work
 >>> work.show.run(...)

@@ -1,4 +1,4 @@
-"""Ask an engine query after query and print the answers: what `tv apply` and `tv prompt` share."""
+"""Answer queries one after another and print the answers: shared by `tv apply` and `tv prompt`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def answer_all(
     patches: Sequence[Patch | None],
     query_options: QueryOptions,
 ) -> None:
-    """Print one line an answer, in order; a query that cannot be read is named, skipped and counted.
+    """Print one line per answer, in order; a query that cannot be read is named, skipped and counted.
 
-    Each query runs alone: its answer does not depend on which others were asked with it.
+    Each query runs alone: its answer does not depend on the other queries.
     """
     broken: list[TvError] = []
     decoding = Decoding(query_options.max_tokens, stop_at_newline=not query_options.multiline)
@@ -54,7 +54,7 @@ def answer_all(
 
 
 def describe(engine: Engine, name: str, prompt: Prompt, patches: Sequence[Patch | None]) -> None:
-    """With --verbose: the token pieces around the delimiter, and what is overwritten there."""
+    """With --verbose: the token pieces around the delimiter, and which layers are overwritten there."""
     if not out.verbose:
         return
     used = sorted((patch for patch in patches if patch is not None), key=lambda patch: patch.layer)

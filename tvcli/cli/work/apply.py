@@ -1,4 +1,4 @@
-"""``tv apply``: a vector replayed on images and text."""
+"""``tv apply``: apply a vector to images and text."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def run(vector: str, query_options: QueryOptions, model_options: ModelOptions, l
 
 
 def check_origin(engine: Engine, vector: TaskVector, prompt: Prompt) -> None:
-    """Say where the vector came from, and warn if it was read at another token than it is written to."""
+    """Print where the vector came from, and warn if it was read at another token than the one that is patched."""
     origin, delimiter = vector.provenance, tail(engine, prompt, 1)[-1]
     if origin.model is not None:
-        out.detail(f"vector: {origin.source}, {origin.prompts} prompts, read in {origin.model}")
+        out.detail(f"vector: {origin.source}, {origin.prompts} prompts, read with {origin.model}")
         if origin.model.digest != engine.model.digest:
-            out.note(f"the vector was read in {origin.model} and is used in {engine.model}")
+            out.note(f"the vector was read with {origin.model} and is used with {engine.model}")
     if origin.delimiter and origin.delimiter != delimiter.text:
         out.warn(f"the vector was read at the token {origin.delimiter!r}, the query ends in {delimiter.text!r}")

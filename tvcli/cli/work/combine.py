@@ -28,7 +28,7 @@ def parse_weights(text: str | None, count: int) -> list[float]:
     try:
         weights = [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"--weights must be numbers between commas, not {text!r}") from error
+        raise UsageError(f"--weights must be comma-separated numbers, not {text!r}") from error
     if len(weights) != count or not all(map(math.isfinite, weights)):
         raise UsageError(f"{count} vectors need {count} finite weights, not {text!r}")
     return weights

@@ -1,4 +1,4 @@
-"""``tv compare``: how alike vectors are."""
+"""``tv compare``: how similar vectors are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def run(vectors: Sequence[str], layer: int | None, plot: Path | None, *, json: b
     panels = {f"layer {at}": raw[at], f"layer {at}, centered": similarity(loaded, centered=True)[at]}
     names = [Path(source).stem for source in vectors]
     if json:
-        matrices = {name: values.round(6).tolist() for name, values in panels.items()}
+        keys = (f"layer {at}", f"layer {at}, centred")  # the spelling of 0.1.0
+        matrices = {key: values.round(6).tolist() for key, values in zip(keys, panels.values(), strict=True)}
         out.record({"layer": at, "vectors": list(vectors), **matrices})
     else:
         for title, values in panels.items():

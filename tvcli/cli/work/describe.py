@@ -1,4 +1,4 @@
-"""A vector's contents in words and numbers."""
+"""The contents of a vector as text and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def describe_record(vector: TaskVector) -> dict[str, Any]:
 
 
 def describe_lines(vector: TaskVector) -> list[tuple[str, str]]:
-    """Names and values, for people; what is unknown is left out."""
+    """Names and values to print; unknown values are left out."""
     origin = vector.provenance
     lines = [
         ("shape", f"{vector.n_layer} layers × {vector.n_embd}, float32"),
@@ -55,7 +55,7 @@ def _layer(origin: Provenance) -> str:
 
 
 def sparkline(values: np.ndarray) -> str:
-    """A bar a value, from the lowest to the highest."""
+    """One bar per value, scaled from the lowest to the highest."""
     low, high = float(values.min()), float(values.max())
     steps = (values - low) / (high - low or 1.0) * (len(BARS) - 1)
     return "".join(BARS[round(float(step))] for step in steps)

@@ -1,4 +1,4 @@
-"""``tv doctor``: does everything work here, in words that can go into a bug report."""
+"""``tv doctor``: checks of this machine and a model, as text for a bug report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(model_options: ModelOptions, *, json: bool) -> None:
 
 
 def describe(finding: Finding) -> Iterator[str]:
-    """Lines for people."""
+    """Lines to print."""
     match finding:
         case Software():
             yield from _software(finding)
@@ -67,7 +67,7 @@ def _machine(found: Machine) -> Iterator[str]:
 
 
 def _size(free: int | None, total: int) -> str:
-    """llama.cpp says of a CPU that all of its memory is free."""
+    """Free and total memory; llama.cpp reports all memory of a CPU as free."""
     return byte_size(total) if free in (None, total) else f"{byte_size(free)} free of {byte_size(total)}"
 
 

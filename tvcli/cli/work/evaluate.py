@@ -47,14 +47,14 @@ def run(
 
 
 def output_files(file_options: FileOptions) -> Files:
-    """What to leave on disk."""
+    """The files to write."""
     if file_options.resume and file_options.samples is None:
-        raise UsageError("--resume needs the --samples file to go on with")
+        raise UsageError("--resume needs the --samples file to continue")
     return Files(file_options.samples, file_options.resume, file_options.vectors)
 
 
 def note_skipped(setup: Setup) -> None:
-    """Count the samples that have no picture where pictures are asked for."""
+    """Warn of samples without an image if the setup needs images."""
     if setup.has_images:
         for task in setup.tasks:
             missing = sum(not sample.has(Modality.IMAGE) for sample in (*task.validation, *task.test))

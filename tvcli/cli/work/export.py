@@ -18,4 +18,4 @@ def run(vector: str, control_vector: str) -> None:
         save(loaded, Path(control_vector))
     place = "standard output" if control_vector == STDOUT else control_vector
     out.note(f"wrote {place}: direction.1 to direction.{loaded.n_layer - 1}, and layer 0 as metadata")
-    out.note("llama.cpp adds them at every position, where a patch overwrites the delimiter alone")
+    out.note("llama.cpp adds them at every position; a patch overwrites only the delimiter")

@@ -59,7 +59,7 @@ def _check(output: str, examples: str | None, instruction: str | None, select_la
     if examples is not None and instruction is not None and output == STDOUT:
         raise UsageError("examples and an instruction give two vectors, which cannot both go to stdout")
     if instruction is not None:
-        prompt.instruction(instruction)  # refuses an empty one
+        prompt.instruction(instruction)  # raises for an empty one
     check_output(output)
 
 
@@ -70,10 +70,10 @@ def _from_pairs(engine: Engine, pairs: list[Example], *, shots: int, prompts: in
         shots=shots,
         prompts=prompts,
         seed=seed,
-        progress=lambda all_: out.progress(all_, len(all_), "read prompt"),
+        progress=lambda all_: out.progress(all_, len(all_), "prompts read"),
     )
     if vector.provenance.shots != shots:
-        out.note(f"only {len(pairs)} examples: {vector.provenance.shots} shots a prompt instead of {shots}")
+        out.note(f"only {len(pairs)} examples: {vector.provenance.shots} shots per prompt instead of {shots}")
     return vector
 
 
@@ -83,10 +83,10 @@ def _name(output: str, kind: str, both: bool) -> str:
 
 def _select(engine: Engine, vector: TaskVector, pairs: list[Example], judge: Judge) -> TaskVector:
     accuracy = layer_accuracy(
-        engine, vector, pairs, lambda all_: out.progress(all_, len(all_), "tried the layers on"), judge
+        engine, vector, pairs, lambda all_: out.progress(all_, len(all_), "examples tried"), judge
     )
     best = int(accuracy.argmax())  # ties: the lowest layer, as in the paper
-    out.note(f"layer {best} answers {accuracy[best]:.0%} of the examples' queries")
+    out.note(f"layer {best} answers {accuracy[best]:.0%} of the example queries correctly")
     return vector.with_layer(best, "best on its own examples", float(accuracy[best]))
 
 
@@ -95,7 +95,8 @@ def _write(vector: TaskVector, output: str) -> None:
     origin = vector.provenance
     shots = f" of {origin.shots} examples" if origin.shots else ""
     out.note(
-        f"read {origin.prompts} prompt{'s' if origin.prompts != 1 else ''}{shots} ({origin.source}) in {origin.model}, "
-        f"layers 0 to {vector.n_layer - 1}, at the delimiter {origin.delimiter!r} (token {origin.delimiter_id})"
+        f"read {origin.prompts} prompt{'s' if origin.prompts != 1 else ''}{shots} ({origin.source}) "
+        f"with {origin.model}, layers 0 to {vector.n_layer - 1}, "
+        f"at the delimiter {origin.delimiter!r} (token {origin.delimiter_id})"
     )
     out.note(f"wrote {place}")

@@ -13,9 +13,9 @@ def run(file: Path, output: str, layers: int | None) -> None:
     check_output(output)
     vector, missing = load(file, layers)
     if missing:
-        out.note(f"{file} has no direction for {spans(missing)}: zero there, not fit to be patched")
+        out.note(f"{file} has no direction for {spans(missing)}: zero rows, which should not be patched")
     if vector.provenance.model is None:
-        out.note(f"{file}: it is not recorded which model this vector was read in")
+        out.note(f"{file}: the model of this vector is not recorded")
     out.note(f"wrote {write_vector(vector, output)}: {vector.n_layer} layers × {vector.n_embd}")
 
 

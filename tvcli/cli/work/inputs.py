@@ -1,4 +1,4 @@
-"""Arguments to queries, and vectors in and out."""
+"""Read queries and vectors from arguments, and write vectors."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ STDOUT = "-"
 
 
 def check_one_stdin(*sources: str | None) -> None:
-    """Standard input can be read once."""
+    """Raises UsageError unless at most one source is standard input, which can be read once."""
     if sum(source == STDIN for source in sources) > 1:
         raise UsageError("only one of the inputs can be - (standard input)")
 
 
 def read_vector(source: str) -> TaskVector:
-    """A vector file, or standard input for ``-``; says so if nothing is known of where it came from."""
+    """A vector file, or standard input for ``-``; prints a note if its model is unknown."""
     vector = load(read_standard_input("a vector"), "standard input") if source == STDIN else load(Path(source))
     if vector.provenance.model is None:
-        out.note(f"{source}: it is not recorded which model this vector was read in")
+        out.note(f"{source}: the model of this vector is not recorded")
     return vector
 
 
 def check_output(output: str) -> None:
-    """Before the work starts. Raises what `files.check_target` does, unless it goes to standard output."""
+    """Check before the work starts. Raises what `files.check_target` does, unless it is standard output."""
     if output != STDOUT:
         check_target(Path(output))
 
 
 def write_vector(vector: TaskVector, output: str) -> str:
-    """Write a vector file, or to standard output for ``-``; returns what to call the place."""
+    """Write a vector file, or to standard output for ``-``; returns the name of the destination."""
     if output == STDOUT:
         out.binary(to_bytes(vector))
         return "standard output"
@@ -49,8 +49,8 @@ def write_vector(vector: TaskVector, output: str) -> str:
 
 @dataclass(frozen=True)
 class Queries:
-    """Queries in order, how many (`None` where a pipe may stay open), and whether each answer is named: what standard
-    input brings is, however little it is."""
+    """Queries in order, their number (`None` for a pipe that may stay open), and whether answers are printed with
+    the names of their queries, as always for standard input."""
 
     items: Iterator[Query]
     total: int | None
@@ -61,10 +61,10 @@ def gather(query_options: QueryOptions) -> Queries:
     """All queries: images, texts, then those of the files.
 
     Raises:
-        UsageError: nothing to ask.
+        UsageError: no queries.
     """
     if query_options.null and query_options.images_from is None:
-        raise UsageError("--null says how the names of --images-from end")
+        raise UsageError("--null needs --images-from")
     given = [query for source in query_options.image or () for query in _image_queries(source)]
     given += [Query.text(text) for text in query_options.text or () if _not_blank(text)]
     names = (
@@ -80,9 +80,11 @@ def gather(query_options: QueryOptions) -> Queries:
     if streamed:
         return Queries(iter(given), len(given), several=True)
     if not given and query_options.images_from is None and query_options.queries is None:
-        raise UsageError("nothing to ask: give --image, --text or --queries")
+        raise UsageError("no queries: give --image, --text or --queries")
     if not given:
-        raise UsageError(f"{query_options.images_from or query_options.queries} holds no queries; write one a line")
+        raise UsageError(
+            f"{query_options.images_from or query_options.queries} contains no queries; write one per line"
+        )
     return Queries(iter(given), len(given), several=len(given) > 1)
 
 
@@ -100,5 +102,5 @@ def _image_queries(source: str) -> list[Query]:
         return [Query.image(folder, source)]
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not found:
-        raise UnavailableError(f"folder {source} holds no images")
+        raise UnavailableError(f"folder {source} contains no images")
     return [Query.image(path) for path in found]

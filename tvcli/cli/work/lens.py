@@ -38,7 +38,7 @@ def run(
     if sum(given is not None for given in (vector, text, image, task)) != 1:
         raise UsageError("give one of --vector, --text, --image and --task")
     if plot is not None and task is None:
-        raise UsageError("--plot draws the curves of --task; tokens have no picture")
+        raise UsageError("--plot draws the curves of --task; there is no plot of tokens")
     plotting.check(plot)
     if task is None:
         given = vector_or_prompt(vector, text, image)
@@ -53,7 +53,7 @@ def run(
 
 
 def vector_or_prompt(vector: str | None, text: str | None, image: str | None) -> TaskVector | Prompt:
-    """What is to be decoded; files are read before the model is loaded."""
+    """What to decode; files are read before the model is loaded."""
     if vector is not None:
         return read_vector(vector)
     return zero_shot(text if text is not None else load_image(str(image)))
@@ -69,7 +69,7 @@ def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
 
 
 def task_phases(engine: Engine, found: Task, modalities: list[Modality]) -> dict[str, np.ndarray]:
-    """Curves by what is looked for and, if there are several, by the modality that was shown."""
+    """Curves by phase and by modality of the examples."""
     series: dict[str, np.ndarray] = {}
     for modality in modalities:
         if modality == Modality.IMAGE and not engine.has_vision:
@@ -80,7 +80,7 @@ def task_phases(engine: Engine, found: Task, modalities: list[Modality]) -> dict
 
 
 def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
-    """A line a curve; on a terminal with a sparkline."""
+    """Print one line per curve, with a sparkline on a terminal."""
     if json:
         out.record({name: [round(float(v), 6) for v in values] for name, values in series.items()})
         return

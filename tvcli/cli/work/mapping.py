@@ -59,11 +59,11 @@ def chosen_layer(loaded: Model, layer: int | None) -> int:
 
 
 def _progress(prompts: Sequence[Prompt]) -> Iterator[Prompt]:
-    return out.progress(prompts, len(prompts), "read")
+    return out.progress(prompts, len(prompts), "prompts read")
 
 
 def show_points(name: str, layer: int, points: Points, plane: np.ndarray, *, json: bool) -> None:
-    """How well the points cluster; with `json` also where they lie, float (N, 2)."""
+    """How well the points cluster; with `json` also their coordinates, float (N, 2)."""
     by_task, by_modality = (silhouette(points.rows, labels) for labels in (points.tasks, points.modalities))
     if not json:
         out.line(f"{name} at layer {layer}", f"silhouette by task {by_task:.3f}", f"by modality {by_modality:.3f}")

@@ -1,4 +1,4 @@
-"""``tv models``: which models there are, and getting them."""
+"""``tv models``: list, describe, fetch and add models."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def list_all(*, json: bool) -> None:
             out.record({"name": entry.name, "here": here, "bytes": bytes_, "license": entry.license})
         return
     rows = [
-        [entry.name, byte_size(bytes_) if bytes_ else "", "here" if here else "", entry.license, entry.description]
+        [entry.name, byte_size(bytes_) if bytes_ else "", "yes" if here else "", entry.license, entry.description]
         for entry, here, bytes_ in entries
     ]
-    out.table("", ["model", "size", "on disk", "license", "what"], rows)
+    out.table("", ["model", "size", "on disk", "license", "description"], rows)
 
 
 def info(name: str, quant: str | None, *, json: bool) -> None:
@@ -58,7 +58,7 @@ def add(file: Path, mmproj: Path | None, name: str | None) -> None:
         check_gguf(given)
     chosen = file.stem if name is None else name
     written = register(chosen, file, mmproj)
-    out.note(f"--model {chosen} is {file.resolve()} now; to forget that, delete {written}")
+    out.note(f"added {chosen} ({file.resolve()}); delete {written} to remove it")
 
 
 def _print_paths(files: ModelFiles, *, json: bool) -> None:
@@ -72,7 +72,7 @@ def _print_paths(files: ModelFiles, *, json: bool) -> None:
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
-    """What `tv models info` prints, in order; nothing that is unknown."""
+    """What `tv models info` prints, in order, without unknown facts."""
     facts = asdict(entry)
     facts["files"] = {key: str(v) if isinstance(v, Path) else v for key, v in facts["files"].items()}
     if isinstance(entry.files, OnHub):

@@ -1,4 +1,4 @@
-"""Options to the request for a model."""
+"""Model options to a model request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tvcli.models.opening import ModelRequest
 
 
 def model_request(model_options: ModelOptions) -> ModelRequest:
-    """Raises UsageError for an address that is none."""
+    """Raises UsageError for an invalid address."""
     servers = parse_endpoints(model_options.rpc or [])
     settings = Settings(model_options.context, model_options.threads, model_options.gpu_layers, servers, out.loading)
     return ModelRequest(model_options.model, model_options.mmproj, settings, out.meter)

@@ -29,7 +29,7 @@ def run(
 ) -> None:
     request = model_request(model_options)
     if not items:
-        out.table("", ["name", "what", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
+        out.table("", ["name", "title", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
         return
     wanted = find_items(items)
     tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
@@ -51,7 +51,7 @@ def run(
             except NotApplicableError as error:
                 if list(items) != ["all"]:
                     raise
-                out.warn(f"{name} is left out: {error}")
+                out.warn(f"skipped {name}: {error}")
                 continue
             show_table(name, ITEMS[name].title, made, json=json)
             if folder is not None and made.draw is not None and plots.available():

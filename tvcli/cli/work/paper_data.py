@@ -11,12 +11,12 @@ from tvcli.inputs.paper_data import convert, fetch, mark_as_papers
 
 def run(output: Path, annotations: Path | None, images: Path | None) -> None:
     if (annotations is None) != (images is None):
-        raise UsageError("--annotations and --images go together")
+        raise UsageError("--annotations and --images must be given together")
     archives = (annotations, images) if annotations is not None and images is not None else fetch(out.meter)
     names = convert(*archives, output)
     if annotations is None:
         for name in names:
             mark_as_papers(output / name)
     else:
-        out.note("whether the archives are the paper's is not known, so tables will call them other data")
+        out.note("it is not known whether the archives are the paper's, so tables call them other data")
     out.note(f"wrote {', '.join(names)} to {output}; use them as --task {output / names[0]}")

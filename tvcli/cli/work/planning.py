@@ -17,9 +17,9 @@ from tvcli.prompts.chat import CHATML, Chat
 
 
 def planned(evaluation_options: EvaluationOptions) -> Callable[[Engine], Setup]:
-    """What to evaluate, apart from what depends on the model: the queries it can see, and its chat template."""
+    """What to evaluate, apart from what depends on the model: the modality of the queries, and the chat template."""
     if evaluation_options.pairs == "all" and (evaluation_options.source or evaluation_options.query):
-        raise UsageError("--pairs all is every pair of text and image; leave out --source and --query")
+        raise UsageError("--pairs all evaluates every combination of text and image; remove --source and --query")
     tasks = find_tasks(evaluation_options.task)
     fixed = Setup(
         tuple(tasks),
@@ -52,14 +52,16 @@ def find_tasks(names: list[str] | None) -> list[Task]:
 
 def _chat(engine: Engine) -> Chat:
     if not engine.chat_template:
-        out.note(f"{engine.model.name} brings no chat template; using ChatML, llama.cpp's default")
+        out.note(f"{engine.model.name} has no chat template; using ChatML, llama.cpp's default")
     return Chat(engine.chat_template or CHATML)
 
 
 def _against(tasks: list[Task]) -> dict[str, Task]:
     for task in tasks:
         if not task.against:
-            raise UsageError(f"task {task.name} names no task that it overrides (key against in its task.toml)")
+            raise UsageError(
+                f"task {task.name} does not name the task that it overrides (key against in its task.toml)"
+            )
     return {task.name: find_task(task.against) for task in tasks}
 
 
@@ -68,7 +70,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     try:
         seeds = tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--seeds must be numbers between commas, not {text!r}") from error
+        raise UsageError(f"--seeds must be comma-separated integers, not {text!r}") from error
     return tuple(dict.fromkeys(seeds))
 
 

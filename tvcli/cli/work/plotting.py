@@ -1,4 +1,4 @@
-"""Pictures that commands draw beside their numbers."""
+"""Plots that commands draw in addition to their numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvcli.cli.output import out
 
 
 def check(plot: Path | None) -> None:
-    """Before the work starts. Raises what `plots.check_plot_file` does."""
+    """Check before the work starts. Raises what `plots.check_plot_file` does."""
     if plot is not None:
         plots.check_plot_file(plot)
 
@@ -37,4 +37,4 @@ def _draw(drawing: Callable[..., None], plot: Path | None, *data: Any, **labels:
         drawing(plot, *data, **labels)
         out.note(f"drew {plot}")
     elif not plots.available():
-        out.detail(f"pictures with --plot need: {plots.INSTALL}")
+        out.detail(f"--plot needs: {plots.INSTALL}")

@@ -45,4 +45,4 @@ def run(
         page = render(study, sections(study))
     with replacing(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    out.note(f"wrote {output}" + ("" if plots.available() else f" without pictures; for them: {plots.INSTALL}"))
+    out.note(f"wrote {output}" + ("" if plots.available() else f" without plots; to draw them, run: {plots.INSTALL}"))

@@ -1,4 +1,4 @@
-"""``tv show``: what a vector file holds."""
+"""``tv show``: what a vector file contains."""
 
 from __future__ import annotations
 

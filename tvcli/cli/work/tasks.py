@@ -1,4 +1,4 @@
-"""``tv tasks``: what there is to evaluate on."""
+"""``tv tasks``: list, show, check and fetch tasks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def list_all(*, json: bool) -> None:
             out.record({"name": task.name, "group": task.group, "description": task.description})
         return
     rows = [[t.name, t.group, str(len(t.validation)), str(len(t.test)), t.description] for t in tasks]
-    out.table("", ["task", "group", "validation", "test", "what"], rows)
+    out.table("", ["task", "group", "validation", "test", "description"], rows)
 
 
 def show(name: str, *, json: bool) -> None:
     task = find_task(name)
     if not json:
-        out.note(f"{task.name}: {task.description}\ninstruction: {task.instruction}\npictures: {task.images}")
+        out.note(f"{task.name}: {task.description}\ninstruction: {task.instruction}\nimages: {task.images}")
     for split, samples in (("validation", task.validation), ("test", task.test)):
         for sample in samples:
             image = "" if sample.image is None else str(sample.image)
@@ -42,5 +42,8 @@ def check(folder: Path) -> None:
         out.line(problem)
     if found:
         raise TvError(f"{len(found)} problems in {folder}")
-    pictures = sum(sample.image is not None for sample in (*task.validation, *task.test))
-    out.note(f"{task.name} is fine: {len(task.validation)} validation, {len(task.test)} test, {pictures} pictures")
+    images = sum(sample.image is not None for sample in (*task.validation, *task.test))
+    out.note(
+        f"{task.name} has no errors: {len(task.validation)} validation samples, {len(task.test)} test samples, "
+        f"{images} images"
+    )

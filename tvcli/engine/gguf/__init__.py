@@ -1,4 +1,4 @@
-"""GGUF files: what is checked before llama.cpp sees one, and control vectors."""
+"""GGUF files: checks before llama.cpp opens one, and control vectors."""
 
 from tvcli.engine.native.pinned import MAX_LAYERS
 

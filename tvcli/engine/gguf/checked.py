@@ -1,7 +1,7 @@
-"""Model files that were checked before, so that a file's header is walked through once and not at every start.
+"""Results of earlier checks of model files, so that a file's header is read once and not at every start.
 
-A note says that a file passed, and what was found in it. It lies in the user's cache folder, one for each path, and
-counts as long as the file has the same size, time and place on the disk, and the check the same rules.
+A note records that a file passed, and its facts. Notes are in the user's cache folder, one per path. A note is valid
+while the file has the same size, time and inode, and the check has the same rules.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tvcli.engine.gguf.parts import part_names
 from tvcli.errors import TvError
 from tvcli.files import make_folder, replacing
 
-RULES = ("checks.py", "header.py", "../native/pinned.py")  # what decides whether a file passes
-SETTLED = 2.0  # seconds; a file written just now may be written again without a change of its time
+RULES = ("checks.py", "header.py", "../native/pinned.py")  # the source files that decide whether a file passes
+SETTLED = 2.0  # seconds; a file written just now may change again without a new modification time
 MODEL, MMPROJ = "model", "mmproj"
 
 Key = dict[str, object]
@@ -28,14 +28,14 @@ Key = dict[str, object]
 
 @dataclass(frozen=True)
 class Facts:
-    """What identifies a GGUF file, and its quantization as llama.cpp names it, or nothing."""
+    """What identifies a GGUF file, and its quantization as llama.cpp names it, or an empty string."""
 
     digest: str
     quantization: str
 
 
 def checked(path: Path, kind: str) -> Facts:
-    """What `checks.check_model` or `check_mmproj` gives, now or the last time. Raises UnavailableError."""
+    """The result of `checks.check_model` or `check_mmproj`, from a valid note if any. Raises UnavailableError."""
     key = _key(path, kind)
     known = _read(path, key) if key else None
     if known is not None:
@@ -49,7 +49,7 @@ def checked(path: Path, kind: str) -> Facts:
 
 
 def _key(path: Path, kind: str) -> Key | None:
-    """What must be the same; `None` where that says too little: of a model in parts, of a file just written."""
+    """What identifies the file's content; `None` if that is uncertain: a model in parts, a file written just now."""
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -79,12 +79,12 @@ def _read(path: Path, key: Key) -> Facts | None:
     try:
         note = json.loads(_note(path).read_text("utf-8"))
         return Facts(**note["facts"]) if note["key"] == key else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # none, or not one of tv's
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # no note, or not one of tv's
         return None
 
 
 def _write(path: Path, key: Key, facts: Facts) -> None:
-    """Without a word where it cannot be: then the file is checked again the next time."""
+    """Write a note, and ignore failures: the file is then checked again the next time."""
     note = _note(path)
     with suppress(OSError, TvError):
         make_folder(note.parent)

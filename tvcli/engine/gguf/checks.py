@@ -1,4 +1,4 @@
-"""Checks of a GGUF file before llama.cpp sees it, and what identifies one."""
+"""Checks of a GGUF file before llama.cpp opens it, and its identity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VISION_KINDS = {
 
 
 def check_gguf(path: Path) -> Header:
-    """Read the header. Raises UnavailableError if `path` is unreadable, no GGUF file, truncated or malformed."""
+    """Read the header. Raises UnavailableError if `path` is unreadable, not a GGUF file, truncated or malformed."""
     try:
         if path.exists() and not path.is_file():
             raise UnavailableError(f"model file {path} cannot be read: it is not a regular file")
@@ -47,10 +47,10 @@ def check_model(path: Path) -> Facts:
     kind = header.text("general.type") or "model"
     if _is_vision(header):
         raise UnavailableError(
-            f"{path} is the vision half of a model; give it as `mmproj`, and its text model as `model`"
+            f"{path} is the image encoder of a model (mmproj); give it as `mmproj`, and its text model as `model`"
         )
     if kind != "model":
-        raise UnavailableError(f"{path} holds no model but {kind!r}")
+        raise UnavailableError(f"{path} does not contain a model but {kind!r}")
     _check_parts(path, header)
     for problem in _model_problems(path, header):
         raise UnavailableError(f"model file {path} {problem}")
@@ -58,10 +58,10 @@ def check_model(path: Path) -> Facts:
 
 
 def check_mmproj(path: Path) -> Facts:
-    """Refuse what llama.cpp would abort on in the vision half of a model. Raises UnavailableError."""
+    """Refuse what llama.cpp would abort on in an mmproj file. Raises UnavailableError."""
     header = check_gguf(path)
     if not _is_vision(header):
-        raise UnavailableError(f"{path} is not the vision half of a model (mmproj); `mmproj` needs one")
+        raise UnavailableError(f"{path} is not the image encoder of a model (mmproj), which `mmproj` needs")
     for problem in _vision_problems(header):
         raise UnavailableError(f"mmproj {path} {problem}")
     return _facts(path, header)
@@ -83,13 +83,13 @@ def _check_parts(path: Path, header: Header) -> None:
         return
     names = part_names(path.name)
     if len(names) != count or path.suffix != ".gguf":
-        raise UnavailableError(f"{path} is one of {count} files of a model, which must keep the names they came with")
+        raise UnavailableError(f"{path} is one of {count} files of a model, which must keep their original names")
     parts = [path.with_name(name) for name in names]
     if header.number("split.no") != 0:
         raise UnavailableError(f"{path} is not the first of the model's {count} files; give {parts[0].name}")
     for number, part in enumerate(parts[1:], 1):
         if not part.exists():
-            raise UnavailableError(f"{part.name} is missing beside {path.name}; the model is in {count} files")
+            raise UnavailableError(f"{part.name} is missing next to {path.name}; the model has {count} files")
         value = check_gguf(part).keys.get("split.no")
         if value is None or (value.kind, value.data) != (GGUFValueType.UINT16, number):
             raise UnavailableError(f"{part} is not part {number + 1} of the model")
@@ -99,18 +99,18 @@ def _model_problems(path: Path, header: Header) -> Iterator[str]:
     """What llama.cpp asserts of a text model (``llama_model_base::load_hparams``, ``llama_vocab::impl::load``)."""
     architecture = header.text("general.architecture")
     if not architecture:
-        yield "does not say its architecture (general.architecture)"
+        yield "does not name its architecture (general.architecture)"
 
     def number(key: str) -> int | None:
         return header.number(f"{architecture}.{key}")
 
     layers, experts, width = number("block_count"), number("expert_count") or 0, number("embedding_length")
     if layers is not None and not 0 < layers <= pinned.MAX_LAYERS:
-        yield f"claims to have {layers} layers; llama.cpp takes 1 to {pinned.MAX_LAYERS}"
+        yield f"claims to have {layers} layers; llama.cpp supports 1 to {pinned.MAX_LAYERS}"
     if (number("nextn_predict_layers") or 0) > (layers or 0):
         yield "claims to have more prediction layers than layers"
     if width is not None and not 0 < width <= MAX_WIDTH:
-        yield f"claims to be {width} wide"
+        yield f"claims to have a width of {width}; the limit is {MAX_WIDTH}"
     yield from _expert_problems(header, architecture, experts)
     yield from _tensor_problems(header)
     scaling = header.get(f"{architecture}.rope.scaling.type")
@@ -124,7 +124,7 @@ def _tensor_problems(header: Header) -> Iterator[str]:
     for name, tensor in header.tensors.items():
         if tensor.kind in NO_PRODUCT and not (tensor.kind == GGMLQuantizationType.I32 and "tid2eid" in name):
             kind = GGMLQuantizationType(tensor.kind).name
-            yield f"has the tensor {name!r} in a type that ggml cannot compute with: {kind}"
+            yield f"has the tensor {name!r} of a type that ggml cannot multiply by: {kind}"
     for key, value in header.keys.items():
         if key.endswith("epsilon") and isinstance(value.data, float) and not 0 <= value.data < math.inf:
             yield f"has {key} {value.data}"
@@ -146,7 +146,7 @@ def _vocabulary_problems(path: Path, header: Header) -> Iterator[str]:
     if header.text("tokenizer.ggml.model") in {"", "none", "no_vocab"} or tokens is None:
         yield "has no vocabulary"
     elif tokens.kind != GGUFValueType.STRING or not tokens.length:
-        yield "has no texts as its vocabulary"
+        yield "has a vocabulary that is not a list of texts"
     elif header.text("tokenizer.ggml.model") == "llama":
         with path.open("rb") as file:
             file.seek(tokens.data.start)
@@ -156,12 +156,12 @@ def _vocabulary_problems(path: Path, header: Header) -> Iterator[str]:
 
 
 def _entry(text: bytes) -> bytes:
-    """A text as it lies in an array of a GGUF file."""
+    """A text as an array of a GGUF file stores it."""
     return len(text).to_bytes(8, "little") + text
 
 
 def _vision_problems(header: Header) -> Iterator[str]:
-    """clip.cpp reads every key with the type it expects and aborts on another; it divides by some of them."""
+    """clip.cpp reads every key with the type it expects aborts on another type, and divides by some values."""
     for key, value in header.keys.items():
         wanted = VISION_KINDS.get(key)
         if wanted is not None and (value.kind, value.length) != (wanted, None):
@@ -171,7 +171,7 @@ def _vision_problems(header: Header) -> Iterator[str]:
             yield f"has {key} 0"
     width, heads = (header.number(f"clip.vision.{key}") for key in ("embedding_length", "attention.head_count"))
     if width and heads and width % heads:
-        yield f"cuts its width of {width} into {heads} heads"
+        yield f"has a width of {width}, which is not divisible by its {heads} heads"
     yield from _tensor_problems(header)
 
 
@@ -188,7 +188,7 @@ def gguf_digest(path: Path) -> str:
 
 
 def quantization(file_type: int) -> str:
-    """llama.cpp's name of ``general.file_type``: 15 is "Q4_K_M"; nothing for a number without one."""
+    """llama.cpp's name of ``general.file_type``: 15 is "Q4_K_M"; an empty string for an unknown number."""
     try:
         return str(LlamaFileType(file_type).name).removeprefix("MOSTLY_").removeprefix("ALL_")
     except ValueError:

@@ -1,9 +1,9 @@
 """Task vectors as llama.cpp's control vectors: GGUF files that its programs take with ``--control-vector``.
 
 llama.cpp adds ``direction.l`` to ``l_out-l``, the output of layer l, at every position
-(llama_adapter_cvec::apply_to); a patch overwrites ``l_out-l`` at the delimiter alone. Layer 0 has no direction:
+(llama_adapter_cvec::apply_to); a patch overwrites ``l_out-l`` only at the delimiter. Layer 0 has no direction:
 the loader refuses ``direction.0`` and the adapter holds no tensor for it. That row and the provenance go into
-metadata of tv's own, which llama.cpp does not look at, so that a file comes back exactly.
+metadata of tv's own, which llama.cpp ignores, so that a file is restored exactly.
 
 The format is what common_control_vector_load (common/common.cpp) reads and export_gguf
 (tools/cvector-generator) writes. That generator fits its ``direction.l`` on ``l_out-(l-1)``; it is added to
@@ -45,7 +45,7 @@ def save(vector: TaskVector, path: str | Path) -> None:
 def to_bytes(vector: TaskVector) -> bytes:
     """The bytes of the GGUF file. Raises VectorError for a vector of one layer."""
     if vector.n_layer < 2:
-        raise VectorError("llama.cpp's control vectors start at layer 1, and this vector has layer 0 alone")
+        raise VectorError("llama.cpp's control vectors start at layer 1, but this vector has only layer 0")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vector.gguf")
         _write(vector, path)
@@ -71,9 +71,9 @@ def _write(vector: TaskVector, path: Path) -> None:
 
 
 def load(path: str | Path, n_layer: int | None = None) -> tuple[TaskVector, list[int]]:
-    """A control vector with the layers that it says nothing about, whose rows are zero.
+    """A control vector and the layers that have no direction, whose rows are zero.
 
-    `n_layer` is how many layers the model has, where the file's highest direction is not that of the last.
+    `n_layer` is the model's number of layers, if the file's highest direction is not that of the last layer.
 
     Raises:
         UnavailableError: the file is missing, unreadable or not in GGUF format.
@@ -96,11 +96,11 @@ def _open(path: Path) -> GGUFReader:
 def _parse(reader: GGUFReader, n_layer: int | None) -> tuple[TaskVector, list[int]]:
     architecture = _value(reader, "general.architecture", str)
     if architecture != ARCHITECTURE:
-        raise VectorError(f"it is no control vector, but a GGUF file of the architecture {architecture!r}")
+        raise VectorError(f"it is not a control vector but a GGUF file of the architecture {architecture!r}")
     given = _directions(reader) | _layer_0(reader)
     count = max(given) + 1 if n_layer is None else n_layer
     if max(given) >= count:
-        raise VectorError(f"it has a direction for layer {max(given)}, which a model of {count} layers has not")
+        raise VectorError(f"it has a direction for layer {max(given)}, which a model of {count} layers does not have")
     if len({row.size for row in given.values()}) != 1:
         raise VectorError("its directions have different lengths")
     rows = np.zeros((count, given[max(given)].size), np.float32)
@@ -115,27 +115,27 @@ def _directions(reader: GGUFReader) -> dict[int, np.ndarray]:
     for tensor in reader.tensors:
         named = re.fullmatch(r"direction\.([1-9][0-9]{0,2})", tensor.name)
         if named is None or int(named[1]) >= MAX_LAYERS:
-            raise VectorError(f"the tensor {tensor.name!r} is no direction of a layer from 1 to {MAX_LAYERS - 1}")
+            raise VectorError(f"the tensor {tensor.name!r} is not a direction of a layer from 1 to {MAX_LAYERS - 1}")
         if tensor.tensor_type.name != "F32" or len(tensor.shape) != 1:
-            raise VectorError(f"the tensor {tensor.name} is no list of 32-bit floats")
+            raise VectorError(f"the tensor {tensor.name} is not a list of 32-bit floats")
         rows[int(named[1])] = np.array(tensor.data)
     if not rows:
-        raise VectorError("it holds no directions")
+        raise VectorError("it contains no directions")
     return rows
 
 
 def _layer_0(reader: GGUFReader) -> dict[int, np.ndarray]:
-    """The row that tv keeps beside the directions, where it wrote the file."""
+    """The row of layer 0, if tv wrote the file."""
     numbers = _value(reader, LAYER_0, list)
     if numbers is None:
         return {}
     if not all(type(number) is float for number in numbers):
-        raise VectorError(f"its metadata {LAYER_0} is no list of floats")
+        raise VectorError(f"its metadata {LAYER_0} is not a list of floats")
     return {0: np.array(numbers, np.float32)}
 
 
 def _provenance(reader: GGUFReader, n_layer: int, n_embd: int) -> Provenance:
-    """What tv recorded; of another program's file, the architecture of the model."""
+    """What tv recorded; for another program's file, only the architecture of the model."""
     recorded = _value(reader, PROVENANCE, str)
     if recorded is not None:
         try:
@@ -148,7 +148,7 @@ def _provenance(reader: GGUFReader, n_layer: int, n_embd: int) -> Provenance:
 
 
 def _value(reader: GGUFReader, key: str, kind: type) -> Any:
-    """Metadata of one type, `None` where there is none."""
+    """Metadata of type `kind`, `None` if there is none."""
     found = reader.fields.get(key)
     if found is None:
         return None
@@ -157,5 +157,5 @@ def _value(reader: GGUFReader, key: str, kind: type) -> Any:
     except ValueError as error:  # text that is not UTF-8
         raise VectorError(f"its metadata {key} cannot be read ({error})") from error
     if not isinstance(value, kind):
-        raise VectorError(f"its metadata {key} is of another type than {kind.__name__}")
+        raise VectorError(f"its metadata {key} is not of type {kind.__name__}")
     return value

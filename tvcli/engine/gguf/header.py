@@ -1,7 +1,7 @@
-"""A bounded reader of GGUF headers: what a file claims is checked against its size before it is believed.
+"""A bounded reader of GGUF headers: what a file claims is checked against its size before it is used.
 
 The `gguf` package's reader trusts counts and lengths, and llama.cpp reserves memory for them; here nothing is
-allocated for what is not in the file. The layout is that of llama.cpp's gguf.cpp (gguf_init_from_reader).
+allocated beyond the size of the file. The layout is that of llama.cpp's gguf.cpp (gguf_init_from_reader).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 MAX_KEYS, MAX_TENSORS, MAX_ELEMENTS = 1 << 16, 1 << 18, 1 << 24  # of an array; far above what models have
 MAX_KIND = 255  # of a tensor; ggml has 43
-KEPT_ELEMENTS = 1024  # of an array of numbers; longer ones are skipped over
+KEPT_ELEMENTS = 1024  # of an array of numbers; the rest is skipped
 
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _SCALARS = {
@@ -41,15 +41,15 @@ _SCALARS = {
 
 
 class HeaderError(ValueError):
-    """What is wrong with a header, as the end of a sentence that begins with the file's name."""
+    """An error in a header; the message continues a sentence that begins with the file's name."""
 
 
 @dataclass(frozen=True)
 class Value:
     """A key's value.
 
-    An array has its elements' type as `kind`, its `length`, and as `data` its first numbers, or where its
-    texts lie in the file.
+    An array has its elements' type as `kind`, its `length`, and as `data` its first numbers, or the
+    position of its texts in the file.
     """
 
     kind: GGUFValueType
@@ -64,7 +64,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor's shape, in ggml's order, its ggml type, and where its data lie behind the header."""
+    """A tensor's shape, in ggml's order, its ggml type, and the offset of its data after the header."""
 
     shape: tuple[int, ...]
     kind: int
@@ -79,7 +79,7 @@ class Tensor:
             return None
         row = self.shape[0] if self.shape else 1
         if row % block:
-            raise HeaderError(f"has rows of {row} numbers in a tensor whose type cuts them into blocks of {block}")
+            raise HeaderError(f"has a tensor with rows of {row} numbers, whose type needs a multiple of {block}")
         return int(prod(self.shape) // block * block_bytes)
 
 
@@ -96,12 +96,12 @@ class Header:
         return None if value is None else value.data
 
     def text(self, key: str) -> str:
-        """A key's value if it is text, else nothing."""
+        """A key's value if it is text, else an empty string."""
         value = self.get(key)
         return value if isinstance(value, str) else ""
 
     def number(self, key: str) -> int | None:
-        """A key's value if it is a whole number."""
+        """A key's value if it is an integer, else `None`."""
         value = self.get(key)
         return value if type(value) is int else None
 
@@ -110,7 +110,7 @@ def read_header(path: Path) -> Header:
     """Read and check everything before the tensors' data, and that the data are there.
 
     Raises:
-        HeaderError: no GGUF file, or one whose header contradicts itself or the file's size.
+        HeaderError: not a GGUF file, or a header that contradicts itself or the file's size.
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
@@ -124,7 +124,7 @@ def read_header(path: Path) -> Header:
 
 
 class _Reader:
-    """Walks a file; never past its end."""
+    """Reads a file in order, never past its end."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -145,7 +145,7 @@ class _Reader:
     # -- pieces -------------------------------------------------------------------------------------------
 
     def _skip(self, size: int) -> int:
-        """Go on by `size` bytes; returns where they start."""
+        """Skip `size` bytes; returns where they start."""
         start = self._at
         if size > self._size - start:
             raise HeaderError("is truncated in its header")
@@ -156,18 +156,18 @@ class _Reader:
         return layout.unpack_from(self._data, self._skip(layout.size))[0]
 
     def _count(self, what: str, most: int, bytes_each: int) -> int:
-        """A number of things to come, of which there must be room for in the file."""
+        """The number of items that follow, for which the file must have space."""
         count = int(self._unpack(_U64))
         if count > most:
-            raise HeaderError(f"claims to hold {count} {what}, which is absurd")
+            raise HeaderError(f"claims to contain {count} {what}; the limit is {most}")
         if count * bytes_each > self._size - self._at:
-            raise HeaderError(f"is truncated in its header: {count} {what} do not fit in it")
+            raise HeaderError(f"is truncated in its header: {count} {what} do not fit")
         return count
 
     def _string(self) -> str:
         length = self._unpack(_U64)
         if length > self._size - self._at:
-            raise HeaderError(f"is truncated in its header: a text of {length} bytes does not fit in it")
+            raise HeaderError(f"is truncated in its header: a text of {length} bytes does not fit")
         start = self._skip(length)
         return self._data[start : start + length].decode("utf-8", "replace")
 
@@ -210,12 +210,12 @@ class _Reader:
         return Value(kind, tuple(number for (number,) in layout.iter_unpack(kept)), length)
 
     def _strings(self, length: int) -> None:
-        """Go over an array of texts. The loop that costs: vocabularies have 262,144."""
+        """Skip an array of texts. The slowest loop: vocabularies have 262,144 texts."""
         data, at, size = self._data, self._at, _U64.unpack_from
         try:
             for _ in range(length):
                 at += 8 + size(data, at)[0]
-        except (struct.error, OverflowError):  # beyond the end
+        except (struct.error, OverflowError):  # past the end
             at = self._size + 1
         self._skip(at - self._at)
 
@@ -223,7 +223,7 @@ class _Reader:
 
     def _tensors(self, count: int, alignment: int) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
-        expected: int | None = 0  # where the next tensor's data start; unknown behind a type that gguf lacks
+        expected: int | None = 0  # where the next tensor's data start; unknown after a type that gguf does not know
         end = 0
         for _ in range(count):
             name = self._string()
@@ -245,7 +245,7 @@ class _Reader:
     def _shape(self, name: str) -> tuple[int, ...]:
         n_dims = self._unpack(_U32)
         if n_dims > pinned.MAX_DIMS:
-            raise HeaderError(f"has the tensor {name!r} of {n_dims} dimensions; the most is {pinned.MAX_DIMS}")
+            raise HeaderError(f"has the tensor {name!r} of {n_dims} dimensions; the limit is {pinned.MAX_DIMS}")
         shape = tuple(int(self._unpack(_U64)) for _ in range(n_dims))
         if 0 in shape or prod(shape) >= 1 << 63:
             raise HeaderError(f"has the tensor {name!r} of an impossible shape: {shape}")
@@ -264,7 +264,7 @@ def _alignment(keys: Mapping[str, Value]) -> int:
         return int(GGUF_DEFAULT_ALIGNMENT)
     alignment = value.data
     if (value.kind, value.length) != (GGUFValueType.UINT32, None) or int(alignment).bit_count() != 1:
-        raise HeaderError(f"has the alignment {alignment!r}, which is no power of two")
+        raise HeaderError(f"has the alignment {alignment!r}, which is not a power of two")
     return int(alignment)
 
 

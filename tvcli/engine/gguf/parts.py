@@ -1,4 +1,4 @@
-"""A model in several GGUF files: their names tell which belong together (llama.cpp: llama_split_path)."""
+"""A model in several GGUF files: their names show which belong together (llama.cpp: llama_split_path)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PART = re.compile(r"-(\d{5})-of-(\d{5})$")  # of a file name without its suffix
 
 
 def part_names(name: str) -> tuple[str, ...]:
-    """The names of all parts of the file that this is the first part of: mostly itself alone."""
+    """The names of all parts of the file that this is the first part of: usually only itself."""
     found = PART.search(name.removesuffix(".gguf"))
     if found is None:
         return (name,)

@@ -1,1 +1,1 @@
-"""llama.cpp's shared libraries: found, checked and declared. Nothing else in tv knows ctypes."""
+"""llama.cpp's shared libraries: found, checked and declared. No other part of tv uses ctypes."""

@@ -1,6 +1,6 @@
 """C declarations to ctypes: each function and structure of `abi.h` is written once, as C.
 
-Of C's types only what `abi.h` needs is known. A pointer to text is `bytes` or `None`, any other pointer an address.
+Only the C types that `abi.h` needs are supported. A pointer to text is `bytes` or `None`, any other pointer an address.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VARIABLE = re.compile(r"(.+?)(\w+)(?:\[(\w+)\])?")
 
 @dataclass(frozen=True)
 class Prototype:
-    """A function's type of result and types of arguments."""
+    """A function's result type and argument types."""
 
     result: Any
     arguments: tuple[Any, ...]
@@ -41,7 +41,7 @@ class Prototype:
 
 @dataclass
 class Declarations:
-    """What a header declares: types by name (structures and callbacks among them), and functions."""
+    """What a header declares: types by name (including structures and callbacks), and functions."""
 
     types: dict[str, Any] = field(default_factory=lambda: dict(_TYPES))
     functions: dict[str, Prototype] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Declarations:
 
 
 def declarations(header: str, defines: Collection[str] = ()) -> Declarations:
-    """Read a header; what stands under ``#ifdef NAME`` is left out unless `defines` has the name.
+    """Read a header; the lines under ``#ifdef NAME`` are left out unless `defines` has the name.
 
     Raises:
         ValueError: a declaration that cannot be understood.
@@ -74,7 +74,7 @@ def _declare(found: Declarations, statement: str) -> None:
     elif callback := _CALLBACK.fullmatch(statement):
         found.types[callback[2]] = ctypes.CFUNCTYPE(_type(found, callback[1]), *_arguments(found, callback[3]))
     elif alias := _ALIAS.fullmatch(statement):
-        if alias[1].split()[-1] != alias[2]:  # else it only lets the word struct be left out
+        if alias[1].split()[-1] != alias[2]:  # else it only permits leaving out the word struct
             found.types[alias[2]] = _type(found, alias[1])
     elif function := _FUNCTION.fullmatch(statement):
         found.functions[function[2]] = Prototype(_type(found, function[1]), _arguments(found, function[3]))

@@ -18,9 +18,9 @@ _callbacks: list[Any] = []  # callbacks, as long as the process lives
 
 
 def catch_faults(owner: Owner, library: str, remedy: str) -> None:
-    """Before the libraries are loaded: their first instruction may be one that this processor does not run.
+    """Install handlers before the libraries are loaded: this processor may not support their first instruction.
 
-    Python's own signal handlers run too late: after the instruction that failed, which then fails again.
+    Python's own signal handlers run too late, after the failing instruction, which is then repeated.
     """
     if os.name != "posix" or faulthandler.is_enabled():
         return
@@ -32,7 +32,7 @@ def catch_faults(owner: Owner, library: str, remedy: str) -> None:
     def on_fault(number: int) -> None:
         if first.acquire(blocking=False):
             owner.error(fault(number, library, remedy))
-        else:  # threads crash together, and the first one ends them all
+        else:  # several threads may crash; the first one ends the process
             time.sleep(EXIT_TIMEOUT)
         os._exit(UnavailableError.exit_code)
 
@@ -45,10 +45,10 @@ def catch_faults(owner: Owner, library: str, remedy: str) -> None:
 
 
 def fault(number: int, library: str, remedy: str) -> str:
-    """What a fatal signal in native code means, and what to do."""
+    """An error message for a fatal signal in native code."""
     name = signal.Signals(number).name
     if number == signal.SIGILL:
-        return f"llama.cpp crashed (SIGILL): {library} holds instructions that this processor does not run; {remedy}"
+        return f"llama.cpp crashed (SIGILL): {library} has instructions that this processor does not support; {remedy}"
     return (
         f"llama.cpp crashed ({name}): either the model or mmproj file is not what it claims to be, or {library} "
         f"is broken: try `tv doctor` with the demo model, or {remedy}"
@@ -56,14 +56,14 @@ def fault(number: int, library: str, remedy: str) -> str:
 
 
 def catch_aborts(owner: Owner, callback: Any) -> Any:
-    """A `callback` type's function for ``ggml_set_abort_callback``: called in any of llama.cpp's threads."""
+    """A function of type `callback` for ``ggml_set_abort_callback``; any of llama.cpp's threads may call it."""
 
     def on_abort(message: bytes) -> None:
-        words = message.decode("utf-8", "replace").split(": ", 1)[-1]  # without the place in its source
+        words = message.decode("utf-8", "replace").split(": ", 1)[-1]  # without the source location
         if "RPC" in words:
-            owner.error(f"an RPC server is gone, and with it its part of the model ({words})")
+            owner.error(f"an RPC server was lost, with its part of the model ({words})")
             os._exit(UnavailableError.exit_code)
-        owner.error(f"llama.cpp cannot go on: {words}")
+        owner.error(f"llama.cpp cannot continue: {words}")
         os._exit(TvError.exit_code)
 
     _callbacks.append(callback(on_abort))

@@ -12,16 +12,16 @@ from contextlib import ExitStack, contextmanager
 
 from tvcli.engine.native.process import owner
 
-_pressed: list[int] = []  # each Ctrl-C since the last native call began
+_pressed: list[int] = []  # one item per Ctrl-C since the last native call began
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[list[int]]:
-    """Ctrl-C during a native call is raised at the end of the block; the list it gives is then no longer empty.
+    """Ctrl-C during a native call is raised at the end of the block; the yielded list is then not empty.
 
-    Raised inside a ctypes callback, before the callback's own `try` begins, it would be swallowed and lost. The
-    handler of before is back when the block ends. In a process that belongs to tv, a second Ctrl-C ends it at
-    once: the call may take long, or wait for a server that never answers.
+    Raised inside a ctypes callback, before the callback's own `try` begins, it would be lost. The previous
+    handler is restored when the block ends. In a process that belongs to tv, a second Ctrl-C ends the process
+    immediately: the call may take long, or wait for a server that never answers.
     """
     seen: list[int] = []
     ours = threading.current_thread() is threading.main_thread()
@@ -42,7 +42,7 @@ def deferred_interrupt() -> Iterator[list[int]]:
 
 @functools.cache
 def _signals() -> socket.socket:
-    """Where Python writes the number of every signal at once, while its handlers wait for a native call."""
+    """A socket to which Python writes each signal number immediately, while its handlers wait for a native call."""
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()

@@ -1,10 +1,10 @@
 """Which kernels multiply by a model's weights on the CPU.
 
 llama.cpp puts weights into the first of the CPU's extra buffer types that takes them (`make_cpu_buft_list` in
-src/llama-model.cpp), and the buffer decides the kernel. AMX comes first where it is compiled in, and is not to be
-trusted: GCC 12 drops the tile configuration that ggml loads from a local variable (`ggml_tile_config_init` in
-ggml/src/ggml-cpu/amx/mmq.cpp), and the process dies of SIGILL at the first product. Without it, weights go to the
-repacked kernels.
+src/llama-model.cpp), and the buffer decides the kernel. AMX comes first if it is compiled in, but may
+crash: GCC 12 drops the tile configuration that ggml loads from a local variable (`ggml_tile_config_init` in
+ggml/src/ggml-cpu/amx/mmq.cpp), and the process ends with SIGILL at the first product. Without it, the
+repacked kernels are used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tvcli.engine.native import pinned
 
 @dataclass(frozen=True)
 class Kernels:
-    """Names of the CPU's extra buffer types: those in use, best first, and those that tv has taken out."""
+    """Names of the CPU's extra buffer types: those in use, best first, and those that tv has removed."""
 
     used: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -30,9 +30,9 @@ class Kernels:
 
 
 def leave_out_amx(library: Any) -> Kernels:
-    """Take AMX out of the array that ``ggml_backend_dev_get_extra_bufts`` gives to every model that is loaded.
+    """Remove AMX from the array that ``ggml_backend_dev_get_extra_bufts`` gives to every model that is loaded.
 
-    The array ends in NULL, is built once, and lies in writable memory (`ggml_backend_cpu_device_get_extra_buffers_type`
+    The array ends in NULL, is built once, and is in writable memory (`ggml_backend_cpu_device_get_extra_buffers_type`
     in ggml/src/ggml-cpu/ggml-cpu.cpp).
     """
     buffers = _extra_buffers(library)
@@ -47,7 +47,7 @@ def leave_out_amx(library: Any) -> Kernels:
 
 
 def _extra_buffers(library: Any) -> Any:
-    """The array as ctypes sees it, its final NULL included; `None` if there is no CPU or it has no such function."""
+    """The array as a ctypes view, with its final NULL; `None` without a CPU device or the function."""
     devices = [library.ggml_backend_dev_get(i) for i in range(library.ggml_backend_dev_count())]
     cpus = [device for device in devices if library.ggml_backend_dev_type(device) == pinned.DEVICE_CPU]
     if not cpus:

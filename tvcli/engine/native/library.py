@@ -1,4 +1,4 @@
-"""Load llama.cpp's libraries, once they have shown that they are a build that tv knows."""
+"""Load llama.cpp's libraries, and check that they are a build that tv supports."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tvcli.engine.native.process import owner
 from tvcli.errors import UnavailableError
 
 HEADER = Path(__file__).with_name("abi.h")
-SLACK = 256  # bytes behind a structure that the library fills: should it be larger there, nothing is overwritten
+SLACK = 256  # bytes after a structure that the library fills, in case it is larger there
 _VERSION = "const char * llama_version(void); const char * ggml_version(void); const char * ggml_commit(void);"
 
 
 @dataclass(frozen=True)
 class Build:
-    """Which llama.cpp this is, where it came from, and which kernels it multiplies weights with."""
+    """The version of llama.cpp, its origin, and its kernels for weights."""
 
-    version: str  # as it says itself, which may end in -dev
+    version: str  # as reported by the library; may end in -dev
     ggml: str
     commit: str
     origin: str
@@ -38,7 +38,7 @@ class Build:
 
 
 class Library:
-    """llama.cpp's functions, structures and callback types, by the names that they have in C (`abi.h`)."""
+    """llama.cpp's functions, structures and callback types, by their C names (`abi.h`)."""
 
     build: Build
 
@@ -49,20 +49,20 @@ class Library:
         raise AttributeError(f"abi.h does not declare {name}")
 
     def features(self) -> str:
-        """What the backends were built with and the CPU can do (``llama_print_system_info``)."""
+        """Build options of the backends, and features of the CPU (``llama_print_system_info``)."""
         return str(self.llama_print_system_info().decode().strip(" |"))
 
 
 @functools.cache
 def load() -> Library:
-    """The library, loaded and initialized once a process.
+    """The library, loaded and initialized once per process.
 
     Raises:
-        UnavailableError: it is not installed, cannot be loaded, or is not a build that tv knows.
+        UnavailableError: it is not installed, cannot be loaded, or is not a build that tv supports.
     """
     place = places.find()
     owned = owner()
-    if owned is not None and owned.log is None:  # else llama.cpp prints where it was
+    if owned is not None and owned.log is None:  # with a log, llama.cpp prints a backtrace
         faults.catch_faults(owned, str(place), place.remedy)
     opened = list(_opened(place))
     release, said = _release(opened, place)
@@ -87,7 +87,7 @@ def _opened(place: Place) -> Iterator[ctypes.CDLL]:
 
 
 def _release(opened: Sequence[ctypes.CDLL], place: Place) -> tuple[pinned.Release, tuple[str, str, str]]:
-    """Which of the releases that tv knows this is, and what the library says of itself."""
+    """Which supported release this is, and the versions that the library reports."""
     asked = _bound(opened, declarations(_VERSION), place)
     version, ggml, commit = (
         function().decode("utf-8", "replace")
@@ -102,15 +102,14 @@ def _release(opened: Sequence[ctypes.CDLL], place: Place) -> tuple[pinned.Releas
 
 def _wanted() -> str:
     known = [
-        f"{r.version}{f' at commit {r.commit}' if r.commit else ''} (ggml {r.ggml}, as {r.package} "
-        f"{r.package_version} brings it)"
+        f"{r.version}{f' at commit {r.commit}' if r.commit else ''} (ggml {r.ggml}, in {r.package} {r.package_version})"
         for r in pinned.RELEASES
     ]
-    return f"tv runs {' or '.join(known)}"
+    return f"tv supports {' or '.join(known)}"
 
 
 def _bound(opened: Sequence[ctypes.CDLL], declared: Declarations, place: Place) -> Library:
-    """Every declared function with its types; each is looked for in all libraries."""
+    """Every declared function with its types; each is searched in all libraries."""
     members = dict(declared.types)
     for name, prototype in declared.functions.items():
         function: Any = next((found for one in opened if (found := getattr(one, name, None)) is not None), None)
@@ -122,7 +121,7 @@ def _bound(opened: Sequence[ctypes.CDLL], declared: Declarations, place: Place) 
 
 
 def _check_defaults(library: Library, place: Place) -> None:
-    """A member that is not where `abi.h` has it shows in the default parameters. Raises UnavailableError."""
+    """Check the layout by the default parameters: a misplaced member has another value. Raises UnavailableError."""
     for name, function, expected in (
         ("llama_model_params", "llama_model_default_params", pinned.MODEL_DEFAULTS),
         ("llama_context_params", "llama_context_default_params", pinned.CONTEXT_DEFAULTS),
@@ -133,7 +132,7 @@ def _check_defaults(library: Library, place: Place) -> None:
             if value != expected.get(member, 0):
                 raise UnavailableError(
                     f"{place} has {value} as the default of {name}.{member}, not {expected.get(member, 0)}, "
-                    f"so it is another build than it says; {_wanted()}"
+                    f"so it is not the build that it claims to be; {_wanted()}"
                 )
 
 
@@ -151,7 +150,7 @@ def _members(function: Any, kind: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _initialize(library: Library, place: Place) -> None:
-    if not library.ggml_backend_dev_count():  # a build whose backends are libraries of their own
+    if not library.ggml_backend_dev_count():  # a build whose backends are separate libraries
         library.ggml_backend_load_all_from_path(os.fsencode(place.backends))
     if not library.ggml_backend_dev_count():
         raise UnavailableError(f"{place} has no backend that runs on this machine; {place.remedy}")

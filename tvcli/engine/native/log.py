@@ -1,4 +1,4 @@
-"""What llama.cpp logs: kept for the message of an error, and passed on where the owner of the process listens."""
+"""llama.cpp's log: recent errors are kept for error messages, and the owner of the process may get all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _callbacks: list[Any] = []  # callbacks, as long as the process lives
 
 
 def take_over(library: Any) -> None:
-    """Give llama.cpp and mtmd tv's own log function; by default they write to standard error."""
+    """Set tv's own log function in llama.cpp and mtmd; by default they write to standard error."""
 
     def log(level: int, text: bytes, user_data: object) -> None:
         line, listener = text.decode("utf-8", "replace"), owner()
@@ -28,11 +28,11 @@ def take_over(library: Any) -> None:
 
 
 def forget_errors() -> None:
-    """Before a call that may fail: what was logged earlier does not explain it."""
+    """Call this before a call that may fail: earlier messages do not explain its failure."""
     _recent.clear()
 
 
 def last_error() -> str:
-    """llama.cpp's first complaint since `forget_errors`, without its source location, to put into a message."""
+    """llama.cpp's first warning or error since `forget_errors`, without its source location."""
     words = [line.split("\n")[0].split(": ", 1)[-1] for line in _recent]
     return words[0] if words else "llama.cpp gave no reason"

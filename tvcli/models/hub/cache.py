@@ -1,6 +1,6 @@
 """The hub's cache: blobs by etag, snapshots by commit with links to blobs, refs from revisions to commits.
 
-The layout is huggingface_hub's ("Understand caching" in its documentation), so that its tools see the files too.
+The layout is huggingface_hub's ("Understand caching" in its documentation), so that its tools find the files too.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def blob(source: Source, file: RemoteFile) -> Path:
 
 
 def part(source: Source, file: RemoteFile) -> Path:
-    """What has come of a blob so far."""
+    """The part of a blob that was received so far."""
     return folder(source) / "blobs" / f"{file.etag}.incomplete"
 
 
 def lock(source: Source, file: RemoteFile) -> Path:
-    """The lock that huggingface_hub takes too."""
+    """The lock file, which huggingface_hub uses too."""
     return folder(source).parent / ".locks" / folder(source).name / f"{file.etag}.lock"
 
 
@@ -51,7 +51,7 @@ def snapshot(source: Source) -> Path:
 
 
 def _commit(source: Source) -> str:
-    """The commit that the revision had when its files were fetched; a commit is its own. Empty if unknown."""
+    """The commit that the revision had when its files were fetched; a commit is returned as it is. Empty if unknown."""
     try:
         return (folder(source) / "refs" / source.revision).read_text("utf-8").strip()
     except (OSError, ValueError):
@@ -59,7 +59,7 @@ def _commit(source: Source) -> str:
 
 
 def place(found: Listing, file: RemoteFile) -> Path:
-    """Link the blob into the snapshot, or copy it where there are no symbolic links."""
+    """Link the blob into the snapshot, or copy it if symbolic links are not supported."""
     path, target = folder(found.source) / "snapshots" / found.commit / file.name, blob(found.source, file)
     if path.is_symlink() and not path.samefile(target):
         path.unlink()
@@ -74,7 +74,7 @@ def place(found: Listing, file: RemoteFile) -> Path:
 
 
 def remember(found: Listing) -> None:
-    """Note which commit the revision had, so that the files are found without asking again."""
+    """Record the commit of the revision, so that the files are found without the hub."""
     if found.source.revision != found.commit:
         path = folder(found.source) / "refs" / found.source.revision
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The files of a model in a repository of the hub: those in the cache, or fetched into it."""
+"""The files of a model in a repository of the hub: those in the cache, or fetched to it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tvcli.models.repository import Chosen, choose
 from tvcli.progress import Meter, silent
 
 log = logging.getLogger(__name__)
-Files = tuple[Path, Path | None]  # text, of a split model the first part, and vision
+Files = tuple[Path, Path | None]  # text (the first part of a split model) and vision
 
 
 def cached_files(files: OnHub) -> Files | None:
-    """Those that are on this machine, if all are."""
+    """The files in the cache, if all are there."""
     try:
         chosen = _chosen(files, cache.cached_names(_source(files)))
-    except UnavailableError:  # nothing that fits is here
+    except UnavailableError:  # no suitable file in the cache
         return None
     paths = {name: path for name in chosen.in_order if (path := cache.cached(_source(files), name)) is not None}
     return _paths(chosen, paths) if len(paths) == len(chosen.in_order) else None
 
 
 def fetched_files(files: OnHub, *, verify: bool = False, meter: Meter = silent) -> Files:
-    """As the hub has them now; `verify` reads and hashes what was here before.
+    """The files as the hub has them now; `verify` also reads and hashes files already in the cache.
 
     Raises:
-        UnavailableError: see `remote.list_files` and `transfer.fetch`; also files that the catalog does not know.
+        UnavailableError: see `remote.list_files` and `transfer.fetch`; also files that differ from the catalog's.
     """
     here = cached_files(files)
     if here is not None and is_offline():
@@ -42,7 +42,7 @@ def fetched_files(files: OnHub, *, verify: bool = False, meter: Meter = silent) 
     except UnavailableError as error:
         if here is None:
             raise
-        log.warning("%s; what is here is used as it is", error)
+        log.warning("%s; using the files on this machine", error)
         return here
     _check_known(files, listing)
     chosen = _chosen(files, listing.files)
@@ -55,20 +55,20 @@ def _source(files: OnHub) -> Source:
 
 
 def _chosen(files: OnHub, available: Iterable[str]) -> Chosen:
-    """The files that the catalog names, or the best of those that are available."""
+    """The files that the catalog names, or the best available ones."""
     if files.text is not None:
         return Chosen((files.text.file,), files.vision.file if files.vision else None)
     return choose(available, files.repository, files.quant)
 
 
 def _check_known(files: OnHub, listing: Listing) -> None:
-    """The hub's files are those that the catalog knows by their hash."""
+    """Raises UnavailableError if a file's hash differs from the catalog's."""
     for known in (files.text, files.vision):
         now = listing.files.get(known.file) if known and known.sha256 else None
         if known is not None and now is not None and now.etag != known.sha256:
             raise UnavailableError(
-                f"{known.file} of {files.repository} is not the file that the catalog knows (SHA-256 "
-                f"{known.sha256[:12]}…, now {now.etag[:12]}…); give {files.repository} as the model to take it as it is"
+                f"{known.file} of {files.repository} is not the file that the catalog describes (SHA-256 "
+                f"{known.sha256[:12]}…, now {now.etag[:12]}…); give {files.repository} as the model to use it anyway"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a repository of the hub holds."""
+"""The files of a hub repository."""
 
 from __future__ import annotations
 
@@ -46,32 +46,32 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a repository held when the hub was asked."""
+    """The files of a repository at the time of the request."""
 
     source: Source
     commit: str
     files: dict[str, RemoteFile]
 
     def file(self, name: str) -> RemoteFile:
-        """Raises UnavailableError if there is none of that name."""
+        """Raises UnavailableError if there is no such file."""
         if name not in self.files:
             raise UnavailableError(f"{self.source.repository} has no file {name} at revision {self.source.revision}")
         return self.files[name]
 
 
 def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids to ask the hub."""
+    """Whether HF_HUB_OFFLINE forbids requests to the hub."""
     return constants.HF_HUB_OFFLINE
 
 
 def list_files(source: Source) -> Listing:
-    """Ask the hub which files a repository holds.
+    """Get the list of a repository's files from the hub.
 
     Raises:
         UnavailableError: offline, no such repository or revision, no access, a hub that does not answer.
     """
     with hub_errors(source.repository, source.revision):
-        info = with_retries(lambda: _ask(source))
+        info = with_retries(lambda: _request(source))
         try:
             files = [_remote_file(sibling) for sibling in info.siblings or []]
             if not COMMIT.fullmatch(info.sha):
@@ -81,25 +81,25 @@ def list_files(source: Source) -> Listing:
     return Listing(source, info.sha, {file.name: file for file in files if file is not None})
 
 
-def _ask(source: Source) -> Any:
+def _request(source: Source) -> Any:
     try:
         return HfApi(library_name="tv").repo_info(
             source.repository, revision=source.revision, repo_type=source.kind, files_metadata=True, timeout=TIMEOUT
         )
     except HFValidationError as error:
-        raise UnavailableError(f"{source.repository!r} is no name of a hub repository") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # not JSON, or not a hub's
+        raise UnavailableError(f"{source.repository!r} is not a valid repository name") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # not JSON, or not from a hub
         if isinstance(error, UnicodeError):  # a header that cannot be sent
             raise
         raise _no_hub() from error
 
 
 def _no_hub() -> UnavailableError:
-    return UnavailableError(f"{host()} does not answer as a hub does; check HF_ENDPOINT and your proxy")
+    return UnavailableError(f"{host()} does not answer like a Hugging Face hub; check HF_ENDPOINT and your proxy")
 
 
 def _remote_file(sibling: Any) -> RemoteFile | None:
-    """A file of the hub's answer; None if it has no hash, or a name or hash that leads out of the cache's folder."""
+    """A file of the hub's answer; None if it has no hash, or a name or hash that points outside the cache folder."""
     name, etag = sibling.rfilename, sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
     whole = isinstance(sibling.size, int) and etag and ETAG.fullmatch(etag)
     if not whole or not stays_inside(PurePosixPath(name)):

@@ -1,4 +1,4 @@
-"""How long to wait for a hub: never for minutes, and never silently."""
+"""Retries of hub requests, with short waits and warnings."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 TIMEOUT = 10.0  # seconds without a byte
-WAITS = (1.0, 2.0, 4.0)  # seconds before each new attempt; they start over when some bytes came
-LONGEST_WAIT = 60.0  # seconds that a hub may ask for before tv gives up
+WAITS = (1.0, 2.0, 4.0)  # seconds before each new attempt; they start again after any progress
+LONGEST_WAIT = 60.0  # seconds; tv gives up if the hub asks for more
 TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
 def with_retries(request: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
-    """The request's result; tried again, with a warning and a pause, where that may help.
+    """The request's result; temporary errors are retried after a warning and a pause.
 
-    `progress` counts what has come so far. A host that cannot be reached at all is not tried again: nobody
-    wants to wait for a network that is off.
+    `progress` returns the number of bytes received so far. A host that was never reached is not tried again.
     """
     waits, before, start = list(WAITS), progress(), progress()
     while True:

@@ -1,7 +1,7 @@
-"""Fetching files into the cache.
+"""Fetch files into the cache.
 
-A file is written to ``<etag>.incomplete``, hashed while it comes, and becomes the blob when its hash is
-right. So a damaged file is never used, and an interrupted transfer goes on where it ended.
+A file is written to ``<etag>.incomplete``, hashed while it arrives, and renamed to the blob if its hash is
+right. So a damaged file is never used, and an interrupted transfer continues where it stopped.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 
 
 def fetch(found: Listing, names: Sequence[str], *, verify: bool = False, meter: Meter = silent) -> list[Path]:
-    """The files in the cache, those that are missing fetched in this order; `verify` reads and hashes the others.
+    """The files in the cache, after fetching missing ones in this order; `verify` reads and hashes the others.
 
     Raises:
-        UnavailableError: see `remote.list_files`; also too small a disk, a file that came damaged.
+        UnavailableError: see `remote.list_files`; also a full disk, or a file that arrived damaged.
     """
     source = found.source
     wanted = [found.file(name) for name in names]
@@ -56,7 +56,7 @@ def _is_whole(source: Source, file: RemoteFile, *, verify: bool, meter: Meter) -
         return False
     if blob.stat().st_size == file.size and not (verify and _digest(blob, file, meter) != file.etag):
         return True
-    log.warning("%s in the cache is damaged; it is fetched again", file.name)
+    log.warning("%s in the cache is damaged; fetching it again", file.name)
     blob.unlink()
     return False
 
@@ -69,7 +69,7 @@ def _digest(path: Path, file: RemoteFile, meter: Meter) -> str:
 
 
 def _check_space(source: Source, files: Sequence[RemoteFile]) -> None:
-    """Before the first byte is asked for: the disk has room for all that is missing."""
+    """Raises UnavailableError unless the disk has space for all missing files."""
     needed = sum(max(0, file.size - _size(cache.part(source, file))) for file in files)
     folder = cache.folder(source)
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -77,7 +77,7 @@ def _check_space(source: Source, files: Sequence[RemoteFile]) -> None:
     if needed > free:
         raise UnavailableError(
             f"{source.repository} needs {byte_size(needed)}, but the disk of {existing} has {byte_size(free)} free; "
-            "free some, or set HF_HOME to a folder on another disk"
+            "free some space, or set HF_HOME to a folder on another disk"
         )
 
 
@@ -86,11 +86,11 @@ def _size(path: Path) -> int:
 
 
 def _download(found: Listing, file: RemoteFile, meter: Meter) -> None:
-    """Fetch the blob. Other processes that want it wait, and find it done."""
+    """Fetch the blob. Other processes that need it wait for it."""
     blob, part, lock = (f(found.source, file) for f in (cache.blob, cache.part, cache.lock))
     for path in (blob, lock):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(lock, file.name):
+    with _locked(lock, file.name):
         if blob.is_file():
             return
         if _size(part) > file.size:
@@ -100,14 +100,14 @@ def _download(found: Listing, file: RemoteFile, meter: Meter) -> None:
         if digest != file.etag:
             part.unlink()
             raise UnavailableError(
-                f"{file.name} of {found.source.repository} came damaged (its hash is {digest[:12]}…, the hub says "
+                f"{file.name} of {found.source.repository} arrived damaged (its hash is {digest[:12]}…, the hub says "
                 f"{file.etag[:12]}…) and was deleted; try again"
             )
         part.replace(blob)
 
 
 @contextmanager
-def _alone(lock: Path, name: str) -> Iterator[None]:
+def _locked(lock: Path, name: str) -> Iterator[None]:
     guard = FileLock(lock)
     try:
         guard.acquire(timeout=SILENT_WAIT)
@@ -121,7 +121,7 @@ def _alone(lock: Path, name: str) -> Iterator[None]:
 
 
 def _receive(found: Listing, file: RemoteFile, part: Path, advance: Advance) -> str:
-    """Add what is missing to `part`, however often the line breaks; returns the hash of the whole."""
+    """Append what is missing to `part`, with retries; returns the hash of the whole file."""
     hasher = file.hasher()
     with part.open("a+b") as opened:
         opened.seek(0)
@@ -131,7 +131,7 @@ def _receive(found: Listing, file: RemoteFile, part: Path, advance: Advance) -> 
 
 
 def _stream(found: Listing, file: RemoteFile, opened: IO[bytes], hasher: Any, advance: Advance) -> None:
-    """One request for what `opened` lacks. When the line breaks, file and hash are in step."""
+    """One request for the rest of the file. If the connection is lost, file and hash still agree."""
     start = opened.tell()
     if start == file.size:
         return
@@ -142,8 +142,8 @@ def _stream(found: Listing, file: RemoteFile, opened: IO[bytes], hasher: Any, ad
     headers = {**build_hf_headers(library_name="tv"), "Accept-Encoding": "identity", "Range": f"bytes={start}-"}
     with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT) as response:
         hf_raise_for_status(response)
-        skip = start if response.status_code == 200 else 0  # a server that knows no ranges sends all again
-        for block in response.iter_raw():  # as it comes: what a larger buffer held would be lost
+        skip = start if response.status_code == 200 else 0  # a server without range requests sends everything again
+        for block in response.iter_raw():  # as it arrives: the content of a larger buffer would be lost
             new = block[skip:]
             skip -= len(block) - len(new)
             opened.write(new)

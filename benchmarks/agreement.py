@@ -1,9 +1,9 @@
-"""Sample by sample: tv's patched first tokens against the paper's method in plain Hugging Face passes.
+"""Compare tv's patched first tokens with the paper's method in Hugging Face, sample by sample.
 
 100 country-capital queries at three layers around the best, one full forward pass each with the hidden
 state overwritten by a hook. Twice: tv on the float32 weights that Hugging Face computes with, which shows
 that the method is the same; and tv on the quantized file, whose kernels also quantize activations, so that
-near-ties fall the other way. Every difference is listed with the lead of Hugging Face's top token over tv's.
+near-ties can be decided differently. Every difference is listed with the logit of Hugging Face's top token minus tv's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Logits = dict[tuple[int, int], np.ndarray]
 
 
 def read(path: Path) -> tuple[TaskVector, int]:
-    """A task vector, and the layer that answers the validation queries best."""
+    """A task vector, and the layer with the best accuracy on validation queries."""
     with LlamaEngine(path) as engine:
         vector = read_vector(engine, Setup((TASK,)), TASK, Source.TEXT, Variant(1))
         examples = [sample.example(Modality.TEXT) for sample in TASK.validation]
@@ -40,7 +40,7 @@ def read(path: Path) -> tuple[TaskVector, int]:
 
 
 def compare(path: Path, vector: TaskVector, theirs: Logits) -> None:
-    """Print every query whose first token differs, and how many are equal."""
+    """Print every query whose first token differs, and the number of equal ones."""
     with LlamaEngine(path) as engine:
         leads = []
         for (layer, number), logits in theirs.items():

@@ -1,8 +1,8 @@
-"""Every architecture against Hugging Face, on small models with the same random weights.
+"""Compare every architecture with Hugging Face, on small models with the same random weights.
 
-A Hugging Face model goes through llama.cpp's own converter; its tensors must be, name by name, those of
-`tests/random_models`, which are then written with its weights and run by tv. The converter comes with
-llama.cpp's source, which llama-cpp-python's source package holds (vendor/llama.cpp):
+llama.cpp's own converter converts a Hugging Face model; its tensors must have the names of those of
+`tests/random_models`, which are then written with its weights and run by tv. The converter is part of
+llama.cpp's source, which is in llama-cpp-python's source package (vendor/llama.cpp):
 
     PYTHONPATH=$LLAMA_CPP:$LLAMA_CPP/gguf-py python architectures.py
 """
@@ -30,7 +30,7 @@ from tvcli.prompts.prompt import Prompt, prompt_of, zero_shot
 
 
 def differences(file: File, converted: Converted) -> list[str]:
-    """Where the generator's file and the converter's do not have the same form, in words."""
+    """Descriptions of differences in form between the generator's file and the converter's."""
     theirs = {name: tensor.shape for name, tensor in converted.tensors.items()}
     found = [f"tensor {n}: {file.shapes.get(n)} here, {theirs.get(n)} there" for n in file.shapes.keys() | theirs.keys()
              if file.shapes.get(n) != theirs.get(n)]  # fmt: skip
@@ -62,7 +62,7 @@ def prompts_of(family: Family) -> dict[str, Prompt]:
 
 
 def token_ids(engine: LlamaEngine, prompt: Prompt, tokens: list[str], image_token: str) -> list[int]:
-    """tv's own tokens, with the image token where llama.cpp puts a piece of image."""
+    """tv's own tokens, with the image token for every image embedding of llama.cpp."""
     ids: list[int] = []
     for piece in engine.layout(prompt):
         if isinstance(piece, Token):
@@ -104,7 +104,7 @@ def reference(twin: Twin, ids: list[int], prompt: Prompt, token: int) -> np.ndar
 
 
 def sweep_difference(engine: LlamaEngine, prompt: Prompt) -> tuple[float, float]:
-    """Largest difference of logits between a sweep and single runs, and the least effect of a patch."""
+    """Largest difference of logits between a sweep and single runs, and the smallest effect of a patch."""
     [own] = engine.read([prompt])
     rng = np.random.default_rng(0)
     patches = [Patch(n, (rng.standard_normal(len(row)) * row.std()).astype(np.float32)) for n, row in enumerate(own)]
@@ -123,7 +123,7 @@ def weights_of(twin: Twin, family: Family, tokens: list[str], folder: Path) -> l
             vision = Converted({}, llava_vision(twin.model))
         else:
             vision = convert(twin.model, twin.preprocessor, tokens, folder, vision=True)
-        if "[IMG_BREAK]" in tokens:  # this version of the converter forgets it
+        if "[IMG_BREAK]" in tokens:  # this version of the converter leaves it out
             vision.tensors["v.token_embd.img_break"] = text.tensors["token_embd.weight"][tokens.index("[IMG_BREAK]")]
         found.append((family.vision, vision))
     for file, converted in found:
@@ -132,7 +132,7 @@ def weights_of(twin: Twin, family: Family, tokens: list[str], folder: Path) -> l
 
 
 def use_tokens(twin: Twin, tokens: list[str]) -> int:
-    """Tell the twin which of our tokens stands for a piece of image."""
+    """Set the twin's image token to that of our vocabulary."""
     config = twin.model.config
     token = tokens.index(twin.image_token) if twin.image_token else -1
     values = {"image_token_id": token, "image_token_index": token, "video_token_id": -2}
@@ -145,7 +145,7 @@ def use_tokens(twin: Twin, tokens: list[str]) -> int:
 
 
 def cosines(engine: LlamaEngine, twin: Twin, prompts: dict[str, Prompt], tokens: list[str], token: int) -> str:
-    """For every prompt the least cosine over the layers."""
+    """The lowest cosine over the layers, for every prompt."""
     cells = []
     for label, prompt in prompts.items():
         ours = engine.read([prompt])[0].astype(np.float64)

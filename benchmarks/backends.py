@@ -2,8 +2,8 @@
 
     python backends.py --rpc 127.0.0.1:50052 [--same-kernels]
 
-llama.cpp repacks quantized weights for its own CPU, and computes with other kernels then; it does not for
-the CPU of an rpc-server. With --same-kernels it repacks here neither.
+llama.cpp repacks quantized weights for the local CPU, and then uses other kernels; it does not repack for
+the CPU of an rpc-server. With --same-kernels it does not repack on this machine either.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class Seen:
-    """All that is compared, for one modality."""
+    """The compared results, for one modality."""
 
     vector: np.ndarray  # float32 (L, D)
     residuals: np.ndarray  # float32 (N, L, D)
-    logits: np.ndarray  # float32 (N, L, V), every layer patched alone
+    logits: np.ndarray  # float32 (N, L, V), one layer patched per batch
     swept: np.ndarray  # float32 (N, L, V), all layers in one batch
     answers: list[list[str]]  # N × L, of eight tokens
 
 
 def see(engine: Engine, modality: str, patching: TaskVector | None) -> Seen:
-    """`patching`: the vector to patch with, so that both sides patch the same; by default the one read here."""
+    """`patching` is the vector to patch with, the same on both sides; by default the one read here."""
     source, queries = SHOWN[modality]
     vector = from_examples(engine, read_examples(source), prompts=6)
     used = patching or vector
@@ -69,8 +69,8 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def compare(here: Seen, there: Seen) -> Iterator[str]:
     for name in ("vector", "residuals", "logits", "swept"):
         a, b = getattr(here, name), getattr(there, name)
-        equal = "bit-equal" if np.array_equal(a, b) else f"up to {np.abs(a - b).max():.3g} apart"
-        yield f"{name} {equal}, least cosine {cosine(a, b).min():.7f}"
+        equal = "bit-equal" if np.array_equal(a, b) else f"differ by up to {np.abs(a - b).max():.3g}"
+        yield f"{name} {equal}, lowest cosine {cosine(a, b).min():.7f}"
     for name in ("logits", "swept"):
         equal = getattr(here, name).argmax(-1) == getattr(there, name).argmax(-1)
         yield f"first tokens of {name} {equal.sum()} of {equal.size}"

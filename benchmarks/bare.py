@@ -1,4 +1,4 @@
-"""One picture asked about, on llama.cpp alone: what `tv apply` is measured against. MODEL MMPROJ PICTURE."""
+"""Answer a query about one image with llama.cpp alone, to compare with `tv apply`. MODEL MMPROJ IMAGE."""
 
 import ctypes
 import sys

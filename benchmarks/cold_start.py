@@ -1,8 +1,8 @@
-"""Seconds from nothing to one answer about a picture: tv, other installations of tv, and llama.cpp alone.
+"""Seconds from process start to one answer about an image: tv, other installations of tv, and llama.cpp alone.
 
     python benchmarks/cold_start.py [--tv PATH ...] [--rounds 11]
 
-New processes, in turns; medians, and their ratio to `bare.py`, which loads the same two files.
+Starts new processes in turns; prints medians and their ratio to `bare.py`, which loads the same two files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PICTURE = ROOT / "tests" / "data" / "flags" / "fr.png"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tv", action="append", default=[], help="another installation's tv")
+    parser.add_argument("--tv", action="append", default=[], help="the tv of another installation")
     parser.add_argument("--rounds", type=int, default=11)
     options = parser.parse_args()
     files = resolve("picto")

@@ -1,4 +1,4 @@
-"""A Hugging Face model as llama.cpp's own converter writes it: keys and tensors, for text and vision halves."""
+"""A Hugging Face model as llama.cpp's own converter writes it: keys and tensors, for text model and mmproj."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def convert(model: Any, preprocessor: dict[str, Any], tokens: list[str], folder:
 
 
 def _use_hub_names(path: Path) -> None:
-    """Rename what transformers 5 saves to the names of published checkpoints, which the converter knows."""
+    """Rename tensors of transformers 5 to the names of published checkpoints, which the converter supports."""
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if "vision_tower.embeddings.cls_token" in tensors:  # InternVL
@@ -82,7 +82,7 @@ def llava_vision(model: Any) -> dict[str, np.ndarray]:
     """LLaVA's encoder and projector, which only llama.cpp's old scripts convert (tools/mtmd/legacy-models)."""
     found = {}
     for name, tensor in model.state_dict().items():
-        if ("vision_tower" in name or "projector" in name) and "post_layernorm" not in name:  # it has no use
+        if ("vision_tower" in name or "projector" in name) and "post_layernorm" not in name:  # unused
             for theirs, ours in CLIP.items():
                 name = name.replace(theirs, ours)
             found[name] = tensor.float().numpy()

@@ -11,7 +11,7 @@ SKIPPED = {"general.architecture", "general.file_type"}  # the writer adds its o
 
 
 def write_float32(source: Path, target: Path) -> Path:
-    """Copy metadata and dequantize all tensors; kept if it is already there."""
+    """Copy metadata and dequantize all tensors; skipped if the file exists."""
     if target.exists():
         return target
     reader = GGUFReader(source)

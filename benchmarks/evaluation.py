@@ -1,8 +1,8 @@
-"""How long an evaluation takes: tv against the paper's pattern in Hugging Face, and against the ideal.
+"""The duration of an evaluation: tv compared with the paper's procedure in Hugging Face, and with the ideal.
 
 The paper's code runs one full forward pass for every layer and query. tv decodes a query's prefix once and
-all layers in one batch. The ideal is the rows and prompt tokens that must be computed, at the speed that
-plain llama.cpp has on this machine.
+all layers in one batch. The ideal is the rows and prompt tokens that must be computed, at the speed
+of plain llama.cpp on this machine.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ WORDS = Transfer(Source.TEXT, Modality.TEXT)
 
 
 def by_tv(engine: LlamaEngine, methods: tuple[Method, ...]) -> float:
-    """Seconds of one task, one seed: vector, validation over all layers, test."""
+    """Seconds for one task and seed: vector, validation over all layers, test."""
     setup = Setup((TASK,), transfers=(WORDS,), seeds=(1,), methods=methods)
     return timed(Evaluation(engine, setup, Store(), VectorCache(engine, setup)).run)
 
 
 def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, float]:
-    """The same, one full forward pass for every prompt, and for every layer and query: patch, and the baselines."""
+    """The same with one full forward pass for every prompt, and for every layer and query: seconds with and without the
+    baselines."""
     setup, row = Setup((TASK,), transfers=(WORDS,)), np.zeros(engine.model.n_embd, np.float32)
 
     def ids(prompt: Prompt) -> list[int]:
@@ -59,7 +60,7 @@ def by_hugging_face(engine: LlamaEngine, reference: Reference) -> tuple[float, f
 
 
 def sweep(engine: LlamaEngine, seeds: int) -> tuple[float, float, int]:
-    """Median seconds of a validation sweep and of plain batches of the same sizes, and how many rows."""
+    """Median seconds of a validation sweep and of plain batches of the same sizes, and the number of rows."""
     residuals = engine.read([zero_shot("x")])[0]
     patches = [Patch(layer, residuals[layer]) for layer in range(engine.model.n_layer)] * seeds
     prompts = [zero_shot(sample.input) for sample in TASK.validation]
@@ -92,7 +93,7 @@ def main() -> None:
         with LlamaEngine(path, settings=Settings(threads=THREADS)) as engine:
             for seeds in (1, 3):
                 ours, plain, rows = sweep(engine, seeds)
-                cost = f"{1000 * ours / rows:.2f} ms a row, plain batches {1000 * plain / rows:.2f}"
+                cost = f"{1000 * ours / rows:.2f} ms per row, plain batches {1000 * plain / rows:.2f}"
                 print(f"{name}: sweep, {rows} rows, {seeds} vectors: {cost}, ratio {ours / plain:.3f}", flush=True)
             whole, patch = by_tv(engine, tuple(Method)), by_tv(engine, (Method.PATCH,))
             print(f"{name}: tv, one task and seed: three methods {whole:.1f} s, patch alone {patch:.1f} s", flush=True)

@@ -1,10 +1,10 @@
-"""Do commands still say what they said? Fifty of them, by exit code, standard output and standard error.
+"""Compare the exit codes, standard output and standard error of fifty commands between versions of tv.
 
     python benchmarks/golden.py record before.json [--tv /path/to/tv]
     python benchmarks/golden.py compare before.json after.json
 
-Records what a `tv` says in an empty folder and an empty home, on the demo model and on the fake one; compares two
-recordings line by line. What differs from run to run (times, the folder, a version) is replaced before.
+Records the output of a `tv` in an empty folder and an empty home, with the demo model and the fake one; compares two
+recordings line by line. Text that differs from run to run (times, the folder, a version) is replaced first.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ tv tasks show country-capital
 tv tasks check flags
 tv doctor --model fake
 """.strip().splitlines()
-CHANGING = [  # what no two runs share
+CHANGING = [  # text that differs from run to run
     (r"/\S*/(?=tasks/|models/picto)", "ROOT/"),
     (r"\d+\.\d+ s\b|\d+(\.\d+)? seconds", "TIME"),
     (r"tokens/s: .*", "SPEED"),
@@ -85,7 +85,7 @@ CHANGING = [  # what no two runs share
 
 
 def record(tv: str) -> dict[str, dict[str, object]]:
-    """Exit code, standard output and standard error of each command, by its words."""
+    """Exit code, standard output and standard error of each command, by command line."""
     with tempfile.TemporaryDirectory() as folder:
         work, home = Path(folder) / "work", Path(folder) / "home"
         shutil.copytree(DATA, work)
@@ -115,7 +115,7 @@ def _steady(text: str, folder: str) -> str:
 
 
 def compare(before: Path, after: Path) -> int:
-    """Prints what differs; returns how many commands do."""
+    """Print the differences; returns the number of commands that differ."""
     old, new = (json.loads(path.read_text("utf-8")) for path in (before, after))
     different = 0
     for command in old | new:
@@ -124,7 +124,7 @@ def compare(before: Path, after: Path) -> int:
             different += 1
             print(f"$ {command}")
             print("\n".join(line for line in difflib.unified_diff(one, other, "before", "after", lineterm="", n=0)))
-    print(f"{len(old | new) - different} of {len(old | new)} commands say the same")
+    print(f"{len(old | new) - different} of {len(old | new)} commands have the same output")
     return different
 
 

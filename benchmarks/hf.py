@@ -1,7 +1,7 @@
-"""The same weights in Hugging Face transformers: the trusted implementation that tv is compared with.
+"""The same weights in Hugging Face transformers, the reference implementation that tv is compared with.
 
-transformers dequantizes a GGUF file when it loads it, so both sides compute with the same numbers; what
-differs is the arithmetic (llama.cpp multiplies quantized blocks by 8-bit activations).
+transformers dequantizes a GGUF file when it loads it, so both sides compute with the same numbers; only
+the arithmetic differs (llama.cpp multiplies quantized blocks by 8-bit activations).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Reference:
     def logits(self, tokens: list[int], layer: int | None = None, row: np.ndarray | None = None) -> np.ndarray:
         """Next-token logits, float32 (V,); with `layer`, the last token's hidden state there is overwritten by `row`.
 
-        One full forward pass a call, as the paper's code does it.
+        One full forward pass per call, as in the paper's code.
         """
 
         def overwrite(_module: object, _inputs: object, output: object) -> None:
@@ -63,6 +63,6 @@ def _hidden(output: Any) -> torch.Tensor:
 
 
 def both(name: str) -> tuple[LlamaEngine, Reference]:
-    """A catalog model's text half in tv and in Hugging Face."""
+    """The text model of a catalog entry in tv and in Hugging Face."""
     path = resolve(name).text
     return LlamaEngine(path), Reference(path)

@@ -1,8 +1,8 @@
-"""One build of llama.cpp against another: the same work, in turns, each in processes of its own.
+"""Compare builds of llama.cpp: the same work, in turns, each in separate processes.
 
     python benchmarks/library.py FOLDER [FOLDER ...] [--rounds 5]
 
-Each FOLDER is a TV_LLAMA_LIB; the library that is installed is the one they are compared with.
+Each FOLDER is a value of TV_LLAMA_LIB; all are compared with the installed library.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Does a long run stay as small and as fast as it began?
+"""Do memory and speed stay constant in a long run?
 
     python benchmarks/load.py --queries 10000 --model smollm2-135m
     python benchmarks/load.py --images 5000 --broken 50
     python benchmarks/load.py --applies 1000
 
-Feeds `tv apply` queries on stdin, or names of pictures some of which are broken, and watches the process: memory
-after the first 100 answers and at the end, answers a second in the first and the last tenth, broken ones named and
-counted. `--applies` calls the Python interface instead, for a word and a picture in turn, at every layer in turn.
+Sends `tv apply` queries on stdin, or names of images, some of them broken, and measures the process: memory after the
+first 100 answers and at the end, answers per second in the first and the last tenth, and messages about broken
+images. `--applies` calls the Python interface instead, alternating between a word and an image, with every layer in turn.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def applies(model: str, count: int) -> None:
-    """Vectors applied in this process, one after another."""
+    """Apply vectors in this process, one after another."""
     with tvcli.open_model(model) as loaded:
         vector = tvcli.from_instruction(loaded.engine, "The capital city of the country:")
         rng = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def applies(model: str, count: int) -> None:
 
 
 def pictures(folder: Path, count: int, broken: int) -> list[str]:
-    """Files of noise; every so often one that is no picture."""
+    """Files with noise; at intervals one that is not an image."""
     rng = np.random.default_rng(0)
     names = []
     for n in range(count):
@@ -107,7 +107,7 @@ def report(times: list[float], sizes: list[int]) -> None:
     first, last = (tenth / (part[-1] - part[0]) for part in (times[:tenth], times[-tenth:]))
     print(f"memory after 100 answers {sizes[100] >> 20} MB, at the end {sizes[-1] >> 20} MB")
     print(f"growth {100 * (sizes[-1] / sizes[100] - 1):.2f} %")
-    print(f"answers a second: first tenth {first:.1f}, last tenth {last:.1f}")
+    print(f"answers per second: first tenth {first:.1f}, last tenth {last:.1f}")
 
 
 def feed(pipe: IO[str], lines: list[str]) -> None:
@@ -117,7 +117,7 @@ def feed(pipe: IO[str], lines: list[str]) -> None:
 
 
 def memory(pid: int) -> int:
-    """Resident bytes."""
+    """Resident memory in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 

@@ -1,11 +1,11 @@
-"""Would a test notice? Mutation testing with mutmut of the modules that the science rests on.
+"""Mutation testing, with mutmut, of the modules that compute results.
 
     pip install mutmut
     python benchmarks/mutation.py [MODULE ...] [--work FOLDER]
 
-Works on a copy. For each module it prints how many mutants a test kills, and the survivors as `mutmut show` has them.
-A module is mutated with the test files that are named here beside it, wherever in tests/ they lie; a mutant that none
-of them reaches counts as a survivor.
+Works on a copy. For each module it prints how many mutants a test kills, and the survivors as in `mutmut show`.
+Each module is tested with the test files that are listed here, in any folder of tests/; a mutant that none of them
+reaches counts as a survivor.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ TESTS = {
     "tvcli/evaluation/vectors.py": ["test_vectors", "test_run", "test_answering"],
 }
 SLOW = "not kill_and_resume and not is_resumed_from and not papers_archives and not every_table_runs"
-SURVIVED, UNREACHED = 0, 33  # exit codes as mutmut keeps them; others are failures, crashes and time-outs
+SURVIVED, UNREACHED = 0, 33  # exit codes as mutmut records them; others are failures, crashes and time-outs
 
 
 def configuration(module: str) -> str:
@@ -87,7 +87,7 @@ def mutate(module: str, work: Path) -> dict[str, int]:
     kept = work / "mutants" / f"{module}.meta"
     found: dict[str, int | None] = json.loads(kept.read_text("utf-8"))["exit_code_by_key"] if kept.exists() else {}
     if not found or None in found.values():
-        sys.exit(f"mutmut did not get through {module}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+        sys.exit(f"mutmut failed for {module}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
     return {name: code for name, code in found.items() if code is not None}
 
 

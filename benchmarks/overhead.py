@@ -1,4 +1,4 @@
-"""What the hook costs: tv against plain llama-cpp-python on the same model and prompt, medians of interleaved runs."""
+"""The cost of the hook: tv compared with plain llama-cpp-python, same model and prompt, medians of interleaved runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def image_answer(rounds: int, picture: str) -> None:
         base = load_image(picture)
         count = iter(range(10**6))
 
-        def fresh() -> Prompt:  # another digest each time, so that the picture is encoded each time
+        def fresh() -> Prompt:  # another digest each time, so that the image is encoded each time
             pixels = base.pixels.copy()
             pixels[0, 0] = np.frombuffer(next(count).to_bytes(3, "little"), np.uint8)
             return zero_shot(type(base)(pixels, "x"))

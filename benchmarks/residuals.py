@@ -1,4 +1,4 @@
-"""Residuals at the delimiter: tv against Hugging Face on the same dequantized weights, layer by layer.
+"""Compare residuals at the delimiter with Hugging Face on the same dequantized weights, layer by layer.
 
 Twice: tv on the float32 weights that Hugging Face computes with, which shows that the right numbers are
 read; and tv on the quantized file, where llama.cpp's kernels also quantize the activations.
@@ -42,7 +42,7 @@ def main() -> None:
                 with LlamaEngine(path) as engine:
                     for label, prompt in PROMPTS.items():
                         cosine = compare(engine, reference, prompt)
-                        least = f"least {cosine.min():.6f} at layer {cosine.argmin()}"
+                        least = f"lowest {cosine.min():.6f} at layer {cosine.argmin()}"
                         print(f"{name:13} {engine.model.quantization:7} {label:11} {least}")
                         print("    ", " ".join(f"{value:.5f}" for value in cosine), flush=True)
 

@@ -1,4 +1,4 @@
-"""Hugging Face models of the sizes that tests/random_models has, with random weights, and their image inputs."""
+"""Hugging Face models of the sizes in tests/random_models, with random weights, and their image inputs."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def _whole(image: Pixels) -> list[Pixels]:
 
 @dataclass
 class Twin:
-    """A model, the token that stands for a piece of image, and how pictures are cut and handed over."""
+    """A model, its image token, and the preprocessing of images."""
 
     model: Any
     image_token: str = ""
     inputs: Callable[[list[Pixels]], dict[str, torch.Tensor]] = _no_inputs
     tiles: Callable[[Pixels], list[Pixels]] = _whole
-    preprocessor: dict[str, Any] = field(default_factory=dict)  # what preprocessor_config.json says
+    preprocessor: dict[str, Any] = field(default_factory=dict)  # the content of preprocessor_config.json
 
     def __post_init__(self) -> None:
         randomize(self.model.eval())
 
 
 def randomize(model: nn.Module) -> None:
-    """Matrices that keep the size of what they multiply, norms near their neutral value, small biases."""
+    """Random matrices that preserve norms, norm weights near one, small biases."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in model.named_parameters():
         noise = torch.randn(tensor.shape, generator=generator)
@@ -171,9 +171,9 @@ def llava(vocab: int) -> Twin:
 
 
 def _class_token_last(embeddings: Any, pixel_values: torch.Tensor, **_: Any) -> torch.Tensor:
-    """llama.cpp's order (tools/mtmd/models/llava.cpp), where CLIP has the class token first.
+    """llama.cpp's order (tools/mtmd/models/llava.cpp): the class token last, where CLIP has it first.
 
-    So the first patch takes the class token's position, and is what is dropped in its place at the end.
+    So the first patch has the class token's position, and is dropped at the end instead of it.
     """
     patches = embeddings.patch_embedding(pixel_values).flatten(2).transpose(1, 2)
     tokens = torch.cat([patches, embeddings.class_embedding.expand(len(patches), 1, -1)], dim=1)
@@ -298,7 +298,7 @@ def internvl(vocab: int) -> Twin:
 
 
 def _rolled(embeddings: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-    """llama.cpp's positions (tools/mtmd/models/internvl.cpp): the class token, put last, has the last patch's."""
+    """llama.cpp's positions (tools/mtmd/models/internvl.cpp): the class token, the last, has the last patch's position."""
     own = embeddings.position_embeddings
     return output - own + own.roll(1, dims=1)
 

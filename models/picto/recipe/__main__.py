@@ -1,8 +1,8 @@
-"""Makes picto's vision tower again, from npm and PyPI packages to the GGUF file, its figures and its card.
+"""Reproduces picto's vision tower, from npm and PyPI packages to the GGUF file, its figures and its card.
 
     python models/picto/recipe WORK
 
-Every stage leaves its result under WORK and is passed over when that is there; training goes on from its last
+Every stage writes its result to WORK and is skipped if the result exists; training continues from its last
 epoch. Nothing under models/picto is written before the last stage.
 """
 
@@ -44,10 +44,10 @@ LANGUAGE_MODEL = "gemma3-270m"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make picto's vision tower again.")
-    parser.add_argument("work", type=Path, help="folder for everything in between, about 4 GB")
+    parser = argparse.ArgumentParser(description="Reproduce picto's vision tower.")
+    parser.add_argument("work", type=Path, help="folder for intermediate files, about 4 GB")
     parser.add_argument("--evaluate", type=Path, metavar="MMPROJ", help="only measure this file, and print JSON")
-    parser.add_argument("--final", type=Path, metavar="MMPROJ", help="the same, on the style that decides nothing")
+    parser.add_argument("--final", type=Path, metavar="MMPROJ", help="the same, on the final style")
     args = parser.parse_args()
     recipe = Recipe(args.work)
     if args.final is not None:
@@ -64,7 +64,7 @@ def main() -> None:
 
 @dataclass
 class Recipe:
-    """The stages, in order. Each is done once."""
+    """The stages, in order. Each runs once."""
 
     work: Path
     shape: Shape = field(default_factory=Shape)
@@ -89,7 +89,7 @@ class Recipe:
                 render_all(found, file, advance)
 
     def teach(self) -> None:
-        """Crops of the pictures to train on, and what the teacher sees in them."""
+        """Crops of the training pictures, and the teacher's features of them."""
         if self.file("pool.seen.npy").exists():
             return
         images = torch.from_numpy(self.pictures["images"])
@@ -115,7 +115,7 @@ class Recipe:
         write_card(HERE.parent / "README.md", figures, self.times, parameters)
 
     def measured_once(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `measure` gives, measured once."""
+        """The result of `measure`, computed once and saved."""
         file = self.file(name)
         if not file.exists():
             file.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
@@ -139,7 +139,7 @@ class Recipe:
         return figures
 
     def judge(self, mmproj: Path) -> dict[str, Any]:
-        """The figures by which nothing is decided: of the final style, whose pictures lie apart from all others."""
+        """The figures of the final style, which are not used for decisions; its pictures are in a separate file."""
         file = self.file("final.npz")
         self.render(read_packages(final=True), file, "final ")
         with LlamaEngine(self.model, mmproj) as engine, self.stage("final evaluate", 1) as advance:
@@ -153,19 +153,19 @@ class Recipe:
 
     @cached_property
     def pictures(self) -> Mapping[str, np.ndarray]:
-        """What `draw` made; an array is read when it is asked for."""
+        """The output of `draw`; each array is read when it is used."""
         pictures: Mapping[str, np.ndarray] = np.load(self.file("pictures.npz"))
         return pictures
 
     @cached_property
     def groups(self) -> np.ndarray:
-        """The group of what each picture shows; of nothing in the classes: "unnamed"."""
+        """The group of what each picture shows; "unnamed" if it shows none of the classes."""
         labels = self.pictures["label"]
         return np.where(labels == UNNAMED, "unnamed", np.array([c.group for c in self.classes])[labels])
 
     @cached_property
     def shown(self) -> Tensor:
-        """Which picture each crop of the pool is of, (M,)."""
+        """The picture of each crop of the pool, (M,)."""
         crops = np.array([CROPS[group] for group in self.groups])
         crops[self.pictures["held_out"]] = 0
         return torch.from_numpy(np.repeat(np.arange(len(crops)), crops))
@@ -196,7 +196,7 @@ class Recipe:
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Callable[..., None]]:
-        """Progress of one stage, by a function to call after each step or some; its time is kept."""
+        """Show progress of one stage; yields a function to call after each step. Records the stage's duration."""
         start = time.monotonic()
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(name, total=total)

@@ -1,4 +1,4 @@
-"""Pictures as the tower may meet them: moved, turned, squeezed, on other grounds, in other colors."""
+"""Augmentation of pictures: other positions, angles, proportions, backgrounds and colors."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def affine(batch: int, size: int) -> Tensor:
 
 
 def colored(x: Tensor) -> Tensor:
-    """Brightness, contrast, saturation, hue and sharpness a little other: float (B, 3, S, S) in [-1, 1], from
-    uint8."""
+    """Random small changes of brightness, contrast, saturation, hue and sharpness: uint8 to float (B, 3, S, S) in
+    [-1, 1]."""
     x = x.float() / 255
     batch = len(x)
     x = x * uniform(batch, 0.75, 1.2)[:, None, None, None] + (torch.rand(batch, 3, 1, 1) - 0.5) * 0.12

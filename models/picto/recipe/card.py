@@ -32,7 +32,7 @@ def write_card(path: Path, figures: dict[str, Any], times: dict[str, float], par
     path.write_text(text, encoding="utf-8")
 
 
-# The first picto, which knew flags only and had trained on some of these, on the same drawings (`--evaluate`).
+# The first picto, which recognized only flags and had trained on some of these, on the same drawings (`--evaluate`).
 FORMER: dict[str, Any] = {
     "nearest name": {"flag-icons": {"flag": 0.98}, "noto": {"animal": 0.0, "food": 0.0, "plant": 0.0}},
     "centred cosine": {"flag-icons": {"flag": 0.94}, "noto": {"animal": -0.07, "food": -0.07, "plant": -0.11}},

@@ -1,4 +1,4 @@
-"""The things that picto knows by name: `classes.tsv`."""
+"""The things that picto can name: `classes.tsv`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_classes() -> list[Class]:
 
 
 def read_icons(file: str) -> dict[str, list[str]]:
-    """By name of a class, the icons that show it."""
+    """The icons of each class, by name of the class."""
     return {name: icons.split() for name, icons in rows(file)}
 
 

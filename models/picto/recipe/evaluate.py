@@ -1,4 +1,4 @@
-"""What the file is worth, measured through tv itself on drawings of styles that training never saw."""
+"""Measures the file with tv on drawings of styles that were not used for training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Drawn:
 
 
 def held_out(file: Path) -> Drawn:
-    """From the rendered pictures; on white."""
+    """The held-out pictures, on white."""
     arrays = np.load(file)
     kept = arrays["held_out"]
     rgba = arrays["images"][kept].astype(np.float32)
@@ -55,7 +55,7 @@ def held_out(file: Path) -> Drawn:
 
 
 def measures(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Callable[[], Any]]:
-    """Recognition, naming, agreement with text, and the six tasks beside their ceiling: what to call for each."""
+    """A function for each measure: recognition, naming, agreement with text, the six tasks and their ceiling."""
     pictures = cache(lambda: tasks(engine))
     return {
         "recognition": lambda: recognition(engine, classes, words, drawn),
@@ -67,7 +67,7 @@ def measures(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Dra
 
 
 def final(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
-    """Recognition and naming of the final style: how often right, of how many, and where that lies by chance."""
+    """Recognition and naming of the final style: share of correct ones, their number, and an interval."""
     nearest, cosines = nearest_names(engine, words, drawn)
     first, full = names_said(engine, classes, words, drawn)
     return {
@@ -79,7 +79,7 @@ def final(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn)
 
 
 def recognition(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
-    """How often the nearest name is right, and how near the right one is."""
+    """How often the nearest name is right, and the cosine with the right one."""
     nearest, cosines = nearest_names(engine, words, drawn)
     mistakes = Counter((classes[a].name, classes[b].name) for a, b in zip(drawn.labels, nearest, strict=True) if a != b)
     return {
@@ -90,7 +90,7 @@ def recognition(engine: LlamaEngine, classes: list[Class], words: Words, drawn: 
 
 
 def nearest_names(engine: LlamaEngine, words: Words, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
-    """Of each picture: the nearest name among all, and the centered cosine of its tokens with its name's embedding."""
+    """For each picture: the nearest of all names, and the centered cosine of its tokens with its name's embedding."""
     mean = words.embeddings.mean(0)
     directions = unit(words.embeddings - mean)
     tokens = np.stack([engine.image_tokens(image) for image in drawn.images])
@@ -100,7 +100,7 @@ def nearest_names(engine: LlamaEngine, words: Words, drawn: Drawn) -> tuple[np.n
 
 
 def naming(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Any]:
-    """How often the model itself says the name."""
+    """How often the model generates the name."""
     first, full = names_said(engine, classes, words, drawn)
     return {
         "first token": by_group(first, classes, drawn, mean),
@@ -109,8 +109,8 @@ def naming(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn
 
 
 def names_said(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the model's answer, when five words and their repetition stand before the picture, begins with the name's
-    first token, and whether it is the name."""
+    """Whether the model's answer, after five repeated words and the picture, begins with the name's first token, and
+    whether it is the name."""
     rng = np.random.default_rng(0)
     shown = [classes[i].name for i in rng.choice(len(classes), SHOTS, replace=False)]
     examples = [Example(name, name) for name in shown]
@@ -135,7 +135,7 @@ def first_piece(engine: LlamaEngine, name: str) -> str:
 
 
 def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: int = 200) -> list[float]:
-    """Cosine, layer by layer, of the residual at the delimiter after the picture and after its name."""
+    """The cosine, layer by layer, of the residuals at the delimiter after the picture and after its name."""
     some = np.random.default_rng(0).choice(len(drawn.images), min(count, len(drawn.images)), replace=False)
     seen = engine.read([zero_shot(drawn.images[i]) for i in some])
     named = engine.read([zero_shot(classes[drawn.labels[i]].name) for i in some])
@@ -144,14 +144,14 @@ def residuals(engine: LlamaEngine, classes: list[Class], drawn: Drawn, count: in
 
 @dataclass(frozen=True)
 class Tasks:
-    """What came out on the six tasks; `patched`: the patch's answers to the test queries, by task."""
+    """The numbers on the six tasks; `patched`: the patch's answers to the test queries, by task."""
 
     found: TransferResult
     patched: dict[str, list[str]]
 
     def figures(self) -> dict[str, Any]:
-        """As `tv eval` shows them. `above`: rows of which a difference's whole interval lies above 0. `constant`: tasks
-        on which more than half of the patch's answers are the constant, which, how many, of how many."""
+        """The cells of `tv eval`. `above`: rows for which a difference's whole interval is above 0. `constant`: tasks
+        for which more than half of the patch's answers are the constant, with the constant and both counts."""
         rows = self.found.rows
         said = [(name, rows[name].constant, answers) for name, answers in self.patched.items()]
         counts = [(name, constant, answers.count(constant), len(answers)) for name, constant, answers in said]
@@ -169,7 +169,7 @@ class Tasks:
 
 
 def with_gap_to_ceiling(named: Tasks, pictures: Tasks) -> dict[str, Any]:
-    """The ceiling's figures, and how far the pictures are from it on the same queries."""
+    """The ceiling's figures, and the pictures' difference from it on the same queries."""
     figures = named.figures()
     methods = (Method.PROMPT, Method.PATCH)
     figures["header"] += [f"picture - name, {method}" for method in methods]
@@ -180,7 +180,7 @@ def with_gap_to_ceiling(named: Tasks, pictures: Tasks) -> dict[str, Any]:
 
 
 def tasks(engine: Any) -> Tasks:
-    """The six tasks as `tv eval` asks them: text vectors on pictures, three seeds. In an engine or `Named`."""
+    """The six tasks as in `tv eval`: text vectors on pictures, three seeds; `engine` may be a `Named`."""
     setup = Setup(tasks=tuple(map(load_task, task_folders("paper"))))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "answers.jsonl"
@@ -194,7 +194,7 @@ def tasks(engine: Any) -> Tasks:
 
 
 def depicted() -> dict[bytes, str]:
-    """The name of what each picture of the tasks shows, by the picture's digest."""
+    """The name of what each picture of the tasks shows, by digest of the picture."""
     names = {}
     for task in map(load_task, task_folders("paper")):
         for sample in (*task.validation, *task.test):
@@ -204,7 +204,7 @@ def depicted() -> dict[bytes, str]:
 
 
 class Named:
-    """The ceiling: an engine that puts the name's own tokens where the picture's would be."""
+    """The ceiling: an engine that replaces each picture by the tokens of its name."""
 
     def __init__(self, engine: LlamaEngine, names: dict[bytes, str]) -> None:
         self.engine, self.names = engine, names
@@ -225,7 +225,7 @@ class Named:
 def by_group(
     values: np.ndarray, classes: list[Class], drawn: Drawn, summary: Callable[[np.ndarray], T]
 ) -> dict[str, dict[str, T]]:
-    """A summary for each style and group of things."""
+    """A summary per style and group of things."""
     groups = np.array([classes[label].group for label in drawn.labels])
     table: dict[str, dict[str, T]] = {}
     for family in sorted(set(drawn.families)):
@@ -240,7 +240,7 @@ def mean(values: np.ndarray) -> float:
 
 
 def share(right: np.ndarray) -> dict[str, float]:
-    """How many are right, and Wilson's interval at 95 %."""
+    """The share of correct ones, and Wilson's interval at 95 %."""
     n, p, z = len(right), float(right.mean()), NORMAL
     center = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5 / (1 + z**2 / n)

@@ -1,4 +1,4 @@
-"""The npm packages of `sources.toml`, from the registry, checked against their hashes and unpacked."""
+"""Fetches the npm packages of `sources.toml` from the registry, checks their hashes and unpacks them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Package:
     integrity: str  # npm's: "sha512-" and the hash in base64
     license: str
     author: str
-    files: tuple[str, ...] = ()  # patterns of the drawings' paths; none for an Iconify icon set
+    files: tuple[str, ...] = ()  # patterns of the drawings' paths; empty for an Iconify icon set
     held_out: bool = False
-    final: bool = False  # for the one measurement at the end
+    final: bool = False  # only for the measurement at the end
     flags_alone: bool = False  # an icon set whose icons are named by country
-    icons: str = ""  # the file that says which icons show what
+    icons: str = ""  # the file that lists which icons show what
 
     def __post_init__(self) -> None:
         if self.held_out and self.final:
@@ -58,14 +58,14 @@ class Package:
 
 
 def read_packages(*, final: bool = False) -> list[Package]:
-    """What the tower is trained on and chosen by; or, when `final`, only what it is measured on at the end."""
+    """The packages for training and choosing; or, if `final`, those for the measurement at the end."""
     entries = tomllib.loads((HERE / "sources.toml").read_text(encoding="utf-8"))["package"]
     packages = [Package(**{**entry, "files": tuple(entry.get("files", ()))}) for entry in entries]
     return [package for package in packages if package.final == final]
 
 
 def fetch(package: Package, work: Path) -> None:
-    """Unpack `package` under `work`, unless it is there."""
+    """Unpack `package` in `work`, unless it is already there."""
     folder = package.folder(work)
     if folder.is_dir():
         return
@@ -78,7 +78,7 @@ def fetch(package: Package, work: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
-            # npm archives hold one top folder, mostly "package", with everything in it.
+            # npm archives hold one top folder, usually "package", with everything in it.
             member.name = member.name.split("/", 1)[-1]
             if member.isfile():
                 tar.extract(member, unfinished, filter="data")

@@ -1,4 +1,4 @@
-"""Every drawing of every class, rendered: the arrays that the training reads."""
+"""Renders every drawing of every class to the arrays for training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from PIL import Image
 
 SIZE = 128  # pixels, width and height
 UNNAMED = -1  # the label of a drawing of none of the classes
-PEOPLE = re.compile(r"skin-tone|-(dark|light|medium)$")  # a person again in another color
+PEOPLE = re.compile(r"skin-tone|-(dark|light|medium)$")  # a person in another skin color
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Drawing:
 
     label: int  # index of its class, or UNNAMED
     family: str
-    held_out: bool  # not to be trained on
+    held_out: bool  # not used for training
     svg: str | None  # markup; None for a bitmap
     bitmap: Path | None
 
@@ -64,7 +64,7 @@ class IconSet:
 
 
 def plain(name: str) -> str:
-    """`name` in its letters and digits: icon sets differ in hyphens."""
+    """The letters and digits of `name`: icon sets differ in hyphens."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -74,7 +74,7 @@ def flag_code(iso: str) -> str:
 
 
 class Names:
-    """The names under which emoji are known, gathered from the icon sets that give their code points."""
+    """The names of emoji, collected from the icon sets that have their code points."""
 
     def __init__(self, sets: list[IconSet]) -> None:
         self.names: dict[str, set[str]] = {}
@@ -89,7 +89,7 @@ class Names:
 
 
 def drawings(classes: list[Class], packages: list[Package], work: Path) -> Iterator[Drawing]:
-    """Every drawing of `classes` in `packages`, then the other drawings of the emoji sets that are trained on."""
+    """Every drawing of `classes` in `packages`, then the other drawings of the emoji sets for training."""
     sets = {p.family: IconSet(p.folder(work)) for p in packages if not p.files}
     names = Names(list(sets.values()))
     for label, thing in enumerate(classes):
@@ -103,7 +103,7 @@ def drawings(classes: list[Class], packages: list[Package], work: Path) -> Itera
 
 
 def others(icons: IconSet, classes: list[Class], names: Names) -> Iterator[str]:
-    """The drawings of `icons` that show none of `classes`: no flags, nor people again in other colors."""
+    """The drawings of `icons` that show none of `classes`, without flags and people in other skin colors."""
     codes = (code for thing in classes if thing.group != "flag" for code in thing.drawings)
     named = {find(icons, code, names) for code in codes}
     for icon in icons.content["icons"]:
@@ -114,7 +114,7 @@ def others(icons: IconSet, classes: list[Class], names: Names) -> Iterator[str]:
 def drawn(
     thing: Class, package: Package, icons: IconSet | None, names: Names, work: Path
 ) -> Iterator[tuple[str | None, Path | None]]:
-    """What `package` has of `thing`: markup of an SVG, or the path of a bitmap."""
+    """The drawings of `thing` in `package`: SVG markup, or the path of a bitmap."""
     flag = thing.group == "flag"
     codes = [flag_code(thing.drawings[0])] if flag else list(thing.drawings)
     if icons is not None:
@@ -145,14 +145,14 @@ def find(icons: IconSet, code: str, names: Names) -> str | None:
 
 
 def render(drawing: Drawing) -> np.ndarray | None:
-    """uint8 (SIZE, SIZE, 4), RGBA; None when the drawing cannot be rendered."""
+    """uint8 (SIZE, SIZE, 4), RGBA; None if the drawing cannot be rendered."""
     try:
         if drawing.bitmap is not None:
             image = Image.open(drawing.bitmap).convert("RGBA")
         else:
             png = resvg_py.svg_to_bytes(svg_string=drawing.svg, width=SIZE)
             image = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
-    except BaseException as error:  # resvg panics on a few drawings, which is no Exception in Python
+    except BaseException as error:  # resvg panics on a few drawings, which does not raise an Exception
         if isinstance(error, KeyboardInterrupt):
             raise
         return None

@@ -1,7 +1,7 @@
-"""A teacher for the small tower: EfficientNet-Lite0, which has seen the photographs of ImageNet.
+"""A teacher for the small tower: EfficientNet-Lite0, trained on the photographs of ImageNet.
 
-Its features are kept as they are; only a linear head learns the classes. Few drawings of a class then suffice for
-it to know one in a style that it never saw, and the tower learns that from it (distillation: Hinton et al. 2015;
+Its features are not changed; only a linear head learns the classes. With few drawings per class it then recognizes
+drawings of new styles, and the tower learns this from it (distillation: Hinton et al. 2015;
 for vision transformers, Touvron et al. 2021).
 """
 
@@ -19,7 +19,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor
 
 SIZE = 112  # pixels, of the crops in the pool
-CROPS = {"flag": 4, "animal": 8, "food": 8, "plant": 8, "unnamed": 1}  # of a picture: flags are easy
+CROPS = {"flag": 4, "animal": 8, "food": 8, "plant": 8, "unnamed": 1}  # per picture: flags are easy
 BATCH = 64
 
 
@@ -33,12 +33,12 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in [-1, 1] to features (B, 1280)."""
-        x = (x * 127.5 + 0.5) / 128  # as TensorFlow's EfficientNet-Lite wants them: (value - 127) / 128
+        x = (x * 127.5 + 0.5) / 128  # the input format of TensorFlow's EfficientNet-Lite: (value - 127) / 128
         return self.net.extract_features(x.to(memory_format=torch.channels_last)).mean((2, 3))
 
 
 def make_pool(images: Tensor, shown: Tensor, path: Path, advance: Callable[[int], None]) -> None:
-    """A crop of each of the pictures `shown` (M,), and what the teacher sees in it: `path`.crops.npy, uint8
+    """A crop of each of the pictures `shown` (M,), and the teacher's features: `path`.crops.npy, uint8
     (M, 3, SIZE, SIZE), and `path`.seen.npy, float16 (M, 1280)."""
     torch.manual_seed(0)
     teacher, count = Teacher(), len(shown)
@@ -51,14 +51,14 @@ def make_pool(images: Tensor, shown: Tensor, path: Path, advance: Callable[[int]
         seen[part] = teacher(crop.float() / 127.5 - 1).half().numpy()
         advance(len(crop))
     crops.flush()
-    np.save(path.with_suffix(".seen.npy"), seen)  # last: its presence says that the pool is whole
+    np.save(path.with_suffix(".seen.npy"), seen)  # last: its presence shows that the pool is complete
 
 
 class Head:
     """A linear classifier on centered, normalized features."""
 
     def __init__(self, seen: Tensor, labels: Tensor, classes: int) -> None:
-        """From what the teacher saw, (M, 1280), in pictures of the classes `labels` (M,)."""
+        """From the teacher's features (M, 1280) of pictures of the classes `labels` (M,)."""
         torch.manual_seed(0)
         self.mean = seen.float().mean(0)
         self.weight = torch.zeros(classes, seen.shape[-1], requires_grad=True)
@@ -82,6 +82,6 @@ class Head:
 
 
 def teacher_view(images: Tensor) -> Tensor:
-    """What the teacher sees in pictures as they are: (N, 1280)."""
+    """The teacher's features of unchanged pictures: (N, 1280)."""
     teacher = Teacher()
     return torch.cat([teacher(plain(images[i : i + BATCH], 128)) for i in range(0, len(images), BATCH)])

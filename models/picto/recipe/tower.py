@@ -1,7 +1,7 @@
 """The vision tower and projector, as llama.cpp runs them for `nemotron_v2_vl`: a pre-norm transformer with registers,
 then neighboring patches side by side, a norm, and two matrices with a squared ReLU between them.
 
-Gemma 3's own projector is one matrix. The hidden layer here lets the projector look a name up."""
+Gemma 3's own projector is one matrix. The hidden layer lets this projector store the names' embeddings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Shape:
     depth: int = 6
     heads: int = 3
     mlp: int = 768
-    registers: int = 4  # tokens of the tower's own, to think with (Darcet et al. 2024)
-    merge: int = 3  # patches a side that make one image token
+    registers: int = 4  # additional tokens of the tower (Darcet et al. 2024)
+    merge: int = 3  # patches per side of one image token
     hidden: int = 1536  # of the projector
     out: int = 640  # width of the language model
 

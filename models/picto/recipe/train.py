@@ -1,10 +1,10 @@
-"""Trains the tower: to tell the classes apart as the teacher does, and to place every image token at its name.
+"""Trains the tower to classify like the teacher, and to move every image token to the embedding of its name.
 
-Four terms: the class by the image tokens, which must not hesitate; the class by the whole picture, as the teacher says
-(distillation); the teacher's features; and, from nothing at the start to full weight, the distance of every single
-image token from the name's embedding. Pictures of nothing in the classes only show how the teacher sees: the more of
-them, the better does the tower see as it does in a style that neither was trained on (Beyer et al. 2022, "function
-matching"). Of flags the teacher, who knows photographs, is not asked.
+The loss has four terms: the class by the image tokens, with hard labels; the class by the whole picture, with the
+teacher's soft labels (distillation); the teacher's features; and, with a weight that rises from zero, the distance of
+every single image token from the name's embedding. Pictures of none of the classes only train the features: the more of
+them, the closer the tower is to the teacher in a style that neither was trained on (Beyer et al. 2022, "function
+matching"). For flags the teacher, which was trained on photographs, is not used.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from words import Words
 EPOCHS = 20  # each shows every crop of the pool
 BATCH = 128
 RATE = 1.2e-3
-Advance = Callable[[int], None]  # hears of that many batches
-Log = Callable[[int, list[float]], None]  # hears of an epoch and its losses
+Advance = Callable[[int], None]  # called with a number of batches
+Log = Callable[[int, list[float]], None]  # called with an epoch and its losses
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What is trained on: crops uint8 (M, 3, S, S), seen float16 (M, 1280) by the teacher, labels (M,), and which are
-    flags (M,)."""
+    """The training data: crops uint8 (M, 3, S, S), the teacher's features float16 (M, 1280), labels (M,), and whether
+    they are flags (M,)."""
 
     crops: np.ndarray
     seen: Tensor
@@ -43,11 +43,11 @@ class Pool:
 
     @property
     def batches(self) -> int:
-        """In an epoch."""
+        """Batches per epoch."""
         return len(self.labels) // BATCH
 
     def draw(self, index: Tensor, size: int) -> Batch:
-        """The crops of `index`, each cut, colored and, but for flags, mirrored at random."""
+        """The crops of `index`, each cropped, recolored and, except flags, mirrored at random."""
         x, flags = resized(torch.from_numpy(self.crops[index.numpy()]), size), self.flags[index]
         turned = ~flags & (torch.rand(len(index)) < 0.5)
         x = torch.where(turned[:, None, None, None], x.flip(-1), x)
@@ -56,7 +56,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some of the pool: pictures float (B, 3, size, size), and the rest as there."""
+    """A part of the pool: pictures float (B, 3, size, size), and the other fields."""
 
     pictures: Tensor
     seen: Tensor
@@ -65,7 +65,7 @@ class Batch:
 
 
 class Names:
-    """Embeddings of the classes' names: what image tokens are drawn to."""
+    """Embeddings of the classes' names: the targets of image tokens."""
 
     def __init__(self, words: Words) -> None:
         self.slots = torch.from_numpy(words.slots)
@@ -79,17 +79,17 @@ class Names:
         return F.normalize(tokens.mean(1) - self.mean, dim=1) @ self.directions.T
 
     def cosine(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        """Centered cosine of every image token with the token of the name that it stands for: (B, T)."""
+        """Centered cosine of every image token with its token of the name: (B, T)."""
         return F.cosine_similarity(tokens - self.mean, self.slots[labels] - self.mean, dim=-1)
 
     def distance(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        """How far every single token is from its place: squared distance and centered cosine, summed."""
+        """The distance of every token from its target: squared distance plus one minus the centered cosine."""
         squared = ((tokens - self.slots[labels]) / self.scale).square().sum(-1).mean()
         return squared + 1 - self.cosine(tokens, labels).mean()
 
 
 class Student(nn.Module):
-    """The tower with what is only needed to train it."""
+    """The tower with the heads that only training needs."""
 
     def __init__(self, shape: Shape, classes: int, features: int) -> None:
         super().__init__()
@@ -106,8 +106,8 @@ class Student(nn.Module):
 
 
 def train(shape: Shape, pool: Pool, names: Names, path: Path, advance: Advance, log: Log) -> Tower:
-    """The trained tower; `path` keeps a checkpoint after every epoch, from which a broken run goes on. `advance` hears
-    of every batch, `log` of every epoch's losses."""
+    """The trained tower; `path` has a checkpoint after every epoch, from which an interrupted run continues. `advance`
+    is called for every batch, `log` for every epoch."""
     torch.manual_seed(0)
     named = pool.labels != UNNAMED
     head = Head(pool.seen[named], pool.labels[named], len(names.directions))
@@ -160,7 +160,7 @@ def train_epoch(
 
 
 def anneal(optimizer: torch.optim.Optimizer, rate: float, step: int, steps: int, *, warm: int) -> float:
-    """Set the learning rate: up to `rate` in `warm` steps, then down as a cosine. How much is done, 0 to 1."""
+    """Set the learning rate: up to `rate` in `warm` steps, then down as a cosine. Returns the progress, 0 to 1."""
     done = step / steps
     for group in optimizer.param_groups:
         group["lr"] = rate * min(1, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * done))
@@ -178,15 +178,15 @@ def losses_of(student: Student, batch: Batch, head: Head, names: Names) -> list[
 
 
 def answers(head: Head, batch: Batch) -> Tensor:
-    """What the whole picture should say, (B, C): a third the label and the rest the teacher; of flags the label alone,
-    of what has none the teacher alone."""
+    """Target classes of the whole picture, (B, C): one third the label and two thirds the teacher; for flags only the
+    label, for unnamed pictures only the teacher."""
     trust = torch.where(batch.labels == UNNAMED, 1.0, torch.where(batch.flags, 0.0, 2 / 3))[:, None]
     soft = head(batch.seen).softmax(-1)
     return trust * soft + (1 - trust) * F.one_hot(batch.labels.clamp(min=0), soft.shape[-1])
 
 
 def resized(crops: Tensor, size: int) -> Tensor:
-    """A window of each crop, by chance a little smaller, at the tower's size: uint8 (B, 3, size, size)."""
+    """A window of each crop, at random slightly smaller, at the tower's size: uint8 (B, 3, size, size)."""
     full = crops.shape[-1]
     side = int(torch.randint(size, full + 1, ()))
     top, left = (int(torch.randint(full - side + 1, ())) for _ in range(2))
@@ -201,7 +201,7 @@ def keep(path: Path, student: Student, optimizer: torch.optim.Optimizer, epochs:
 
 
 def resume(path: Path, student: Student, optimizer: torch.optim.Optimizer) -> int:
-    """Load the checkpoint, if there is one; how many epochs it has seen."""
+    """Load the checkpoint, if there is one; returns its number of epochs."""
     if not path.exists():
         return 0
     kept = torch.load(path, weights_only=True)

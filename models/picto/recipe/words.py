@@ -1,4 +1,4 @@
-"""What the language model knows of the classes' names: its token embeddings."""
+"""The language model's token embeddings of the classes' names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 @dataclass(frozen=True)
 class Words:
     """tokens: the names' token ids; embeddings: float32 (names, D), the mean of each name's token embeddings; slots:
-    float32 (names, T, D), what T image tokens should be: the name's token embeddings in turn, over and over. All
-    are scaled as Gemma 3 scales embeddings on the way in."""
+    float32 (names, T, D), the targets of T image tokens: the name's token embeddings, repeated in order. All are
+    scaled like the input embeddings of Gemma 3."""
 
     tokens: list[list[int]]
     embeddings: np.ndarray

@@ -6,7 +6,7 @@
 
 Sends `tv apply` queries on stdin, or names of images, some of them broken, and measures the process: memory after the
 first 100 answers and at the end, answers per second in the first and the last tenth, and messages about broken
-images. `--applies` calls the Python interface instead, alternating between a word and an image, with every layer in turn.
+images. `--applies` calls the Python interface instead, alternating between a word and an image, every layer in turn.
 """
 
 from __future__ import annotations

@@ -298,7 +298,7 @@ def internvl(vocab: int) -> Twin:
 
 
 def _rolled(embeddings: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-    """llama.cpp's positions (tools/mtmd/models/internvl.cpp): the class token, the last, has the last patch's position."""
+    """llama.cpp's positions (tools/mtmd/models/internvl.cpp): the class token has the last patch's position."""
     own = embeddings.position_embeddings
     return output - own + own.roll(1, dims=1)
 

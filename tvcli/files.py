@@ -89,7 +89,7 @@ def check_target(path: Path) -> None:
         UnavailableError: `path` is a folder itself, or may not be written.
     """
     if path.is_dir():
-        raise UnavailableError(f"{path} cannot be written: it is a directory")
+        raise UnavailableError(f"{path} cannot be written: is a directory")
     target = path.resolve()
     if not target.parent.is_dir():
         raise UsageError(f"the folder of {path} does not exist")

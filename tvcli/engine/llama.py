@@ -293,9 +293,8 @@ class LlamaEngine:
         common = _common_start(encoded)
         self._decode_text([(token, n, 0) for n, token in enumerate(common)])
         for i in range(1, len(encoded) if common else 0):
-            self._decoder.share(
-                0, i * stride
-            )  # all sequences before any continues: a recurrent state is shared as a whole
+            # all sequences before any continues: a recurrent state is shared as a whole
+            self._decoder.share(0, i * stride)
         positions = np.full(len(encoded), len(common), np.int32)
         waiting: list[tuple[int, int, int]] = []  # token, position, sequence
         for i, one in enumerate(encoded):

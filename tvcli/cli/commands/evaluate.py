@@ -24,8 +24,9 @@ def evaluate(
 ) -> None:
     """Measure no context, prompt and patch on tasks; the layer is chosen on validation.
 
-    Without --task, the paper's six tasks on tv's own data. The majority column is
-    the accuracy of a constant answer; intervals are 95 %, by bootstrap over queries.
+    Without --task, the paper's six tasks on tv's own data. The majority column
+    is the accuracy of a constant answer; intervals are 95 %, by bootstrap over
+    queries.
 
     Examples:
         tv eval --task country-capital --limit 10 --seeds 1

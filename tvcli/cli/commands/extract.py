@@ -37,7 +37,7 @@ def extract(
 ) -> None:
     """Read a task vector from examples or from an instruction.
 
-    With both, two vectors are written: NAME.examples.npy and NAME.instruction.npy.
+    With both, it writes two files: NAME.examples.npy and NAME.instruction.npy.
 
     Examples:
         tv extract --examples pairs.txt -o capital.npy

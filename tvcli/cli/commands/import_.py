@@ -26,8 +26,8 @@ def import_(
 ) -> None:
     """Read llama.cpp's control vector: direction.l becomes the row of layer l.
 
-    A file from tv export is restored exactly. Files of other programs lack layer 0
-    and perhaps more layers; missing rows are zero.
+    A file from tv export is restored exactly. Files of other programs lack
+    layer 0 and perhaps more layers; missing rows are zero.
 
     Examples:
         tv import capital.gguf -o capital.npy

@@ -23,10 +23,10 @@ MAX_ROWS = 256  # prompts × patches; no engine decodes more of them in one batc
 
 @dataclass(frozen=True)
 class Operation:
-    """What a patch does to a residual; `doing` names it in messages: "overwriting layer 3"."""
+    """What a patch does to a residual; `doing` is its name in messages: "overwriting layer 3"."""
 
     doing: str
-    apply: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of the residual and the patch's row, float32 (D,) each
+    apply: Callable[[np.ndarray, np.ndarray], np.ndarray]  # takes the residual and the patch's row, float32 (D,) each
 
 
 OVERWRITE = Operation("overwriting", lambda residual, row: row)  # paper, section 3.3

@@ -31,9 +31,7 @@ def extract(
     select_layer: Annotated[
         bool, typer.Option("--select-layer", help="Choose the layer with the best accuracy on the examples.")
     ] = False,
-    metric: Annotated[
-        Metric | None, typer.Option(help="What counts as an answer for --select-layer; by default paper.")
-    ] = None,
+    metric: Annotated[Metric | None, typer.Option(help="The metric of --select-layer; by default paper.")] = None,
 ) -> None:
     """Read a task vector from examples or from an instruction.
 

@@ -35,7 +35,7 @@ def run(
 ) -> None:
     request = model_request(model_options)
     if metric is not None and not select_layer:
-        raise UsageError("--metric says how --select-layer judges; add --select-layer")
+        raise UsageError("--metric needs --select-layer")
     _check(output, examples, instruction, select_layer)
     pairs = read_examples(examples, modality) if examples is not None else []
     if pairs:

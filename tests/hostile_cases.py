@@ -76,10 +76,10 @@ DEEP = b"[" * 100_000
 def pairs() -> Iterator[Case]:
     read = ["extract", "-o", "v.npy", "-e"]
     for name, data, code, words in [
-        ("nothing", b"", 2, "holds no examples"),
+        ("nothing", b"", 2, "contains no examples"),
         ("one example", b"a\tb\n", 2, "at least 2 examples"),
         ("a line without an answer", b"a\tb\nc\n", 2, "standard input, line 2: no tab"),
-        ("a byte order mark alone", b"\xef\xbb\xbf", 2, "holds no examples"),
+        ("a byte order mark alone", b"\xef\xbb\xbf", 2, "contains no examples"),
         ("binary", b"\x80\x81\xfe" * 2000, 2, "is not UTF-8 text"),
         ("half of a UTF-16 character", b"\xff\xfea\x00\t\x00b", 2, "is not UTF-8 text"),
         ("JSON nested 100,000 deep", b'{"input": ' + DEEP, 2, "line 1: not JSON"),
@@ -102,16 +102,16 @@ def pairs() -> Iterator[Case]:
 
 def queries() -> Iterator[Case]:
     ask = ["prompt", "--queries"]
-    yield Case("queries: an empty file", [*ask, "q"], 2, "holds no queries", files={"q": b"\n \n"})
+    yield Case("queries: an empty file", [*ask, "q"], 2, "contains no queries", files={"q": b"\n \n"})
     yield Case("queries: not there", [*ask, "none"], 3, "none cannot be read")
     yield Case("queries: binary", [*ask, "q"], 2, "is not UTF-8", files={"q": b"\x80\x81" * 500})
     yield Case("queries: a list for a picture", [*ask, "-"], 2, "line 1: the input is missing", b'{"image": [1]}\n')
     yield Case("queries: JSON nested deep", [*ask, "-"], 2, "line 1: not JSON", b'{"input":' + DEEP)
     yield Case("queries: a line without end", [*ask, "-"], 2, "longer than 1 MiB", b"x" * 2_000_000)
     names = ["prompt", "--images-from", "-"]
-    yield Case("picture names: one without end", names, 2, "holds no file names", b"x" * 200_000)
-    yield Case("picture names: NUL in lines", names, 2, "holds NUL characters", b"a\0b\n")
-    yield Case("examples before a query: none", ["prompt", "-t", "x", "-e", "-"], 2, "holds no examples", b"\n")
+    yield Case("picture names: one without end", names, 2, "contains no file names", b"x" * 200_000)
+    yield Case("picture names: NUL in lines", names, 2, "contains NUL characters", b"a\0b\n")
+    yield Case("examples before a query: none", ["prompt", "-t", "x", "-e", "-"], 2, "contains no examples", b"\n")
 
 
 # -- vectors ----------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def vectors() -> Iterator[Case]:
         ("an accuracy of 400 digits", with_metadata(b'{"format": 1, "accuracy": 1%b}' % (b"0" * 400)), "malformed"),
         ("metadata of the wrong types", with_metadata(b'{"format": 1, "layer": "2"}'), "malformed"),
         ("a layer that is not there", with_metadata(b'{"format": 1, "layer": 6}'), "layer 6 is outside 0 to 5"),
-        ("more behind the metadata", with_metadata(b'{"format": 1}') + b"x", "more in the file"),
+        ("more behind the metadata", with_metadata(b'{"format": 1}') + b"x", "more data than a vector"),
     ]:
         yield Case(f"vector: {name}", ["apply", "-", "-t", "x"], 4, words, data)
     yield Case("vector: without end", ["show", "/dev/zero"], 3, "it is larger than 128 MiB")
@@ -196,7 +196,7 @@ def pictures() -> Iterator[Case]:
         ("a cut PNG", encoded("PNG")[:60], "damaged"),
         ("a cut JPEG", encoded("JPEG")[:-40], "damaged"),
         ("a cut GIF", encoded("GIF")[:20], "damaged|not an image"),
-        ("an AVIF with damaged colours", (DATA / "damaged.avif").read_bytes(), "damaged|not an image"),
+        ("an AVIF with damaged colors", (DATA / "damaged.avif").read_bytes(), "damaged|not an image"),
         ("a cut WebP", encoded("WEBP")[:30], "damaged|not an image"),
         ("a TIFF whose directory lies outside", b"II*\0" + struct.pack("<I", 1 << 31), "damaged|not an image"),
         ("a PNG of 10 billion pixels", png(100_000, 100_000), "too large"),
@@ -212,7 +212,7 @@ def pictures() -> Iterator[Case]:
     yield Case("picture: not there", ["prompt", "-i", "none.png"], 3, "none.png cannot be read")
     yield Case("picture: a device without end", ["prompt", "-i", "/dev/zero"], 3, "it is larger than 128 MiB")
     yield Case("picture: a device without anything", ["prompt", "-i", "/dev/null"], 3, "is empty")
-    yield Case("picture: a folder of none", ["prompt", "-i", "."], 3, "holds no images")
+    yield Case("picture: a folder of none", ["prompt", "-i", "."], 3, "contains no images")
     yield Case("picture: escapes in its name", ["prompt", "-i", "\x1b]0;pwned\x07.png"], 3, "\\x1b]0;pwned\\x07.png")
     yield Case("picture: a name of 5,000 characters", ["prompt", "-i", "a" * 5000], 3, "file name too long")
 
@@ -237,13 +237,11 @@ def model_headers() -> Iterator[Case]:
     for version in (0, 1, 4, 99):
         yield model(f"version {version}", replace(good, version=version), f"has GGUF version {version}")
     yield model("big-endian", replace(good, version=3 << 24), "big-endian")
-    yield model("2⁶³ tensors", replace(good, n_tensors=1 << 63), "tensors, which is absurd")
-    yield model("2⁶³ keys", replace(good, n_keys=1 << 63), "keys, which is absurd")
-    yield model("60,000 keys in 100 kB", replace(good, n_keys=60_000), "keys do not fit in it")
-    yield model(
-        "a key longer than the file", whole[:24] + struct.pack("<Q", 1 << 40) + whole[32:], "does not fit in it"
-    )
-    yield model("a key of 2⁶⁴ - 1 bytes", whole[:24] + b"\xff" * 8 + whole[32:], "does not fit in it")
+    yield model("2⁶³ tensors", replace(good, n_tensors=1 << 63), "tensors; the limit is")
+    yield model("2⁶³ keys", replace(good, n_keys=1 << 63), "keys; the limit is")
+    yield model("60,000 keys in 100 kB", replace(good, n_keys=60_000), "keys do not fit")
+    yield model("a key longer than the file", whole[:24] + struct.pack("<Q", 1 << 40) + whole[32:], "does not fit")
+    yield model("a key of 2⁶⁴ - 1 bytes", whole[:24] + b"\xff" * 8 + whole[32:], "does not fit")
     yield model("a key without a name", good.with_keys(**{"": (U32, 1)}), "a key without a name")
     twice = replace(good, n_keys=len(good.keys) + 1, extra_keys=tiny_gguf.entry("general.name", (STRING, "x")))
     yield model("a key twice", twice, "has the key 'general.name' twice")
@@ -255,17 +253,17 @@ def model_headers() -> Iterator[Case]:
         ("an array of 16 million texts", struct.pack("<IIQ", ARRAY, STRING, 16_000_000)),
         ("an array of a text of 2⁶³ bytes", struct.pack("<IIQQ", ARRAY, STRING, 1, 1 << 63)),
     ]:
-        words = "array of arrays" if "arrays" in title else "absurd|does not fit|do not fit|truncated"
+        words = "array of arrays" if "arrays" in title else "the limit is|does not fit|do not fit|truncated"
         extra = tiny_gguf.text("x") + array
         yield model(title, replace(good, n_keys=len(good.keys) + 1, extra_keys=extra), words)
     for alignment in ((U32, 3), (U32, 0), (STRING, "32"), (I32, 32)):
         yield model(
             f"alignment {alignment[1]!r} of type {alignment[0]}",
             good.with_keys(general__alignment=alignment),
-            "no power of two",
+            "not a power of two",
         )
-    yield model("5 dimensions", good.with_tensor(last, n_dims=5), "of 5 dimensions; the most is 4")
-    yield model("4 billion dimensions", good.with_tensor(last, n_dims=(1 << 32) - 1), "dimensions; the most is 4")
+    yield model("5 dimensions", good.with_tensor(last, n_dims=5), "of 5 dimensions; the limit is 4")
+    yield model("4 billion dimensions", good.with_tensor(last, n_dims=(1 << 32) - 1), "dimensions; the limit is 4")
     yield model("sizes that wrap to 0", good.with_tensor(last, shape=(1 << 32, 1 << 32)), "an impossible shape")
     yield model("sizes that wrap to 64", good.with_tensor(last, shape=((1 << 58) + 1, 64)), "an impossible shape")
     yield model("a negative size", good.with_tensor(last, shape=((1 << 64) - 32, 1)), "an impossible shape")
@@ -282,27 +280,29 @@ def model_headers() -> Iterator[Case]:
     yield model("data before the file", good.with_tensor(last, offset=(1 << 64) - 32), "at offset 184467")
     yield model("tensors that share their data", good.with_tensor(last, offset=0), "at offset 0, not at")
     yield model("a tensor of type 2³¹", good.with_tensor(last, kind=1 << 31), "the unknown type")
-    yield model("blocks in a tensor without dimensions", good.with_tensor(last, kind=2, shape=()), "blocks of 32")
-    yield model(
-        "blocks of 32 in rows of 20", good.with_tensor(last, kind=2, shape=(20, 32)), "cuts them into blocks of 32"
-    )
+    yield model("blocks in a tensor without dimensions", good.with_tensor(last, kind=2, shape=()), "a multiple of 32")
+    yield model("blocks of 32 in rows of 20", good.with_tensor(last, kind=2, shape=(20, 32)), "needs a multiple of 32")
 
 
 def model_contents() -> Iterator[Case]:
     good = tiny_gguf.model()
     vocabulary = "tokenizer__ggml__tokens"
-    yield model("no architecture", good.with_keys(general__architecture=None), "does not say its architecture")
-    yield model("the vision half", tiny_gguf.vision(), "is the vision half of a model; give it as ")
-    yield model("an adapter", good.with_keys(general__type=(STRING, "adapter")), "holds no model but 'adapter'")
+    yield model("no architecture", good.with_keys(general__architecture=None), "does not name its architecture")
+    yield model("the vision half", tiny_gguf.vision(), "is the image encoder of a model (mmproj); give it as ")
     yield model(
-        "escapes for a type", good.with_keys(general__type=(STRING, "\x1b[2J")), "holds no model but '\\x1b[2J'"
+        "an adapter", good.with_keys(general__type=(STRING, "adapter")), "does not contain a model but 'adapter'"
+    )
+    yield model(
+        "escapes for a type",
+        good.with_keys(general__type=(STRING, "\x1b[2J")),
+        "does not contain a model but '\\x1b[2J'",
     )
     yield model("no layers", good.with_keys(llama__block_count=(U32, 0)), "claims to have 0 layers")
     yield model("513 layers", good.with_keys(llama__block_count=(U32, 513)), "claims to have 513 layers")
     yield model(
         "a width of 4 billion",
         good.with_keys(llama__embedding_length=(U32, (1 << 32) - 1)),
-        "claims to be 4294967295 wide",
+        "claims to have a width of 4294967295",
     )
     yield model(
         "3 of 2 experts",
@@ -324,14 +324,14 @@ def model_contents() -> Iterator[Case]:
     yield model(
         "a vocabulary of numbers",
         good.with_keys(**{vocabulary: (ARRAY, U32, [1, 2])}),
-        "has no texts as its vocabulary",
+        "has a vocabulary that is not a list of texts",
     )
     few = [token for token in tiny_gguf.TOKENS if token != "<0x41>" and token != "A"]
     yield model(
         "a vocabulary without A", good.with_keys(**{vocabulary: (ARRAY, STRING, few)}), "a token for every byte"
     )
     yield model(
-        "weights of whole numbers", good.with_tensor("blk.1.ffn_down.weight", kind=26), "ggml cannot compute with: I32"
+        "weights of whole numbers", good.with_tensor("blk.1.ffn_down.weight", kind=26), "ggml cannot multiply by: I32"
     )
     part = good.with_keys(split__count=(U16, 2), split__no=(U16, 0), split__tensors__count=(I32, 20))
     yield model("a part under another name", part, "is one of 2 files of a model")
@@ -357,7 +357,7 @@ def model_contents() -> Iterator[Case]:
     yield Case("model: a folder", [*ask, "."], 3, "is a directory|not a regular file")
     yield Case("model: a device", [*ask, "/dev/zero"], 3, "it is not a regular file")
     yield Case("model: not there", [*ask, "none.gguf"], 3, "none.gguf cannot be read: no such file")
-    yield Case("model: no such name", [*ask, "nope"], 3, "there is no model 'nope'")
+    yield Case("model: no such name", [*ask, "nope"], 3, "unknown model 'nope'")
     yield Case("model: a name of 5,000 characters", [*ask, "a" * 5000], 3, "file name too long")
 
 
@@ -371,7 +371,7 @@ def towers() -> Iterator[Case]:
     good = tiny_gguf.vision()
     yield mmproj("nothing", b"", "is empty (0 bytes)")
     yield mmproj("cut", bytes(good)[:-100], "beyond the end of the file")
-    yield mmproj("a text model", tiny_gguf.model(), "is not the vision half of a model (mmproj)")
+    yield mmproj("a text model", tiny_gguf.model(), "is not the image encoder of a model (mmproj)")
     for key, value, words in [
         ("clip__projector_type", (U32, 1), "has clip.projector_type as uint32, not string"),
         ("clip__has_vision_encoder", (STRING, "yes"), "has clip.has_vision_encoder as string, not bool"),
@@ -381,13 +381,13 @@ def towers() -> Iterator[Case]:
         ("clip__use_gelu", (U32, 1), "has clip.use_gelu as uint32, not bool"),
         ("general__name", (BOOL, True), "has general.name as bool, not string"),
         ("clip__vision__attention__head_count", (U32, 0), "has clip.vision.attention.head_count 0"),
-        ("clip__vision__attention__head_count", (U32, 3), "cuts its width of 16 into 3 heads"),
+        ("clip__vision__attention__head_count", (U32, 3), "has a width of 16, which is not divisible by its 3 heads"),
         ("clip__vision__patch_size", (U32, 0), "has clip.vision.patch_size 0"),
         ("clip__vision__attention__layer_norm_epsilon", (F32, float("nan")), "layer_norm_epsilon nan"),
     ]:
         told = f"{key.replace('__', '.')} = {value[-1]!r}"
         yield mmproj(told, good.with_keys(**{key: value}), words)
-    yield mmproj("weights of whole numbers", good.with_tensor("v.blk.0.ffn_up.weight", kind=26), "compute with: I32")
+    yield mmproj("weights of whole numbers", good.with_tensor("v.blk.0.ffn_up.weight", kind=26), "multiply by: I32")
 
 
 def past_the_check() -> Iterator[Case]:
@@ -410,7 +410,7 @@ def past_the_check() -> Iterator[Case]:
     yield model(
         "a vocabulary with a word twice",
         good.with_keys(tokenizer__ggml__tokens=(ARRAY, STRING, doubled)),
-        "llama.cpp cannot go on: GGML_ASSERT",
+        "llama.cpp cannot continue: GGML_ASSERT",
         code=1,
         native=True,
     )
@@ -431,7 +431,7 @@ def past_the_check() -> Iterator[Case]:
     yield mmproj(
         "a bias of another length",
         tower.with_tensor("v.blk.0.ffn_up.bias", shape=(5,)),
-        "llama.cpp cannot go on: GGML_ASSERT",
+        "llama.cpp cannot continue: GGML_ASSERT",
         code=1,
         native=True,
     )
@@ -445,7 +445,7 @@ def past_the_check() -> Iterator[Case]:
     )
 
 
-# -- folders, catalogues, results, archives -----------------------------------------------------------------
+# -- folders, catalogs, results, archives -----------------------------------------------------------------
 
 
 TOML = b'description = "d"\ninstruction = "i:"\n'
@@ -456,12 +456,12 @@ def tasks() -> Iterator[Case]:
     for name, toml, samples, words in [
         ("TOML nested 100,000 deep", b"x = " + DEEP, SAMPLE, "task.toml: "),
         ("TOML that is binary", b"\xff\xfe\x00" * 99, SAMPLE, "task.toml: "),
-        ("an unknown key", TOML + b"colour = 1\n", SAMPLE, "unknown key colour"),
+        ("an unknown key", TOML + b"color = 1\n", SAMPLE, "unknown key color"),
         ("a number for a text", TOML + b"group = 3\n", SAMPLE, "the key group cannot be 3"),
         ("a number of 9,999 digits", TOML + b"group = 0x" + b"f" * 9999, SAMPLE, "the key group cannot be this int"),
         ("wordings that are none", TOML + b'wordings = "x"\n', SAMPLE, "the key wordings cannot be 'x'"),
-        ("a broken pattern", TOML + b'pattern = "("\n', SAMPLE, "no regular expression"),
-        ("no samples", TOML, b"", "holds no test samples"),
+        ("a broken pattern", TOML + b'pattern = "("\n', SAMPLE, "not a regular expression"),
+        ("no samples", TOML, b"", "contains no test samples"),
         ("JSON nested 100,000 deep", TOML, b'{"input": ' + DEEP, "line 1: not JSON"),
         (
             "a picture that is a list",
@@ -475,11 +475,11 @@ def tasks() -> Iterator[Case]:
     files = {"t/task.toml": TOML, "t/examples.jsonl": SAMPLE}
     yield Case("task: nothing to choose a layer on", ["eval", "-q", "-T", "t"], 2, "no validation samples", files=files)
     yield Case("task: no samples file", ["eval", "-T", "t"], 3, "cannot be read", files={"t/task.toml": TOML})
-    yield Case("task: not there", ["eval", "-T", "../nope"], 3, "there is no task '../nope'")
+    yield Case("task: not there", ["eval", "-T", "../nope"], 3, "unknown task '../nope'")
     yield Case("task: a name of 5,000 characters", ["eval", "-T", "a" * 5000], 3, "file name too long")
 
 
-def catalogues() -> Iterator[Case]:
+def catalogs() -> Iterator[Case]:
     head = b'description = "x"\nlicense = "x"\n'
     for name, toml, words in [
         ("nothing", b"", "expected one of the tables"),
@@ -494,7 +494,7 @@ def catalogues() -> Iterator[Case]:
         ),
     ]:
         yield Case(
-            f"catalogue: {name}",
+            f"catalog: {name}",
             ["prompt", "-t", "x", "-m", "evil"],
             3,
             words,
@@ -502,7 +502,7 @@ def catalogues() -> Iterator[Case]:
             env={"TV_MODELS_DIR": "c"},
         )
     yield Case(
-        "catalogue: a name that leads elsewhere",
+        "catalog: a name that leads elsewhere",
         ["prompt", "-t", "x", "-m", "../c/evil"],
         3,
         "",
@@ -591,7 +591,7 @@ def archives() -> Iterator[Case]:
     yield case("an unknown compression", bytes(strange), none, 3, "cannot be converted")
     yield case("JSON nested deep", zipped({"t_test.json": DEEP}), none, 2, "not JSON")
     for image in ("../../evil.png", "/tmp/evil.png", "a/../../evil.png", "C:\\evil.png", "a\0b.png", "\x1b[2J.png"):
-        yield case(f"a picture at {image!r}", sample(image), zipped({image: b"x"}), 2, "leads out of the folder")
+        yield case(f"a picture at {image!r}", sample(image), zipped({image: b"x"}), 2, "points outside the folder")
     big = zipped({"e.png": bytes(70_000_000)})
     yield Case(
         "archive: a picture of 70 MB in 70 kB",
@@ -638,7 +638,7 @@ def arguments() -> Iterator[Case]:
             2,
             "cannot both go to stdout",
         ),
-        ("nothing to ask", ["apply", "-"], GOOD, 2, "nothing to ask"),
+        ("nothing to ask", ["apply", "-"], GOOD, 2, "no queries: give"),
         ("an empty query", ["apply", "-", "-t", " "], GOOD, 2, "--text is empty"),
         ("a query too long", ["apply", "-", "-t", "word " * 5000], GOOD, 2, "does not fit the context"),
         ("layer 6 of 6", [*ask, "-l", "6"], GOOD, 2, "--layer 6 is outside 0 to 5"),
@@ -652,7 +652,13 @@ def arguments() -> Iterator[Case]:
         ("-1 layers on the GPU", [*ask, "--gpu-layers", "-1"], GOOD, 2, "--gpu-layers"),
         ("weights that are none", ["combine", "-", "-w", "nan", "-o", "v.npy"], GOOD, 2, "weight"),
         ("an infinite weight", ["combine", "-", "-w", "1e999", "-o", "v.npy"], GOOD, 2, "weight"),
-        ("seeds that are none", ["eval", "-T", "country-capital", "--seeds", "1,x"], b"", 2, "--seeds must be numbers"),
+        (
+            "seeds that are none",
+            ["eval", "-T", "country-capital", "--seeds", "1,x"],
+            b"",
+            2,
+            "--seeds must be comma-separated integers",
+        ),
         ("a picture of no kind", ["compare", "-", "--plot", "p.exe"], GOOD, 2, ".png, .svg"),
         ("no such command", ["nope"], b"", 2, "No such command"),
         ("escapes for a command", ["\x1b[2J"], b"", 2, "\\x1b[2J"),
@@ -668,7 +674,7 @@ def environments() -> Iterator[Case]:
     for name, given, env, code, words in [
         ("TV_MODEL with escapes", ask, {"TV_MODEL": "\x1b[2J"}, 3, "\\x1b[2J"),
         ("TV_MODEL a folder", ask, {"TV_MODEL": "/"}, 3, "is a directory"),
-        ("TV_MODELS_DIR a device", [*ask, "-m", "x"], {"TV_MODELS_DIR": "/dev/null"}, 3, "there is no model 'x'"),
+        ("TV_MODELS_DIR a device", [*ask, "-m", "x"], {"TV_MODELS_DIR": "/dev/null"}, 3, "unknown model 'x'"),
         ("HF_ENDPOINT that is no address", hub, {**nowhere, "HF_ENDPOINT": "nonsense"}, 3, ""),
         ("HF_ENDPOINT that nobody answers", hub, {**nowhere, "HF_ENDPOINT": "http://127.0.0.1:9"}, 3, ""),
         ("HF_HUB_OFFLINE", hub, {**nowhere, "HF_HUB_OFFLINE": "1"}, 3, "owner/repo"),
@@ -680,7 +686,7 @@ CASES = [
     case
     for kind in (
         *(pairs, queries, vectors, pictures, model_headers, model_contents, towers, past_the_check),
-        *(tasks, catalogues, results, archives, arguments, environments),
+        *(tasks, catalogs, results, archives, arguments, environments),
     )
     for case in kind()
 ]

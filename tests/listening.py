@@ -32,7 +32,7 @@ class Listening(FakeEngine):
         self.seen: list[Prompt] = []
 
     def read(self, prompts: Sequence[Prompt], patch: Patch | None = None) -> np.ndarray:
-        assert len(prompts) == 1  # a residual then does not depend on its neighbours
+        assert len(prompts) == 1  # a residual then does not depend on its neighbors
         self.seen += prompts
         return super().read(prompts, patch)
 

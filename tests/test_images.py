@@ -35,8 +35,8 @@ def pixels(data: bytes) -> np.ndarray:
     return image.pixels
 
 
-def near(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
-    return bool(np.abs(pixel.astype(int) - colour).max() < 60)
+def near(pixel: np.ndarray, color: tuple[int, int, int]) -> bool:
+    return bool(np.abs(pixel.astype(int) - color).max() < 60)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def near(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
         ("TIFF", "CMYK"),
     ],
 )
-def test_every_common_format_and_mode_gives_its_colours(kind: str, mode: str) -> None:
+def test_every_common_format_and_mode_gives_its_colors(kind: str, mode: str) -> None:
     options = {"quality": 95} if kind in {"JPEG", "WEBP"} else {}
     found = pixels(encoded(halves(mode), kind, **options))
     assert found.shape == (4, 8, 3)
@@ -78,7 +78,7 @@ def test_transparency_is_put_on_white() -> None:
     assert (pixels(encoded(palette, transparency=0)) == 255).all()
 
 
-def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
+def test_sixteen_bit_gray_is_scaled_and_not_clipped() -> None:
     ramp = np.linspace(0, 65535, 8, dtype=np.uint16)[None, :].repeat(2, 0)
     found = pixels(encoded(Pillow.fromarray(ramp)))[0, :, 0].astype(int)
     assert found[0] == 0

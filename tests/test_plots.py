@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from tvcli.errors import UsageError
-from tvcli.plots import check_picture
+from tvcli.plots import check_plot_file
 
 
 def test_a_picture_is_checked_before_the_work(tmp_path: Path) -> None:
-    check_picture(tmp_path / "a.png")
+    check_plot_file(tmp_path / "a.png")
     for name in ("a.jpg", "a", "no/such/a.png"):
         with pytest.raises(UsageError):
-            check_picture(tmp_path / name)
+            check_plot_file(tmp_path / name)

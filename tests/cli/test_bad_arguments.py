@@ -15,10 +15,10 @@ BAD = [
     (["lens"], 2, "give one of --vector"),
     (["lens", "-t", "x", "-T", "food-color"], 2, "give one of --vector"),
     (["lens", "-t", "x", "--plot", "a.png"], 2, "--plot draws the curves of --task"),
-    (["lens", "-T", "food-color", "--plot", "a.bmp"], 2, "is no picture format"),
-    (["lens", "-T", "nope"], 3, "there is no task"),
+    (["lens", "-T", "food-color", "--plot", "a.bmp"], 2, "is not a supported plot format"),
+    (["lens", "-T", "nope"], 3, "unknown task"),
     (["lens", "--image", "none.png"], 3, "cannot be read"),
-    (["map", "-T", "food-color", "--limit", "1"], 2, "at least 3 vectors, here are 2"),
+    (["map", "-T", "food-color", "--limit", "1"], 2, "at least 3 vectors, not 2"),
     (["map", "--layer", "6"], 2, "--layer 6 is outside 0 to 5"),
     (["eval", "--layer", "1", "--plot", "a.png"], 2, "--plot draws the accuracy over layers"),
     (["report", "-o", "no/such/r.html"], 2, "the folder of no/such/r.html does not exist"),
@@ -44,8 +44,8 @@ def test_vectors_of_other_sizes_are_refused_with_both_named(tv: Runner, three: l
     assert "6 layers × 16 and 4 layers × 8" in ran.err
     assert tv("lens", "--vector", other).code == 4
     assert tv("compare", three[0]).code == 2
-    with pytest.raises(UsageError, match="centring needs at least 3"):
-        similarity([TaskVector(np.ones((4, 8), np.float32))] * 2, centred=True)
+    with pytest.raises(UsageError, match="centering needs at least 3"):
+        similarity([TaskVector(np.ones((4, 8), np.float32))] * 2, centered=True)
     with pytest.raises(VectorError):
         similarity([TaskVector(np.ones((4, 8), np.float32)), TaskVector(np.ones((4, 9), np.float32))])
     with pytest.raises(UnavailableError):

@@ -67,7 +67,7 @@ OFFERED = [
     ("tv apply d", ["deep/er/x.npy", "deep/er/y.npy"]),  # a lone folder would be closed by a space
     ("tv apply v.npy --layer ", ["all", "0", "1", "2", "3", "4", "5"]),
     ("tv apply v.npy -l 4", ["4"]),
-    ("tv apply --layer ", [SUGGESTED]),  # the catalogue's for the default model
+    ("tv apply --layer ", [SUGGESTED]),  # the catalog's for the default model
     ("tv map --model picto --layer ", [SUGGESTED]),
     ("tv map --model fake --layer ", []),
     ("tv compare v.npy v.npy --layer 3", ["3"]),

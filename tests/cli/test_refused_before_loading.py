@@ -13,8 +13,8 @@ REFUSED = [
     (["lens", "-t", "x", "--plot", "a.png"], 2, "--plot draws the curves of --task"),
     (["lens", "--vector", "none.npy"], 3, "none.npy cannot be read"),
     (["lens", "--image", "none.png"], 3, "none.png cannot be read"),
-    (["lens", "-T", "nope"], 3, "there is no task 'nope'"),
-    (["lens", "-T", "food-color", "--plot", "a.bmp"], 2, "is no picture format"),
+    (["lens", "-T", "nope"], 3, "unknown task 'nope'"),
+    (["lens", "-T", "food-color", "--plot", "a.bmp"], 2, "is not a supported plot format"),
     (["lens", "-T", "food-color", "--plot", "folder.png"], 3, "folder.png cannot be written: is a directory"),
     (["map", *SMALL, "--plot", "no/such.png"], 2, "the folder of no/such.png does not exist"),
     (["extract", "-e", "pairs.txt", "-o", "folder.png"], 3, "folder.png cannot be written: is a directory"),
@@ -23,8 +23,8 @@ REFUSED = [
     (["extract", "-e", "pairs.txt", "--instruction", ":", "-o", "v.npy"], 2, "the instruction is empty"),
     (["report", *SMALL, "-o", "folder.png"], 3, "folder.png cannot be written: is a directory"),
     (["report", *SMALL, "-o", "no/such.html"], 2, "the folder of no/such.html does not exist"),
-    (["report", *SMALL, "-o", "r.html", "--seeds", "x"], 2, "--seeds must be numbers"),
-    (["report", *SMALL, "-o", "r.html", "--llm", "nope"], 3, "there is no model 'nope'"),
+    (["report", *SMALL, "-o", "r.html", "--seeds", "x"], 2, "--seeds must be comma-separated integers"),
+    (["report", *SMALL, "-o", "r.html", "--llm", "nope"], 3, "unknown model 'nope'"),
 ]
 
 

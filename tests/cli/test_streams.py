@@ -66,7 +66,7 @@ def test_nobody_types_a_vector_and_no_terminal_is_given_one() -> None:
     code, shown = on_a_terminal("extract", "--instruction", "x", "-o", "-")
     assert (code, shown) == (
         2,
-        "tv: a terminal cannot show a vector; name a file, or send standard output into one\r\n",
+        "tv: a vector cannot be written to a terminal; name a file, or redirect standard output\r\n",
     )
 
 

@@ -29,7 +29,7 @@ def test_several_queries_print_name_and_answer_in_order(tv: Runner, made: Path, 
     assert names == [str(picture), "Chile", "Cuba"]
 
 
-def test_an_answer_does_not_depend_on_its_neighbours(tv: Runner, made: Path) -> None:
+def test_an_answer_does_not_depend_on_its_neighbors(tv: Runner, made: Path) -> None:
     alone = tv("apply", made, "-t", "Cuba").out.strip()
     assert tv("apply", made, "-t", "Chile", "-t", "Cuba").out.splitlines()[1] == f"Cuba\t{alone}"
 
@@ -60,7 +60,7 @@ def test_verbose_names_token_layer_and_provenance(tv: Runner, made: Path) -> Non
     ran = tv("apply", made, "-t", "Cuba", "-v")
     assert "Cuba: overwriting layer 3 at the delimiter" in ran.err
     assert "|[:] (token " in ran.err
-    assert "vector: text examples, 5 prompts, read in fake" in ran.err
+    assert "vector: text examples, 5 prompts, read with fake" in ran.err
     assert ran.out == tv("apply", made, "-t", "Cuba").out
 
 
@@ -176,7 +176,7 @@ def test_a_vector_from_another_model_of_the_same_shape_is_used_and_said(tv: Runn
     other = replace(vector.provenance, model=replace(FakeEngine().model, name="other", digest="x"))
     ran = tv("apply", "-", "-t", "x", stdin=to_bytes(TaskVector(vector.rows, other)))
     assert ran.code == 0
-    assert "the vector was read in other" in ran.err
+    assert "the vector was read with other" in ran.err
 
 
 def test_a_vector_read_at_another_token_is_warned_of(tv: Runner, vector: TaskVector) -> None:

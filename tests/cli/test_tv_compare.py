@@ -26,9 +26,9 @@ def test_three_vectors_are_compared_in_matrices_at_a_layer(tv: Runner, tmp_path:
     three = save_all(tmp_path, [[1, 0], [2, 1]], [[0, 1], [1, 2]], [[0, 0], [0, 0]])
     ran = tv("compare", *three)
     plain = "cosine\ta\tb\tc\na\t1.000\t0.800\t0.000\nb\t0.800\t1.000\t0.000\nc\t0.000\t0.000\t0.000\n"
-    centred = "cosine\ta\tb\tc\na\t1.000\t0.000\t-0.707\nb\t0.000\t1.000\t-0.707\nc\t-0.707\t-0.707\t1.000\n"
-    assert ran.out.replace("-0.000", "0.000") == plain + centred
-    assert "layer 1\nlayer 1, centred\n" in ran.err
+    centered = "cosine\ta\tb\tc\na\t1.000\t0.000\t-0.707\nb\t0.000\t1.000\t-0.707\nc\t-0.707\t-0.707\t1.000\n"
+    assert ran.out.replace("-0.000", "0.000") == plain + centered
+    assert "layer 1\nlayer 1, centered\n" in ran.err
 
 
 def save_all(folder: Path, *rows: Sequence[Sequence[float]]) -> list[Path]:

@@ -68,7 +68,9 @@ def test_what_a_backend_fuses_is_no_fault(tv: Runner, monkeypatch: pytest.Monkey
     monkeypatch.setattr(tvcli.models.opening, "FakeEngine", Fuses)
     ran = tv("doctor")
     assert ran.code == 0
-    assert re.search(f"ok   text: {SELF}: bit-equal at all 6 layers, the logits within .*e-07 of the largest", ran.out)
+    assert re.search(
+        f"ok   text: {SELF}: bit-equal at all 6 layers; logits differ by up to .*e-07 of the largest", ran.out
+    )
 
 
 class NeverPatches(FakeEngine):
@@ -151,8 +153,8 @@ class EndsDifferentlyAfterPictures(FakeEngine):
         (SkipsLayerThree, {MOVES, ADAPTER}, "the patch changes nothing at layer 3"),
         (RoundsWhatItWrites, {SELF}, "the residuals or logits change at layers 0, 1, 2, 3, 4, 5"),
         (WritesTooEarly, {SELF, BELOW}, "a layer below it changes at layers 1, 2, 3, 4, 5"),
-        (Remembers, {TRACE}, "the same query has other logits after a patched run"),
-        (AddsInsteadOfOverwriting, {SELF, ADAPTER}, "of what the patch moves them at layers 1, 3, 5"),
+        (Remembers, {TRACE}, "the same query has different logits after a patched run"),
+        (AddsInsteadOfOverwriting, {SELF, ADAPTER}, "of the patch's effect at layers 1, 3, 5"),
         (ReadsNothing, {READ, SELF, MOVES, BELOW}, "the residual is zero or not finite at layer 2"),
         (LosesATensor, {SELF, BELOW}, "the tensor l_out-0 appeared 0 times in the decode instead of once"),
         (

@@ -51,13 +51,13 @@ def test_all_pairs_of_modalities_are_evaluated(tv: Runner) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["-T", "nope"], 3, "there is no task 'nope'"),
-        (["--seeds", "1,x"], 2, "--seeds must be numbers"),
+        (["-T", "nope"], 3, "unknown task 'nope'"),
+        (["--seeds", "1,x"], 2, "--seeds must be comma-separated integers"),
         (["--resume"], 2, "--resume needs the --samples file"),
         (["--layer", "6"], 2, "--layer 6 is outside 0 to 5"),
         (["--limit", "3"], 2, "3 validation samples with text, too few for 5 shots"),
-        (["--wording", "shouted", "--source", "instruction"], 2, "has no wordings 'shouted'"),
-        (["--override"], 2, "names no task that it overrides"),
+        (["--wording", "shouted", "--source", "instruction"], 2, "has no wordings of kind 'shouted'"),
+        (["--override"], 2, "does not name the task that it overrides"),
         (["--method", "magic"], 2, "--method must be one of"),
         (["--samples", "no/such/folder.jsonl"], 3, "cannot be written"),
     ],
@@ -149,7 +149,7 @@ def test_a_results_file_is_not_resumed_for_other_samples_of_the_same_name(tv: Ru
     before = file.read_bytes()
     ran = tv(*EVAL, "-T", second, "--samples", file, "--resume")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"tv: {file} has answers to other samples of the task mine; name another file\n"
+    assert ran.err == f"tv: {file} has answers for other samples of the task mine; name another file\n"
     assert file.read_bytes() == before
 
 
@@ -176,7 +176,7 @@ def test_a_results_file_is_not_resumed_after_its_task_was_edited(
         (folder / "p.png").write_bytes(picture.read_bytes() + b"\0")
     ran = tv(*EVAL, "-T", folder, "--samples", file, "--resume")
     assert ran.code == 2
-    assert "has answers to other samples of the task mine" in ran.err
+    assert "has answers for other samples of the task mine" in ran.err
 
 
 def test_a_results_file_is_not_resumed_by_another_version(tv: Runner, tmp_path: Path) -> None:
@@ -214,10 +214,10 @@ def test_the_papers_folder_of_answers_is_not_used_for_other_data(tv: Runner, tmp
     assert tv(*shipped, "-T", "country-capital").code == 0
     ran = tv(*shipped, "-T", other)
     assert ran.code == 2
-    assert "has answers to other samples of the task country-capital" in ran.err
+    assert "has answers for other samples of the task country-capital" in ran.err
 
 
-@pytest.mark.parametrize(("name", "words"), [("mine", "the name of two tasks"), ("average", "the name of a row")])
+@pytest.mark.parametrize(("name", "words"), [("mine", "the name of two tasks"), ("average", "the name of a table row")])
 def test_a_name_stands_for_one_row(tv: Runner, tmp_path: Path, name: str, words: str) -> None:
     folders = [own_task(tmp_path / where, name, PAIRS) for where in "ab"]
     ran = tv(*EVAL, *(part for folder in folders for part in ("-T", folder)))
@@ -261,4 +261,4 @@ def test_all_pairs_leave_nothing_to_choose(tv: Runner) -> None:
     for option in (["--source", "instruction"], ["--query", "text"]):
         ran = tv("eval", "-T", "food-color", "--pairs", "all", *option)
         assert (ran.code, ran.out) == (2, "")
-        assert "leave out --source and --query" in ran.err
+        assert "remove --source and --query" in ran.err

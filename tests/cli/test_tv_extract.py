@@ -28,7 +28,7 @@ def test_extract_writes_the_mean_residual_and_its_provenance(made: Path) -> None
 def test_extract_says_what_was_read_where(tv: Runner, pairs_file: Path, tmp_path: Path) -> None:
     ran = tv("extract", "-e", pairs_file, "-o", tmp_path / "v.npy")
     assert ran.out == ""
-    assert "read 5 prompts of 5 examples (text examples) in fake (fake, 6 layers × 16), layers 0 to 5" in ran.err
+    assert "read 5 prompts of 5 examples (text examples) with fake (fake, 6 layers × 16), layers 0 to 5" in ran.err
     assert "at the delimiter ':'" in ran.err
     assert tv("extract", "-q", "-e", pairs_file, "-o", tmp_path / "v.npy").err == ""
 
@@ -49,7 +49,7 @@ def test_extract_is_reproducible_and_the_seed_matters(tv: Runner, pairs_file: Pa
 def test_few_pairs_work_and_say_how_many_shots_were_used(tv: Runner, tmp_path: Path) -> None:
     ran = tv("extract", "-e", "-", "-o", tmp_path / "v.npy", stdin=b"a\tb\nc\td\n")
     assert ran.code == 0
-    assert "only 2 examples: 2 shots a prompt instead of 5" in ran.err
+    assert "only 2 examples: 2 shots per prompt instead of 5" in ran.err
     assert load(tmp_path / "v.npy").provenance.shots == 2
 
 
@@ -131,4 +131,4 @@ def test_layers_are_judged_by_the_metric(
 
 def test_a_metric_without_anything_to_judge_is_refused(tv: Runner, pairs_file: Path) -> None:
     ran = tv("extract", "--examples", pairs_file, "--metric", "exact", "-o", pairs_file.with_name("v.npy"))
-    assert (ran.code, ran.err) == (2, "tv: --metric says how --select-layer judges; add --select-layer\n")
+    assert (ran.code, ran.err) == (2, "tv: --metric needs --select-layer\n")

@@ -24,13 +24,13 @@ def test_what_no_source_is_named_for_is_unverified(tv: Runner, models_folder: Pa
 def test_an_added_model_is_found_by_its_name(tv: Runner, models_folder: Path, ggufs: tuple[Path, Path]) -> None:
     ran = tv("models", "add", ggufs[0], "--mmproj", ggufs[1], "--name", "mine")
     assert ran.code == 0
-    assert f"--model mine is {ggufs[0]} now; to forget that, delete {models_folder / 'mine.toml'}" in ran.err
+    assert f"added mine ({ggufs[0]}); delete {models_folder / 'mine.toml'} to remove it" in ran.err
     assert [resolve("mine").text, resolve("mine").vision] == list(ggufs)
     assert size(describe("mine")) == 68
     assert tv("models", "path", "mine").out.splitlines() == [str(path) for path in ggufs]
     record = json.loads(tv("models", "path", "mine", "--json").out)
     assert record == {"name": "mine", "text": str(ggufs[0]), "vision": str(ggufs[1])}
-    assert "mine\t68 B\there\tunknown" in tv("models", "list").out
+    assert "mine\t68 B\tyes\tunknown" in tv("models", "list").out
     assert tv("models", "add", ggufs[0], "--mmproj", ggufs[1], "--name", "mine").code == 0
 
 

@@ -20,7 +20,7 @@ def test_show_says_when_provenance_is_unknown(tv: Runner, tmp_path: Path) -> Non
     np.save(tmp_path / "bare.npy", np.ones((6, 16), np.float32))
     ran = tv("show", tmp_path / "bare.npy")
     assert "not recorded" in ran.out
-    assert "it is not recorded which model" in ran.err
+    assert "the model of this vector is not recorded" in ran.err
 
 
 def test_show_decodes_a_vector(tv: Runner, three: list[Path]) -> None:

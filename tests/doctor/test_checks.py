@@ -32,7 +32,7 @@ READ, SELF, MOVES, BELOW, ADAPTER, TRACE = CHECKS
 
 def examined(engine: FakeEngine, name: str) -> Check:
     """One check of the text query."""
-    return doctor._check(name, lambda: CHECKS[name](doctor._Patient(engine, zero_shot("Greece"), unheard)))
+    return doctor._check(name, lambda: CHECKS[name](doctor._Probe(engine, zero_shot("Greece"), unheard)))
 
 
 def unheard(steps: int) -> None:
@@ -52,7 +52,7 @@ def test_a_word_is_asked_and_a_picture_if_the_model_sees() -> None:
     assert list(asked) == ["text", "image"]
     assert asked["text"] == zero_shot("Greece")
     [picture] = asked["image"].images
-    assert picture.name == "a picture of colours"
+    assert picture.name == "a color gradient"
     pixels = picture.pixels
     assert pixels.shape == (224, 224, 3)
     assert pixels.dtype == np.uint8
@@ -71,9 +71,9 @@ def test_each_check_of_a_sound_engine_says_what_was_seen() -> None:
         "residuals can be read",
         "a patch with the query's own residual changes nothing",
         "a patch changes the logits at every layer",
-        "a patch is written, and layers below it stay as they are",
-        "a patch moves the logits as the model's own adapter does",
-        "what ran before leaves no trace",
+        "a patch is written, and layers below it are unchanged",
+        "a patch changes the logits as llama.cpp's control-vector adapter does",
+        "earlier runs change nothing",
     ]
     assert found["one delimiter"] == "text ':' (7), image ':' (7)"
     assert found[f"text: {READ}"] == "6 layers × 16"
@@ -89,8 +89,8 @@ def test_a_model_of_few_layers_is_examined_at_each() -> None:
     for count, layers in ((1, "0"), (2, "0, 1"), (3, "0, 1, 2")):
         assert examined(FakeEngine(n_layer=count), SELF).detail == f"bit-equal at layers {layers}"
     assert examined(FakeEngine(n_layer=4), SELF).detail == "bit-equal at all 4 layers"
-    assert examined(FakeEngine(n_layer=1), ADAPTER).detail == "none for a model of one layer"
-    assert examined(FakeEngine(n_layer=2), ADAPTER).detail.endswith("at most, at layers 1")
+    assert examined(FakeEngine(n_layer=1), ADAPTER).detail == "not checked: the model has one layer"
+    assert examined(FakeEngine(n_layer=2), ADAPTER).detail.endswith(" of the patch's effect, at layers 1")
 
 
 # -- each check against an engine that is wrong by a known amount ---------------------------------------------
@@ -138,7 +138,7 @@ def test_a_patch_must_move_the_logits_by_a_thousandth_of_the_largest() -> None:
 
 def test_the_querys_own_residual_may_move_the_logits_by_what_fusing_does() -> None:
     assert seen(Moves(*[0] * 6), SELF) == (True, "bit-equal at all 6 layers")
-    said = "bit-equal at all 6 layers, the logits within 7.5e-06 of the largest"
+    said = "bit-equal at all 6 layers; logits differ by up to 7.5e-06 of the largest"
     assert seen(Moves(0, 0, 3e-5, 0, 1.5e-5, 0), SELF) == (True, said)
     assert seen(Moves(0, 0, 5e-5, 0, 3e-5, 0), SELF) == (False, "the residuals or logits change at layer 2")
 
@@ -158,7 +158,7 @@ class Changes(FakeEngine):
 
 
 def test_a_patch_is_the_row_that_was_written_and_nothing_below_it_changes() -> None:
-    wrong = "the patched row is not the one that was written, or a layer below it changes at layer"
+    wrong = "the row at the patched layer is not the one that was written, or a layer below it changes at layer"
     assert seen(Changes({2: [3, 5], 0: [1]}), BELOW) == (True, "bit-equal at all 6 layers")
     assert seen(Changes({2: [2]}), BELOW) == (False, f"{wrong} 2")
     assert seen(Changes({3: [2]}), BELOW) == (False, f"{wrong} 3")
@@ -181,15 +181,15 @@ class Adapts(FakeEngine):
 
 
 def test_the_adapter_may_differ_by_a_hundredth_of_what_the_patch_moves() -> None:
-    said = "differs by 0.009 of what the patch moves at most, at layers 1, 3, 5"
+    said = "differs by at most 0.009 of the patch's effect, at layers 1, 3, 5"
     assert seen(Adapts({1: 0.001, 3: 0.009, 5: 0.004}), ADAPTER) == (True, said)
-    said = "the logits differ by 0.0234 of what the patch moves them at layers 1, 5"
+    said = "the logits differ by 0.0234 of the patch's effect at layers 1, 5"
     assert seen(Adapts({1: 0.0234, 3: 0.009, 5: 0.02}), ADAPTER) == (False, said)
-    said = "differs by 0.005 of what the patch moves at most, at layers 1, 4, 7"
+    said = "differs by at most 0.005 of the patch's effect, at layers 1, 4, 7"
     assert seen(Adapts({4: 0.005}, n_layer=8), ADAPTER) == (True, said)
     quiet = Adapts({3: 0.02})
     quiet._unembedding = quiet._unembedding / 1000
-    said = "the logits differ by 0.02 of what the patch moves them at layer 3"
+    said = "the logits differ by 0.02 of the patch's effect at layer 3"
     assert seen(quiet, ADAPTER) == (False, said)
 
 
@@ -201,8 +201,8 @@ def test_a_tolerance_itself_is_tolerated_and_the_least_move_is_not_enough(monkey
     engine = Exact(*[1] * 6)
     for name in ("FUSION_TOLERANCE", "ADAPTER_TOLERANCE", "LEAST_MOVE"):
         monkeypatch.setattr(doctor, name, 0.25)
-    assert seen(engine, SELF) == (True, "bit-equal at all 6 layers, the logits within 0.25 of the largest")
-    assert seen(engine, ADAPTER) == (True, "differs by 0.25 of what the patch moves at most, at layers 1, 3, 5")
+    assert seen(engine, SELF) == (True, "bit-equal at all 6 layers; logits differ by up to 0.25 of the largest")
+    assert seen(engine, ADAPTER) == (True, "differs by at most 0.25 of the patch's effect, at layers 1, 3, 5")
     assert seen(engine, MOVES) == (False, "the patch changes nothing at layers 0, 1, 2, 3, 4, 5")
 
 
@@ -215,7 +215,7 @@ def test_what_a_patch_leaves_behind_is_a_fault() -> None:
             self.patched += len(patches) == 6 and None not in patches
             return found
 
-    said = "the same query has other logits after a patched run"
+    said = "the same query has different logits after a patched run"
     assert seen(Remembers(), TRACE) == (False, said)
 
 
@@ -232,8 +232,8 @@ def test_queries_must_end_in_one_token() -> None:
 
 def test_noise_is_as_long_as_the_querys_own_residual_and_always_the_same() -> None:
     own = np.array([[3, 4], [0, 0.5]], np.float32)
-    patient = doctor._Patient(FakeEngine(), zero_shot("x"), unheard)
-    noise = patient.noise(own)
+    probe = doctor._Probe(FakeEngine(), zero_shot("x"), unheard)
+    noise = probe.noise(own)
     assert [patch.layer for patch in noise] == [0, 1]
     assert [patch.row.dtype for patch in noise] == [np.float32] * 2
     assert [float(np.linalg.norm(patch.row)) for patch in noise] == pytest.approx([5, 0.5])
@@ -393,15 +393,15 @@ PLACE = Place("here", Path("lib"), Path("lib"), "mend it")
         (
             4,
             ["AVX2", "FMA"],
-            "llama.cpp crashed (SIGILL): the llama.cpp of here in lib holds instructions that this processor does not "
-            "run; mend it; the processor is cpu, and the library was built for AVX2, FMA, which it does not have; "
-            "the last words were: why ~",
+            "llama.cpp crashed (SIGILL): the llama.cpp of here in lib has instructions that this processor does not "
+            "support; mend it; the processor is cpu, and the library was built for AVX2, FMA, which it does not have; "
+            "the last output was: why ~",
         ),
         (
             4,
             [],
-            "llama.cpp crashed (SIGILL): the llama.cpp of here in lib holds instructions that this processor does not "
-            "run; mend it; the processor is cpu; the last words were: why ~",
+            "llama.cpp crashed (SIGILL): the llama.cpp of here in lib has instructions that this processor does not "
+            "support; mend it; the processor is cpu; the last output was: why ~",
         ),
     ],
 )
@@ -435,7 +435,7 @@ def test_a_library_that_crashes_while_it_is_loaded_is_a_finding_too(monkeypatch:
     assert isinstance(last, Check)
     assert (last.healthy, last.detail.rsplit("; ", 2)[1:]) == (
         False,
-        ["the processor is cpu", "the last words were: nothing"],
+        ["the processor is cpu", "the last output was: nothing"],
     )
 
 

@@ -96,8 +96,8 @@ def test_a_child_whose_items_nobody_wants_is_ended(child: type[Child]) -> None:
     [
         (-9, b"first\nlast\xff\n\n", 9, "last\ufffd"),
         (-1, b"x", 1, "x"),
-        (1, b"", None, "it gave no reason"),
-        (3, b" \n", None, "it gave no reason"),
+        (1, b"", None, "it printed no error"),
+        (3, b" \n", None, "it printed no error"),
     ],
 )
 def test_a_child_that_died_gives_its_signal_and_its_last_words(
@@ -110,7 +110,7 @@ def test_a_child_that_died_gives_its_signal_and_its_last_words(
 
 
 def test_a_child_that_said_nothing_at_all_has_no_last_words(tmp_path: Path) -> None:
-    assert isolated._last_line(tmp_path / "none") == "it gave no reason"
+    assert isolated._last_line(tmp_path / "none") == "it printed no error"
 
 
 @pytest.mark.usefixtures("ascii_locale")

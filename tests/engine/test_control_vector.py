@@ -142,20 +142,20 @@ def test_without_layers_the_highest_direction_is_of_the_last(tmp_path: Path) -> 
 
 BAD: list[tuple[tuple[Content, ...], str]] = [
     ((), "no directions"),
-    ((direction(0),), "'direction.0' is no direction"),
-    ((direction("1x"),), "'direction.1x' is no direction"),
+    ((direction(0),), "'direction.0' is not a direction"),
+    ((direction("1x"),), "'direction.1x' is not a direction"),
     ((direction(512),), "from 1 to 511"),
     ((direction(9999999999),), "from 1 to 511"),
-    ((lambda writer: writer.add_tensor("blk.0.attn_q.weight", ROW),), "is no direction"),
-    ((direction(1, ROW.astype(np.float16)),), "no list of 32-bit floats"),
-    ((direction(1, ROW.reshape(4, 4)),), "no list of 32-bit floats"),
+    ((lambda writer: writer.add_tensor("blk.0.attn_q.weight", ROW),), "is not a direction"),
+    ((direction(1, ROW.astype(np.float16)),), "not a list of 32-bit floats"),
+    ((direction(1, ROW.reshape(4, 4)),), "not a list of 32-bit floats"),
     ((direction(1), direction(2, ROW[:5])), "different lengths"),
     ((direction(1, ROW * np.float32(np.nan)),), "NaN"),
-    ((direction(7),), "a direction for layer 7, which a model of 6 layers has not"),
+    ((direction(7),), "a direction for layer 7, which a model of 6 layers does not have"),
     ((direction(1), lambda writer: writer.add_string("tv.provenance", "{")), "not JSON"),
     ((direction(1), lambda writer: writer.add_string("tv.provenance", "[]")), "format 'list'"),
-    ((direction(1), lambda writer: writer.add_int32("tv.provenance", 1)), "another type than str"),
-    ((direction(1), lambda writer: writer.add_array("tv.layer_0", ["a"])), "no list of floats"),
+    ((direction(1), lambda writer: writer.add_int32("tv.provenance", 1)), "not of type str"),
+    ((direction(1), lambda writer: writer.add_array("tv.layer_0", ["a"])), "not a list of floats"),
     ((direction(1), lambda writer: writer.add_array("tv.layer_0", [1.0])), "different lengths"),
 ]
 
@@ -179,7 +179,7 @@ def test_other_files_are_refused(tv: Runner, odd: TaskVector, tmp_path: Path) ->
         (None, {3}, "no such file"),
         (b"", {3}, "empty"),
         (b"\x93NUMPY" + bytes(100), {3}, "not a GGUF file"),
-        (model.read_bytes(), {4}, "no control vector, but a GGUF file of the architecture 'llama'"),
+        (model.read_bytes(), {4}, "not a control vector but a GGUF file of the architecture 'llama'"),
         (whole[:-1], {3, 4}, "truncated"),
         (whole[:100], {3, 4}, "truncated"),
     ]

@@ -36,7 +36,7 @@ def test_a_folder_or_a_file_that_is_named_goes_before_what_is_installed(
     ("folder", "sentence"),
     [
         ("nowhere", "TV_LLAMA_LIB names {folder}, which is neither a folder nor a file"),
-        (".", "the llama.cpp of TV_LLAMA_LIB in {folder} has no library llama; name another folder in TV_LLAMA_LIB"),
+        (".", "the llama.cpp of TV_LLAMA_LIB in {folder} has no library llama; set TV_LLAMA_LIB to another folder"),
     ],
 )
 def test_a_folder_without_libraries_is_refused(tmp_path: Path, random_model: Path, folder: str, sentence: str) -> None:
@@ -83,7 +83,7 @@ def test_a_missing_function_is_named(tmp_path: Path, random_model: Path, missing
     ran = tv("prompt", "-m", random_model, "-t", "x", TV_LLAMA_LIB=folder)
     assert (ran.returncode, ran.stdout) == (3, "")
     [line] = ran.stderr.splitlines()
-    assert f"has no function {missing}; tv runs " in line
+    assert f"has no function {missing}; tv supports " in line
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_missing_function_is_named(tmp_path: Path, random_model: Path, missing
 )
 def test_other_default_parameters_are_another_build(monkeypatch: pytest.MonkeyPatch, table: str, member: str) -> None:
     monkeypatch.setattr(pinned, table, {**getattr(pinned, table), member: 7})
-    with pytest.raises(UnavailableError, match=rf"as the default of \w+\.{member}, not 7, so it is another build"):
+    with pytest.raises(UnavailableError, match=rf"as the default of \w+\.{member}, not 7, so it is not the build"):
         library._check_defaults(library.load(), places.find())
 
 

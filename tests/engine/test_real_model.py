@@ -105,7 +105,7 @@ def test_a_sweep_gives_the_tokens_of_single_runs_except_near_ties(
     assert engine.answer([prompt], patches) == [sweep]
 
 
-def test_neighbours_in_a_batch_of_the_same_shape_change_no_bit(engine: LlamaEngine, capital: TaskVector) -> None:
+def test_neighbors_in_a_batch_of_the_same_shape_change_no_bit(engine: LlamaEngine, capital: TaskVector) -> None:
     patches = [None, Patch.of(capital, 9)]
     among = engine.logits([zero_shot("Egypt"), zero_shot("Norway"), zero_shot("Chile")], patches)
     others = engine.logits([zero_shot("Egypt"), zero_shot("France"), zero_shot("Japan")], patches)

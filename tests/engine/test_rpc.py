@@ -78,18 +78,18 @@ def test_a_server_of_this_protocol_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (None, "does not answer; it serves one client at a time, and may have another"),
-        (b"", "is no llama.cpp rpc-server of this version"),
-        (b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "is no llama.cpp rpc-server of this version"),
-        (hello(7, 0)[:-1], "is no llama.cpp rpc-server of this version"),
-        (hello(6, 2), "speaks protocol 6.2, this llama.cpp 7.0; run an rpc-server of the same llama.cpp version"),
-        (hello(7, 1), "speaks protocol 7.1"),
+        (None, "does not answer; it serves one client at a time, and may be serving another"),
+        (b"", "is not a llama.cpp rpc-server of this version"),
+        (b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "is not a llama.cpp rpc-server of this version"),
+        (hello(7, 0)[:-1], "is not a llama.cpp rpc-server of this version"),
+        (hello(6, 2), "uses protocol 6.2, this llama.cpp 7.0; run an rpc-server of the same llama.cpp version"),
+        (hello(7, 1), "uses protocol 7.1"),
     ],
 )
 def test_what_is_no_usable_server_is_said_and_llama_cpp_never_sees_it(
     monkeypatch: pytest.MonkeyPatch, answer: bytes | None, words: str
 ) -> None:
-    monkeypatch.setattr(rpc, "PATIENCE", 0.2)
+    monkeypatch.setattr(rpc, "ANSWER_TIMEOUT", 0.2)
     with listening(answer) as endpoint, pytest.raises(UnavailableError) as caught:
         rpc.check_server(endpoint)
     assert words in str(caught.value)
@@ -114,15 +114,15 @@ def test_a_build_without_rpc_is_said() -> None:
 def test_more_devices_than_llama_cpp_can_hold_are_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_remote", lambda endpoints: iter(range(1, 1 + len(endpoints))))
     assert len(devices.model_devices(["a:1", "b:1"])) == 2 + len(devices._local_gpus()) + 1  # NULL ends the list
-    with pytest.raises(UsageError, match="over 16 devices at most; give fewer `rpc`"):
+    with pytest.raises(UsageError, match="over at most 16 devices; give fewer `rpc`"):
         devices.model_devices([f"a:{port}" for port in range(1, 17)])
 
 
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        ("Remote RPC server crashed", 3, "an RPC server is gone, and with it its part of the model"),
-        ("GGML_ASSERT(n > 0) failed", 1, "llama.cpp cannot go on: GGML_ASSERT(n > 0) failed"),
+        ("Remote RPC server crashed", 3, "an RPC server was lost, with its part of the model"),
+        ("GGML_ASSERT(n > 0) failed", 1, "llama.cpp cannot continue: GGML_ASSERT(n > 0) failed"),
     ],
 )
 def test_an_abort_in_any_of_llama_cpps_threads_is_one_sentence(words: str, code: int, sentence: str) -> None:
@@ -253,7 +253,7 @@ def test_a_server_that_dies_is_one_sentence_and_answers_so_far_are_kept() -> Non
         _, noise = process.communicate(b"Italy\n", timeout=20)
     assert process.returncode == 3
     [sentence] = noise.decode().splitlines()
-    assert sentence.startswith("tv: an RPC server is gone, and with it its part of the model")
+    assert sentence.startswith("tv: an RPC server was lost, with its part of the model")
 
 
 @real

@@ -12,12 +12,12 @@ from known_answers import NO_CONTEXT, PATCH, PROMPT, TASK, WORDS, Layered, Oracl
 from tvcli.cli.work.records import transfer_record
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import MAX_ROWS, Answer, Decoding, Patch
-from tvcli.evaluation.answering import PROMPTS, Column, Evaluation, Work
-from tvcli.evaluation.prompts import alone
+from tvcli.evaluation.answering import PROMPTS, Condition, Evaluation, QueryGroup
+from tvcli.evaluation.prompts import zero_shot_prompts
 from tvcli.evaluation.results import MAJORITY, Score, TransferResult, best_layer, transfer_result
 from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.store import Cell, Record, Store, open_store
-from tvcli.evaluation.vectors import Shelf
+from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.metrics import Judge, Metric
@@ -26,7 +26,7 @@ from tvcli.vector import TaskVector
 
 
 def evaluated(engine: FakeEngine, setup: Setup, store: Store) -> dict[Transfer, int | None]:
-    return Evaluation(engine, setup, store, Shelf(engine, setup)).run()
+    return Evaluation(engine, setup, store, VectorCache(engine, setup)).run()
 
 
 def result(store: Store, setup: Setup, layer: int | None = 2) -> TransferResult:
@@ -74,10 +74,10 @@ def test_each_vector_is_read_once() -> None:
             return super().read(prompts, patch)
 
     engine, setup = Counting(), Setup((TASK,), transfers=(WORDS, Transfer(Source.INSTRUCTION, Modality.TEXT)))
-    shelf = Shelf(engine, setup)
-    Evaluation(engine, setup, Store(), shelf).run()
-    shelf.fill()
-    assert len(shelf.held) == len(setup.seeds) + 1
+    vector_cache = VectorCache(engine, setup)
+    Evaluation(engine, setup, Store(), vector_cache).run()
+    vector_cache.read_all()
+    assert len(vector_cache.vectors) == len(setup.seeds) + 1
     assert Counting.reads == len(setup.seeds) * len(TASK.validation) + 1  # a prompt at a time
 
 
@@ -101,7 +101,7 @@ def test_an_engine_that_answers_too_little_is_noticed_before_anything_is_kept(mi
 
 def test_progress_adds_up_to_the_announced_rows() -> None:
     engine, setup = Oracle(), Setup((TASK,), transfers=(WORDS, Transfer(Source.ENSEMBLE, Modality.TEXT)))
-    evaluation = Evaluation(engine, setup, Store(), Shelf(engine, setup))
+    evaluation = Evaluation(engine, setup, Store(), VectorCache(engine, setup))
     steps: list[int] = []
     evaluation.run(steps.append)
     assert sum(steps) == evaluation.total_rows()
@@ -110,7 +110,8 @@ def test_progress_adds_up_to_the_announced_rows() -> None:
 def test_to_override_the_prompt_asks_the_other_task() -> None:
     other = Task("o", Path(), "d", "Say z:", test=tuple(Sample(s.input, (f"n{s.input}",)) for s in TASK.test))
     setup, store = Setup((TASK,), transfers=(WORDS,), layer=2, against={"t": other}), Store()
-    assert alone(setup, TASK, Modality.TEXT)(0, TASK.test[0]).parts[0] == f"Say z:\n\nQ:{TASK.test[0].input}\nA:"
+    [text] = zero_shot_prompts(setup, TASK, Modality.TEXT)(0, TASK.test[0]).parts
+    assert text == f"Say z:\n\nQ:{TASK.test[0].input}\nA:"
     evaluated(Oracle(), setup, store)
     patched = scores(store, setup)[PATCH]
     assert (patched.mean, patched.against) == (1.0, 0.0)
@@ -139,7 +140,7 @@ def test_an_interrupted_run_resumes_without_redoing_or_losing_a_sample(tmp_path:
 
         try:
             with open_store(path, {}, resume=True) as store:
-                Evaluation(engine, setup, store, Shelf(engine, setup)).run(advance)
+                Evaluation(engine, setup, store, VectorCache(engine, setup)).run(advance)
             calls += engine.calls
             break
         except StoppedError:
@@ -168,7 +169,7 @@ def test_a_torn_last_line_is_dropped_and_made_again(tmp_path: Path) -> None:
 
 def works(setup: Setup, engine: FakeEngine | None = None) -> Evaluation:
     asked = engine or FakeEngine()
-    return Evaluation(asked, setup, Store(), Shelf(asked, setup))
+    return Evaluation(asked, setup, Store(), VectorCache(asked, setup))
 
 
 def test_validation_asks_all_layers_of_all_seeds() -> None:
@@ -179,7 +180,7 @@ def test_validation_asks_all_layers_of_all_seeds() -> None:
         ("u", "text", "validation", 6),
     ]
     cells = [Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.VALIDATION, Variant(seed)) for seed in (1, 3)]
-    assert found[0].columns == tuple(Column(cell, layer) for cell in cells for layer in range(6))
+    assert found[0].conditions == tuple(Condition(cell, layer) for cell in cells for layer in range(6))
     for more in ({"layer": 2}, {"methods": (PROMPT, NO_CONTEXT)}):
         assert list(works(setup_of(**more)).validation(WORDS)) == []
 
@@ -187,24 +188,24 @@ def test_validation_asks_all_layers_of_all_seeds() -> None:
 def test_validation_of_a_task_that_overrides_asks_the_other_one() -> None:
     setup = Setup((made_task("u"),), transfers=(WORDS,), against={"u": made_task("o")})
     [work] = works(setup).validation(WORDS)
-    assert work.ask(0, work.samples[0]).parts == ("Say y:\n\nQ:x0\nA:",)
+    assert work.make_prompt(0, work.samples[0]).parts == ("Say y:\n\nQ:x0\nA:",)
 
 
 def test_the_test_split_is_asked_alone_together_and_after_examples_seed_by_seed() -> None:
     transfers = (WORDS, Transfer(Source.ENSEMBLE, Modality.TEXT))
     evaluation = works(Setup((made_task(),), transfers=transfers, seeds=(1, 3)))
     first, second = (list(evaluation.test(transfer, 2)) for transfer in transfers)
-    bare = Column(Cell("t", None, Modality.TEXT, NO_CONTEXT, Split.TEST))
+    bare = Condition(Cell("t", None, Modality.TEXT, NO_CONTEXT, Split.TEST))
 
-    def columns(source: Source, method: Method, layer: int | None) -> list[Column]:
+    def columns(source: Source, method: Method, layer: int | None) -> list[Condition]:
         told = "Say y:" if source == Source.ENSEMBLE else None
         cells = (Cell("t", source, Modality.TEXT, method, Split.TEST, Variant(seed, told)) for seed in (1, 3))
-        return [Column(cell, layer) for cell in cells]
+        return [Condition(cell, layer) for cell in cells]
 
     prompted = [(one,) for one in columns(Source.TEXT, PROMPT, None)]
-    assert [work.columns for work in first] == [(bare, *columns(Source.TEXT, PATCH, 2)), *prompted]
+    assert [work.conditions for work in first] == [(bare, *columns(Source.TEXT, PATCH, 2)), *prompted]
     prompted = [(one,) for one in columns(Source.ENSEMBLE, PROMPT, None)]
-    assert [work.columns for work in second] == [(*columns(Source.ENSEMBLE, PATCH, 2),), *prompted]
+    assert [work.conditions for work in second] == [(*columns(Source.ENSEMBLE, PATCH, 2),), *prompted]
     assert {(work.modality, work.split, len(work.samples)) for work in first} == {("text", "test", 4)}
 
 
@@ -213,7 +214,8 @@ def test_a_batch_has_no_more_rows_than_the_engine_takes(columns: int, size: int)
     size = min(size, PROMPTS)
     cell = Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(1))
     setup, one = setup_of(), made_task(test=2 * PROMPTS + 1)
-    work = Work(one, Modality.TEXT, Split.TEST, alone(setup, one, Modality.TEXT), one.test, (Column(cell),) * columns)
+    make_prompt, conditions = zero_shot_prompts(setup, one, Modality.TEXT), (Condition(cell),) * columns
+    work = QueryGroup(one, Modality.TEXT, Split.TEST, make_prompt, one.test, conditions)
     batches = list(work.batches())
     assert [number for batch in batches for number in batch] == list(range(2 * PROMPTS + 1))
     assert {len(batch) for batch in batches[:-1]} == {size}
@@ -223,12 +225,12 @@ def test_a_batch_has_no_more_rows_than_the_engine_takes(columns: int, size: int)
 def test_only_what_is_missing_is_asked_and_kept() -> None:
     setup, engine = setup_of(layer=1), Layered()
     whole = Store()
-    Evaluation(engine, setup, whole, Shelf(engine, setup)).run()
+    Evaluation(engine, setup, whole, VectorCache(engine, setup)).run()
     cell, other = (Cell("t", Source.TEXT, Modality.TEXT, method, Split.TEST, Variant(1)) for method in (PATCH, PROMPT))
     kept = [one for one in whole.records(cell) if one.sample != 2]
     marked = [Record(one.cell, one.sample, one.layer, "x", (), "kept", True, 1.0) for one in kept]
     part = Store(records=[*marked, *whole.records(other)])
-    Evaluation(engine, setup, part, Shelf(engine, setup)).run()
+    Evaluation(engine, setup, part, VectorCache(engine, setup)).run()
     assert [one.answer for one in part.records(cell)] == ["kept", "kept", "y8", "kept"]
     assert part.records(other) == whole.records(other)
     assert {c: len(part.records(c)) for c in part.cells()} == dict.fromkeys(whole.cells(), 4)
@@ -238,7 +240,7 @@ def test_a_query_without_words_is_named_by_its_picture(picture: Path) -> None:
     samples = tuple(Sample("", ("y",), picture) for _ in range(5))
     one = Task("t", Path(), "d", "Say y:", validation=samples, test=samples)
     setup, store, engine = Setup((one,), seeds=(1,), methods=(NO_CONTEXT,)), Store(), FakeEngine()
-    Evaluation(engine, setup, store, Shelf(engine, setup)).run()
+    Evaluation(engine, setup, store, VectorCache(engine, setup)).run()
     [cell] = store.cells()
     assert {record.input for record in store.records(cell)} == {str(picture)}
 
@@ -253,7 +255,7 @@ def test_the_other_tasks_answer_is_looked_for_in_both_of_its_splits() -> None:
         test=(Sample("x8", ("no",)), Sample("x9", ("yes",))),
     )
     setup, store, engine = setup_of(layer=0, against={"t": other}), Store(), Layered()
-    Evaluation(engine, setup, store, Shelf(engine, setup)).run()
+    Evaluation(engine, setup, store, VectorCache(engine, setup)).run()
     records = store.records(Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(1)))
     assert [record.against for record in records] == [True, True, True, False]
 
@@ -263,15 +265,15 @@ def test_the_other_tasks_answer_is_looked_for_in_both_of_its_splits() -> None:
 
 def test_a_vector_is_patched_at_the_layer_of_its_column() -> None:
     setup, engine = setup_of(), FakeEngine()
-    shelf = Shelf(engine, setup)
-    evaluation = Evaluation(engine, setup, Store(), shelf)
+    vector_cache = VectorCache(engine, setup)
+    evaluation = Evaluation(engine, setup, Store(), vector_cache)
     rows = np.arange(96, dtype=np.float32).reshape(6, 16)
-    shelf.held["t", Source.TEXT, Variant(2)] = TaskVector(rows)
+    vector_cache.vectors["t", Source.TEXT, Variant(2)] = TaskVector(rows)
     cell = Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(2))
-    patch = evaluation._patch(setup.tasks[0], Column(cell, 3))
+    patch = evaluation._patch(setup.tasks[0], Condition(cell, 3))
     assert patch is not None
     assert (patch.layer, patch.row.tolist()) == (3, rows[3].tolist())
-    assert evaluation._patch(setup.tasks[0], Column(cell)) is None
+    assert evaluation._patch(setup.tasks[0], Condition(cell)) is None
 
 
 def test_vectors_are_never_read_from_the_test_split() -> None:
@@ -286,7 +288,7 @@ def test_vectors_are_never_read_from_the_test_split() -> None:
             return super().read(prompts, patch)
 
     engine, setup = Watching(), Setup((task,), transfers=(WORDS, Transfer(Source.ENSEMBLE, Modality.TEXT)))
-    Evaluation(engine, setup, Store(), Shelf(engine, setup)).run()
+    Evaluation(engine, setup, Store(), VectorCache(engine, setup)).run()
     assert all(f"Q:{sample.input}\n" in Watching.seen for sample in task.validation)
     assert not any(f"Q:{sample.input}\n" in Watching.seen for sample in task.test)
 
@@ -305,7 +307,7 @@ def task_of(labels: str, **more: str) -> Task:
 def test_the_metric_decides_how_many_tokens_are_asked_for(metric: str, pattern: str, tokens: int) -> None:
     engine = Says("no")
     setup = Setup((task_of("y", pattern=pattern),), transfers=(WORDS,), judge=Judge(Metric(metric)), seeds=(1,))
-    Evaluation(engine, setup, Store(), Shelf(engine, setup)).run()
+    Evaluation(engine, setup, Store(), VectorCache(engine, setup)).run()
     assert {decoding.max_tokens for decoding in engine.asked} == {tokens}
 
 
@@ -314,7 +316,7 @@ def test_an_answer_of_both_tasks_does_not_follow_the_vector() -> None:
     engine, other = Says(" both"), task_of("both of them")
     setup = Setup((task_of("both"),), transfers=(WORDS,), layer=2, seeds=(1,), against={"t": other})
     store = Store()
-    Evaluation(engine, setup, store, Shelf(engine, setup)).run()
+    Evaluation(engine, setup, store, VectorCache(engine, setup)).run()
     scores = transfer_result(store, setup, WORDS, 2).rows["t"].scores
     overridden = {method: (score.mean, score.against) for method, score in scores.items() if method != MAJORITY}
     assert overridden == dict.fromkeys((NO_CONTEXT, PROMPT, PATCH), (0.0, 1.0))

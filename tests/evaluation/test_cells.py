@@ -7,10 +7,10 @@ from known_answers import NO_CONTEXT, PATCH, PROMPT, WORDS
 from tvcli.evaluation.bootstrap import Interval
 from tvcli.evaluation.cells import (
     accuracy,
+    column_legend,
     constant,
     difference,
     legend,
-    meaning,
     method_cells,
     method_header,
     short_matches,
@@ -81,7 +81,7 @@ def test_short_matches_are_told_by_method() -> None:
         {},
         {},
     )
-    said = "right by a match of fewer than three letters: prompt 0.25, patch 0.12"
+    said = "correct by a match of fewer than three letters: prompt 0.25, patch 0.12"
     assert short_matches(found({AVERAGE: row})) == said
     assert short_matches(found({AVERAGE: row}), (NO_CONTEXT,)) == ""
     assert short_matches(found({})) == ""
@@ -92,10 +92,10 @@ def test_the_legend_tells_of_short_matches_where_there_are_some() -> None:
         score = Score(0.5, Interval(0.4, 0.6), short=short)
         return TransferResult(WORDS, 2, (), {AVERAGE: Row(1, {Method.PATCH: score}, {}, {})})
 
-    assert legend(found(0.0)) == meaning(Source.TEXT)
-    short = "right by a match of fewer than three letters: patch 0.25"
-    assert legend(found(0.25)) == f"{meaning(Source.TEXT)}. {short}"
-    assert legend(found(0.25), (Method.PROMPT,)) == meaning(Source.TEXT)
+    assert legend(found(0.0)) == column_legend(Source.TEXT)
+    short = "correct by a match of fewer than three letters: patch 0.25"
+    assert legend(found(0.25)) == f"{column_legend(Source.TEXT)}. {short}"
+    assert legend(found(0.25), (Method.PROMPT,)) == column_legend(Source.TEXT)
 
 
 def test_the_legend_says_what_the_spread_is_over() -> None:

@@ -156,7 +156,7 @@ def test_the_share_of_short_matches_is_told() -> None:
         store.add([record])
     found = transfer_result(store, Setup((one,), transfers=(WORDS,), seeds=(1,), methods=(PATCH,)), WORDS, 2)
     assert found.average.scores[PATCH].short == 0.5
-    assert short_matches(found, (PATCH,)) == "right by a match of fewer than three letters: patch 0.50"
+    assert short_matches(found, (PATCH,)) == "correct by a match of fewer than three letters: patch 0.50"
 
 
 # -- numbers --------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_the_layer_curve_counts_tasks_alike_whatever_their_size() -> None:
     assert best_layer(store, setup, WORDS) == 0
     with pytest.raises(UsageError) as caught:
         best_layer(Store(), setup, Transfer(Source.TEXT, Modality.IMAGE))
-    said = "there are no validation samples with image to choose the layer on; give `layer`"
+    said = "there are no validation samples with image to choose the layer with; give `layer`"
     assert str(caught.value) == said
 
 

@@ -17,7 +17,7 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.errors import UsageError, VectorError
 from tvcli.evaluation.run import Files, run
 from tvcli.evaluation.setup import Setup, Transfer
-from tvcli.evaluation.vectors import Shelf
+from tvcli.evaluation.vectors import VectorCache
 from tvcli.kinds import Modality, Source
 from tvcli.method.extract import tv_version
 from tvcli.models.opening import ModelRequest
@@ -59,9 +59,9 @@ def test_vectors_are_kept_with_the_layer_that_validation_chose(tmp_path: Path) -
     run(Layered(), setup, files=Files(vectors=folder))
     names = ["t.instruction.1.npy", "t.text.1.npy", "t.text.2.npy"]
     assert sorted(path.name for path in folder.iterdir()) == names
-    shelf = Shelf(FakeEngine(), setup)
-    shelf.fill()
-    for (task, source, variant), vector in shelf.held.items():
+    vector_cache = VectorCache(FakeEngine(), setup)
+    vector_cache.read_all()
+    for (task, source, variant), vector in vector_cache.vectors.items():
         kept = load(folder / f"{task}.{source}.{variant.seed or 1}.npy")
         assert np.array_equal(kept.rows, vector.rows)
         origin = kept.provenance
@@ -101,10 +101,10 @@ def test_the_meter_is_told_how_much_there_is_to_do() -> None:
 @pytest.mark.parametrize(
     ("setup", "said"),
     [
-        (Setup((made_task(), made_task("u"), made_task())), "t is the name of two tasks; rename a task's folder"),
+        (Setup((made_task(), made_task("u"), made_task())), "t is the name of two tasks; rename the task's folder"),
         (
             Setup((made_task("average"),)),
-            "average is the name of a row of the table; rename a task's folder",
+            "average is the name of a table row; rename the task's folder",
         ),
         (
             Setup((made_task(),), transfers=(WORDS, Transfer(Source.TEXT, Modality.IMAGE))),
@@ -138,7 +138,7 @@ def test_a_run_goes_on_with_its_file_where_that_is_asked_for(tmp_path: Path) -> 
     first = run(Oracle(), setup, files=Files(path))
     again = run(engine, setup, files=Files(path, resume=True))
     assert (engine.calls, result_record(again)) == (0, result_record(first))
-    with pytest.raises(UsageError, match="is there already; add `resume`"):
+    with pytest.raises(UsageError, match="already exists; add `resume`"):
         run(engine, setup, files=Files(path))
 
 

@@ -65,8 +65,8 @@ def test_words_of_a_transfer_may_be_given_as_text() -> None:
 
 
 def test_pictures_may_be_among_the_examples_or_the_queries() -> None:
-    shown = {(source, query): Transfer(source, query).has_pictures for source in Source for query in Modality}
+    shown = {(source, query): Transfer(source, query).has_images for source in Source for query in Modality}
     assert [source for source in Source if shown[source, Modality.TEXT]] == [Source.IMAGE]
     assert all(shown[source, Modality.IMAGE] for source in Source)
-    assert not setup_of().has_pictures
-    assert Setup((), transfers=(WORDS, Transfer(Source.IMAGE, Modality.TEXT))).has_pictures
+    assert not setup_of().has_images
+    assert Setup((), transfers=(WORDS, Transfer(Source.IMAGE, Modality.TEXT))).has_images

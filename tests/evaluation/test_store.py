@@ -243,7 +243,7 @@ def test_a_file_without_tasks_is_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_file_is_gone_on_with_only_if_that_is_asked_for(tmp_path: Path) -> None:
     said = refusal(written(tmp_path), resume=False)
-    assert said == "FILE is there already; add `resume` to go on with it, or name another file"
+    assert said == "FILE already exists; add `resume` to continue it, or name another file"
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_a_file_is_gone_on_with_only_if_that_is_asked_for(tmp_path: Path) -> Non
         ('{"format": 3, "z": 1, "a": 1}', "FILE was made with a 1, not None; name another file"),
         (
             '{"format": 3, "shots": 4, "tasks": {"t": "2"}}',
-            "FILE has answers to other samples of the task t; name another file",
+            "FILE has answers for other samples of the task t; name another file",
         ),
     ],
 )
@@ -285,7 +285,7 @@ def test_bytes_that_are_no_text_are_no_record(tmp_path: Path) -> None:
 def test_a_folder_holds_no_results(tmp_path: Path) -> None:
     folder = tmp_path / "answers"
     folder.mkdir()
-    assert refusal(folder) == "FILE cannot hold results: it is not a regular file"
+    assert refusal(folder) == "FILE cannot be a results file: it is not a regular file"
 
 
 def test_a_results_file_needs_its_folder(tmp_path: Path) -> None:

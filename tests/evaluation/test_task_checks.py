@@ -18,7 +18,7 @@ def test_check_finds_broken_pictures_and_doubled_inputs(tmp_path: Path, tv: Runn
     lines = "\n".join(json.dumps(r) for r in (RECORD, RECORD, {**RECORD, "input": "dog", "image": "none.png"}))
     ran = tv("tasks", "check", folder_with(tmp_path, lines=lines))
     assert ran.code == 1
-    assert "examples.jsonl, line 2: the input 'cat' is there twice, first in line 1" in ran.out
+    assert "examples.jsonl, line 2: the input 'cat' is in the file twice, first in line 1" in ran.out
     assert "examples.jsonl, line 3: image" in ran.out
     assert "none.png cannot be read" in ran.out
     assert "2 problems" in ran.err
@@ -46,17 +46,17 @@ def test_check_knows_a_picture_in_another_file(tmp_path: Path, tv: Runner, pictu
     ]
     ran = checked(tv, tmp_path, *records)
     assert ran.code == 1
-    assert f"line 2: the picture {copy} is in both splits, first in line 1" in ran.out
-    assert f"line 3: the picture {copy} is in both splits, first in line 1" in ran.out
+    assert f"line 2: the image {copy} is in both splits, first in line 1" in ran.out
+    assert f"line 3: the image {copy} is in both splits, first in line 1" in ran.out
     assert "2 problems" in ran.err
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
     """Three different ones."""
-    paths = [tmp_path / f"{grey}.png" for grey in range(3)]
-    for grey, path in enumerate(paths):
-        Pillow.new("L", (4, 4), grey).save(path)
+    paths = [tmp_path / f"{gray}.png" for gray in range(3)]
+    for gray, path in enumerate(paths):
+        Pillow.new("L", (4, 4), gray).save(path)
     return paths
 
 
@@ -91,7 +91,7 @@ def test_check_warns_of_too_few_examples_of_each_modality(tmp_path: Path, tv: Ru
     records[0]["image"] = str(pictures[0])
     ran = checked(tv, tmp_path, *records, {"input": "b", "output": "x"})
     assert (ran.code, ran.out) == (0, "")
-    assert "a prompt takes 5 examples, and the validation samples with a picture are 1" in ran.err
+    assert "a prompt takes 5 examples, but only 1 validation samples have an image" in ran.err
     assert "with a text" not in ran.err
 
 
@@ -99,7 +99,7 @@ def test_check_says_what_one_letter_would_answer(tmp_path: Path, tv: Runner) -> 
     answers = ["sweet", "salty", "bitter", "dry"]
     ran = checked(tv, tmp_path, *({"input": f"x{i}", "output": answer} for i, answer in enumerate(answers)))
     assert (ran.code, ran.out) == (0, "")
-    assert "2 answers begin with 's', which alone would be right for 50% of the test samples" in ran.err
+    assert "2 answers begin with 's', which alone would be correct for 50% of the test samples" in ran.err
 
 
 def test_check_has_nothing_to_say_of_one_answer_or_of_a_pattern(tmp_path: Path, tv: Runner) -> None:
@@ -145,11 +145,11 @@ def test_errors_are_in_the_order_of_their_kind_and_of_their_lines(pictures: list
         load_image(broken)
     assert errors(task) == [
         f"{FILE}, line 2: the input 'CAT' is in both splits, first in line 1",
-        f"{FILE}, line 4: the input 'Cat' is there twice, first in line 1",
+        f"{FILE}, line 4: the input 'Cat' is in the file twice, first in line 1",
         f"{FILE}, line 4: {caught.value}",
         f"{FILE}, line 8: {caught.value}",
-        f"{FILE}, line 2: the picture {copy} is in both splits, first in line 1",
-        f"{FILE}, line 7: the picture {pictures[2]} is there twice, first in line 3",
+        f"{FILE}, line 2: the image {copy} is in both splits, first in line 1",
+        f"{FILE}, line 7: the image {pictures[2]} is in the file twice, first in line 3",
     ]
 
 
@@ -176,24 +176,24 @@ def test_warnings_are_said_in_full(picture: Path) -> None:
         Sample("x", ("z",), None, 7),
     ]
     assert warnings(made(validation, test)) == [
-        f"{FILE}: a prompt takes 5 examples, and the validation samples with a text are 4",
-        f"{FILE}: a prompt takes 5 examples, and the validation samples with a picture are 3",
+        f"{FILE}: a prompt takes 5 examples, but only 4 validation samples have text",
+        f"{FILE}: a prompt takes 5 examples, but only 3 validation samples have an image",
         f"{FILE}, line 5: the answer 'Bison bison' echoes the input 'bison',"
-        " which would count as right under the paper's metric",
-        f"{FILE}, line 6: the answer 'bat' echoes the input 'b', which would count as right under the paper's metric",
+        " which would be correct under the paper's metric",
+        f"{FILE}, line 6: the answer 'bat' echoes the input 'b', which would be correct under the paper's metric",
     ]
     assert warnings(made(validation, test, pattern="x"), 4) == [
-        f"{FILE}: a prompt takes 4 examples, and the validation samples with a picture are 3"
+        f"{FILE}: a prompt takes 4 examples, but only 3 validation samples have an image"
     ]
     assert warnings(made(validation, test, pattern="x"), 3) == []
 
 
 def test_a_modality_that_is_only_tested_is_warned_of_and_one_that_is_nowhere_is_not(picture: Path) -> None:
     assert warnings(made([], [Sample("", (), picture, 1)], pattern="x")) == [
-        f"{FILE}: a prompt takes 5 examples, and the validation samples with a picture are 0"
+        f"{FILE}: a prompt takes 5 examples, but only 0 validation samples have an image"
     ]
     assert warnings(made([], [Sample("a", (), None, 1)], pattern="x")) == [
-        f"{FILE}: a prompt takes 5 examples, and the validation samples with a text are 0"
+        f"{FILE}: a prompt takes 5 examples, but only 0 validation samples have text"
     ]
 
 
@@ -201,7 +201,7 @@ def test_one_letter_for_a_quarter_of_the_test_samples_is_warned_of() -> None:
     answers = [(" apple", "avocado", "fig"), ("beet",), ("cress",), ("date",)]
     samples = [Sample(f"x{i}", outputs, None, i) for i, outputs in enumerate(answers)]
     assert warnings(made([], samples), 0) == [
-        f"{FILE}: 2 answers begin with 'a', which alone would be right for 25% of the test samples"
+        f"{FILE}: 2 answers begin with 'a', which alone would be correct for 25% of the test samples"
         " under the paper's metric"
     ]
     assert warnings(made([], [*samples, Sample("x4", ("egg",), None, 5)]), 0) == []

@@ -13,7 +13,7 @@ from planted import study
 from tvcli.engine.fake import FakeEngine
 from tvcli.errors import UsageError
 from tvcli.evaluation.setup import Setup, Transfer, Variant
-from tvcli.evaluation.vectors import Shelf, read_vector
+from tvcli.evaluation.vectors import VectorCache, read_vector
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Modality, Source
 from tvcli.prompts.chat import CHATML, Chat
@@ -28,15 +28,15 @@ def plain_task() -> Task:
 def test_a_shelf_holds_what_the_setup_needs_once() -> None:
     one = plain_task()
     transfers = (WORDS, Transfer(Source.INSTRUCTION, Modality.TEXT), Transfer(Source.TEXT, Modality.IMAGE))
-    shelf = Shelf(FakeEngine(), Setup((one,), transfers, seeds=(1, 4), wording="typo"))
-    shelf.fill()
+    vector_cache = VectorCache(FakeEngine(), Setup((one,), transfers, seeds=(1, 4), wording="typo"))
+    vector_cache.read_all()
     seeds, said = [Variant(1), Variant(4)], [Variant(wording="one:"), Variant(wording="two:")]
-    assert list(shelf.held) == [
+    assert list(vector_cache.vectors) == [
         *(("t", Source.TEXT, variant) for variant in seeds),
         *(("t", Source.INSTRUCTION, variant) for variant in said),
     ]
-    assert shelf.get(one, Source.INSTRUCTION, said[1]).provenance.instruction == "two:"
-    assert shelf.get(one, Source.TEXT, seeds[1]).provenance.seed == 4
+    assert vector_cache.get(one, Source.INSTRUCTION, said[1]).provenance.instruction == "two:"
+    assert vector_cache.get(one, Source.TEXT, seeds[1]).provenance.seed == 4
 
 
 def test_a_vector_is_read_as_the_setup_says() -> None:

@@ -78,8 +78,8 @@ def test_control_tokens_and_markers_are_only_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "name", "words"),
     [
-        (b"", "p.txt", "holds no examples"),
-        (b"\n  \n", "p.txt", "holds no examples"),
+        (b"", "p.txt", "contains no examples"),
+        (b"\n  \n", "p.txt", "contains no examples"),
         (b"Greece\tAthens\nPeru\n", "p.txt", "line 2: no tab"),
         (b"Greece\tAthens\nPeru\t \n", "p.txt", "line 2: the output is missing"),
         (b"\tAthens\n", "p.txt", "line 1: the input is missing"),

@@ -16,9 +16,9 @@ from tvcli.inputs.tasks import load_task
 SAMPLES = [{"input": f"x{i}", "image": f"images/country/{i}.png", "output": f"y{i}"} for i in range(3)]
 
 
-def png(grey: int = 0) -> bytes:
+def png(gray: int = 0) -> bytes:
     buffer = io.BytesIO()
-    Pillow.new("RGB", (4, 4), (grey, grey, grey)).save(buffer, "PNG")
+    Pillow.new("RGB", (4, 4), (gray, gray, gray)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -75,7 +75,7 @@ def test_what_the_hub_sent_is_the_papers_data_until_somebody_changes_it(
 
 def test_archives_of_unknown_origin_are_other_data(tv: Runner, tmp_path: Path) -> None:
     ran = tv("tasks", "pull", *archives(tmp_path, {"t_test.json": SAMPLES}, PICTURES))
-    assert "whether the archives are the paper's is not known, so tables will call them other data" in ran.err
+    assert "it is not known whether the archives are the paper's, so tables call them other data" in ran.err
     assert not load_task(tmp_path / "tasks" / "t").is_papers
 
 
@@ -99,7 +99,7 @@ def test_what_a_mac_puts_into_an_archive_is_no_annotation(
         assert [sample.input for sample in load_task(tmp_path / "tasks" / "t").test] == ["x0", "x1", "x2"]
     ran = tv("tasks", "pull", *archives(tmp_path, {name: content}, PICTURES))
     assert ran.code == 2
-    assert "holds no NAME_val.json" in ran.err
+    assert "contains no NAME_val.json" in ran.err
 
 
 def test_a_picture_that_is_missing_shows_in_the_check(tv: Runner, tmp_path: Path) -> None:
@@ -112,14 +112,14 @@ def test_no_picture_is_written_outside_the_folder(tv: Runner, tmp_path: Path, pa
     sample = {"input": "x", "image": path, "output": "y"}
     ran = tv("tasks", "pull", *archives(tmp_path, {"t_test.json": [sample]}, {path: png()}))
     assert ran.code == 2
-    assert "leads out of the folder" in ran.err
+    assert "points outside the folder" in ran.err
     assert not list(tmp_path.parent.rglob("evil.png"))
 
 
 @pytest.mark.parametrize(
     ("annotations", "words"),
     [
-        ({"readme.txt": "x"}, "holds no NAME_val.json"),
+        ({"readme.txt": "x"}, "contains no NAME_val.json"),
         ({"t_test.json": "{"}, "t_test.json: not JSON"),
         ({"t_test.json": {"rows": []}}, "expected a JSON list"),
         ({"t_test.json": [{"input": "x"}]}, "item 1: the output is missing"),

@@ -177,17 +177,17 @@ def test_an_unknown_task_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("toml", "lines", "words"),
     [
-        (TOML + "colour = 1\n", json.dumps(RECORD), r"task.toml: unknown key colour"),
+        (TOML + "color = 1\n", json.dumps(RECORD), r"task.toml: unknown key color"),
         ('description = "d"\n', json.dumps(RECORD), r"task.toml: the key instruction is missing"),
         ("x = [", json.dumps(RECORD), r"task.toml: "),
-        (TOML, "", "holds no test samples"),
+        (TOML, "", "contains no test samples"),
         (TOML, json.dumps({**RECORD, "label": 1}), r"examples.jsonl, line 1: unknown key label"),
         (TOML, json.dumps(RECORD) + "\n{", r"line 2: not JSON"),
         (TOML, "[]", r"line 1: expected a JSON object"),
         (TOML, json.dumps({"input": "cat"}), r"line 1: the output is missing"),
-        (TOML, json.dumps({**RECORD, "output": [""]}), r"line 1: output must be"),
+        (TOML, json.dumps({**RECORD, "output": [""]}), r"line 1: the output must be"),
         (TOML, json.dumps({**RECORD, "output": 3}), r"line 1: the key output cannot be 3"),
-        (TOML, json.dumps({**RECORD, "split": "train"}), r"split must be validation or test, not 'train'"),
+        (TOML, json.dumps({**RECORD, "split": "train"}), r"the split must be validation or test, not 'train'"),
         (TOML, json.dumps({**RECORD, "input": " "}), r"needs a text input or an image"),
         (TOML, json.dumps({**RECORD, "image": 3}), r"line 1: the key image cannot be 3"),
     ],
@@ -202,7 +202,7 @@ def test_a_malformed_task_names_file_line_and_key(tmp_path: Path, toml: str, lin
 
 
 SENTENCES = [
-    (TOML + "colour = 1\n", "{toml}: unknown key colour"),
+    (TOML + "color = 1\n", "{toml}: unknown key color"),
     (TOML + 'name = "x"\n', "{toml}: unknown key name"),
     (TOML + 'folder = "x"\n', "{toml}: unknown key folder"),
     (TOML + "validation = []\n", "{toml}: unknown key validation"),
@@ -221,7 +221,7 @@ SENTENCES = [
     ('description = "d"\n', "{toml}: the key instruction is missing"),
     (
         TOML + 'pattern = "("\n',
-        "{toml}: the pattern is no regular expression: missing ), unterminated subpattern at position 0",
+        "{toml}: the pattern is not a regular expression: missing ), unterminated subpattern at position 0",
     ),
 ]
 
@@ -239,9 +239,9 @@ def test_what_is_wrong_with_a_task_is_said_in_full(tmp_path: Path, toml: str, se
     [
         ({**RECORD, "label": 1}, "unknown key label"),
         ({**RECORD, "output": 3}, "the key output cannot be 3"),
-        ({**RECORD, "output": " "}, "output must be text or a list of texts"),
+        ({**RECORD, "output": " "}, "the output must be text or a list of texts"),
         ({**RECORD, "output": ["a", 3]}, "the key output cannot be ['a', 3]"),
-        ({**RECORD, "output": ["a", " "]}, "output must be text or a list of texts"),
+        ({**RECORD, "output": ["a", " "]}, "the output must be text or a list of texts"),
         ({**RECORD, "output": {}}, "the key output cannot be {}"),
         ({**RECORD, "output": []}, "the output is missing"),
         ({"input": "cat"}, "the output is missing"),
@@ -251,7 +251,7 @@ def test_what_is_wrong_with_a_task_is_said_in_full(tmp_path: Path, toml: str, se
         ({**RECORD, "input": " ", "image": ""}, "a sample needs a text input or an image"),
         ({**RECORD, "image": 3}, "the key image cannot be 3"),
         ({"output": "a"}, "a sample needs a text input or an image"),
-        ({**RECORD, "split": "train"}, "split must be validation or test, not 'train'"),
+        ({**RECORD, "split": "train"}, "the split must be validation or test, not 'train'"),
         ({**RECORD, "split": None}, "the key split cannot be None"),
     ],
 )
@@ -266,14 +266,14 @@ def test_a_task_without_test_samples_is_refused(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, lines=json.dumps({**RECORD, "split": "validation"}))
     with pytest.raises(UsageError) as caught:
         load_task(folder)
-    assert str(caught.value) == f"{folder / 'examples.jsonl'} holds no test samples"
+    assert str(caught.value) == f"{folder / 'examples.jsonl'} contains no test samples"
 
 
 def test_a_task_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(UnavailableError) as caught:
         find_task("nope")
     known = ", ".join(SHIPPED)
-    assert str(caught.value) == f"there is no task 'nope'; give a folder with a task.toml or one of: {known}"
+    assert str(caught.value) == f"unknown task 'nope'; give a folder with a task.toml or one of: {known}"
 
 
 def test_a_task_is_read_with_all_its_keys_and_samples(tmp_path: Path) -> None:
@@ -371,12 +371,12 @@ def test_the_digest_of_a_task_is_the_same_for_ever_and_of_all_that_answers_depen
 
 def test_an_instruction_has_other_wordings() -> None:
     task = Task("t", Path(), "d", "Say:", wordings={"typo": ("Sya:", "ay:"), "a": ("b",)})
-    assert [task.says(""), task.says("typo"), task.says("a")] == [["Say:"], ["Sya:", "ay:"], ["b"]]
+    assert list(map(task.instructions, ("", "typo", "a"))) == [["Say:"], ["Sya:", "ay:"], ["b"]]
     with pytest.raises(UsageError) as caught:
-        task.says("nope")
-    assert str(caught.value) == "task t has no wordings 'nope'; it has: a, typo"
+        task.instructions("nope")
+    assert str(caught.value) == "task t has no wordings of kind 'nope'; it has: a, typo"
     with pytest.raises(UsageError, match=r"it has: none$"):
-        Task("t", Path(), "d", "Say:").says("nope")
+        Task("t", Path(), "d", "Say:").instructions("nope")
 
 
 def test_the_data_are_tvs_own_only_if_all_tasks_are(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_the_source_says_what_the_examples_are(picture: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "shots", "words"),
     [
-        (1, 5, "a task vector needs at least 2 examples: one before, one to read at"),
+        (1, 5, "a task vector needs at least 2 examples: one with its answer, one to read at"),
         (2, 1, "`shots` must be at least 2: the last example is the one to read at"),
     ],
 )

@@ -21,11 +21,11 @@ from tvcli.vector import TaskVector
 
 def test_the_layer_comes_with_its_reason() -> None:
     vector = TaskVector(np.zeros((6, 2), np.float32))
-    assert default_layer(vector.with_layer(0, ""), 4) == (0, "the vector's own")
+    assert default_layer(vector.with_layer(0, ""), 4) == (0, "recorded in the vector")
     assert default_layer(vector.with_layer(5, "best"), 4) == (5, "best")
-    assert default_layer(vector, 5) == (5, "the catalogue's for this model")
+    assert default_layer(vector, 5) == (5, "the catalog's layer for this model")
     assert default_layer(TaskVector(np.zeros((7, 2), np.float32)), None)[0] == 3
-    assert default_layer(vector, 6) == (3, "half the depth, as nothing better is known; try `layer` all")
+    assert default_layer(vector, 6) == (3, "half the depth, since no better layer is known; try `layer` all")
 
 
 def test_a_layer_is_a_number_of_the_model_or_all() -> None:
@@ -76,7 +76,7 @@ def test_layers_are_judged_by_the_metric_that_is_given_with_as_many_tokens_as_it
     assert [decoding.max_tokens for decoding in Says.asked] == [1, 12]
 
 
-def test_the_layer_is_the_vectors_own_else_the_catalogues_else_half_the_depth() -> None:
+def test_the_layer_is_the_vectors_own_else_the_catalogs_else_half_the_depth() -> None:
     vector = TaskVector(np.zeros((6, 2), np.float32))
     assert default_layer(vector.with_layer(1, "best"), 4) == (1, "best")
     assert default_layer(vector, 4)[0] == 4

@@ -97,7 +97,7 @@ def test_the_words_of_a_task_are_long_lower_case_each_once_and_no_function_words
     said = " ".join(["The tiny Capital, in ABC of x-ray2:", *FUNCTION_WORDS])
     assert task_words(replace(MADE_TASK, instruction=said)) == ["capital", "tiny"]
     assert task_words(replace(MADE_TASK, name="a-b-capital", instruction="city")) == ["capital", "city"]
-    assert task_words(replace(MADE_TASK, name="colour", instruction="i")) == ["colour"]
+    assert task_words(replace(MADE_TASK, name="color", instruction="i")) == ["color"]
     assert {"what", "which", "name", "word"} <= FUNCTION_WORDS
 
 

@@ -54,7 +54,7 @@ def test_a_map_needs_three_vectors() -> None:
     assert points.rows.shape == (3, 16)
     with pytest.raises(UsageError) as caught:
         collect(FakeEngine(), [MADE_TASK], [Modality.TEXT], 0, limit=2)
-    assert str(caught.value) == "a map needs at least 3 vectors, here are 2"
+    assert str(caught.value) == "a map needs at least 3 vectors, not 2"
 
 
 def test_the_context_ends_after_the_last_input(picture: Path) -> None:
@@ -83,7 +83,7 @@ def test_pca_of_many_points_makes_no_square_of_them() -> None:
 
 
 @pytest.mark.parametrize(("count", "perplexity"), [(4, 1), (90, 89 / 3), (91, 30), (120, 30)])
-def test_tsne_looks_at_thirty_neighbours_or_a_third_of_what_there_is(
+def test_tsne_looks_at_thirty_neighbors_or_a_third_of_what_there_is(
     monkeypatch: pytest.MonkeyPatch, count: int, perplexity: float
 ) -> None:
     import sklearn.manifold
@@ -137,16 +137,16 @@ def test_the_silhouette_of_points_in_one_place_is_nothing() -> None:
 
 def test_a_planted_clustering_has_a_high_silhouette_and_chance_has_none() -> None:
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((3, 16)) * 5
+    centers = rng.standard_normal((3, 16)) * 5
     labels = [str(i % 3) for i in range(60)]
-    rows = np.array([centres[int(label)] for label in labels]) + rng.standard_normal((60, 16))
+    rows = np.array([centers[int(label)] for label in labels]) + rng.standard_normal((60, 16))
     assert silhouette(rows, labels) > 0.7
     assert abs(silhouette(rows, [str(i // 20) for i in range(60)])) < 0.1
     assert silhouette(rows, ["same"] * 60) == 0.0
     from sklearn.metrics import silhouette_score
 
-    centred = rows - rows.mean(0)
-    assert silhouette(rows, labels) == pytest.approx(silhouette_score(centred, labels, metric="cosine"), abs=1e-6)
+    centered = rows - rows.mean(0)
+    assert silhouette(rows, labels) == pytest.approx(silhouette_score(centered, labels, metric="cosine"), abs=1e-6)
 
 
 def test_pca_keeps_the_largest_directions() -> None:

@@ -1,4 +1,4 @@
-"""Cosine similarity of vectors, plain and centred, against numbers that can be worked out by hand."""
+"""Cosine similarity of vectors, plain and centered, against numbers that can be worked out by hand."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def test_a_vector_of_zeros_is_like_nothing() -> None:
     assert similarity(vectors([[0, 0]], [[1, 0]])).tolist() == [[[0, 0], [0, 1]]]
 
 
-def test_centred_similarity_is_that_of_the_distances_from_the_mean() -> None:
+def test_centered_similarity_is_that_of_the_distances_from_the_mean() -> None:
     three = vectors([[2, 1]], [[1, 2]], [[0, 0]])
     half = -np.sqrt(0.5)
-    assert similarity(three, centred=True)[0] == pytest.approx(np.array([[1, 0, half], [0, 1, half], [half, half, 1]]))
+    assert similarity(three, centered=True)[0] == pytest.approx(np.array([[1, 0, half], [0, 1, half], [half, half, 1]]))
     assert similarity(three)[0, 0, 1] == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(
-    ("count", "centred", "words"),
-    [(1, False, "comparing needs at least 2 vectors"), (2, True, "centring needs at least 3 vectors")],
+    ("count", "centered", "words"),
+    [(1, False, "comparing needs at least 2 vectors"), (2, True, "centering needs at least 3 vectors")],
 )
-def test_too_few_vectors_to_compare_are_refused(count: int, centred: bool, words: str) -> None:
+def test_too_few_vectors_to_compare_are_refused(count: int, centered: bool, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        similarity(vectors([[1, 2]]) * count, centred=centred)
+        similarity(vectors([[1, 2]]) * count, centered=centered)
     assert str(caught.value) == words
 
 
@@ -53,12 +53,12 @@ def test_every_vector_must_have_the_shape_of_the_first() -> None:
         similarity(vectors([[1, 2]], [[1, 2, 3]]))
 
 
-def test_centring_takes_the_common_direction_away(three: list[Path]) -> None:
+def test_centering_takes_the_common_direction_away(three: list[Path]) -> None:
     from tvcli.vector import load
 
     vectors = [load(path) for path in three]
-    raw, centred = similarity(vectors), similarity(vectors, centred=True)
+    raw, centered = similarity(vectors), similarity(vectors, centered=True)
     assert raw.shape == (6, 3, 3)
     assert np.allclose(raw.diagonal(axis1=1, axis2=2), 1)
     assert raw[:, 0, 1].min() > 0.9
-    assert centred[:, 0, 1].max() < 0.5
+    assert centered[:, 0, 1].max() < 0.5

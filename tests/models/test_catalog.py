@@ -1,4 +1,4 @@
-"""The catalogue's files, the user's own, and which model is the default."""
+"""The catalog's files, the user's own, and which model is the default."""
 
 import re
 from pathlib import Path
@@ -15,10 +15,10 @@ HALF = 'description = "x"\nlicense = "x"\n[vision]\nfile = "picto/mmproj-picto-f
 HUB = 'description = "x"\nlicense = "x"\n[hub]\nrepository = "o/r"\ntext = { file = "f" }\n'
 
 
-# -- the shipped catalogue ------------------------------------------------------------------------------------
+# -- the shipped catalog ------------------------------------------------------------------------------------
 
 
-def test_the_catalogue_is_well_formed_and_its_vision_files_are_here() -> None:
+def test_the_catalog_is_well_formed_and_its_vision_files_are_here() -> None:
     entries = catalog()
     assert "picto" in entries
     for entry in entries.values():
@@ -45,7 +45,7 @@ def test_sources_are_named_for_what_an_entry_states_and_hashes_are_hashes() -> N
                 assert re.fullmatch("[0-9a-f]{64}|", file.sha256), entry.name
 
 
-def test_the_readme_lists_the_catalogue() -> None:
+def test_the_readme_lists_the_catalog() -> None:
     """To write it anew: print what `expected` is."""
     rows = []
     for entry in catalog().values():
@@ -62,7 +62,7 @@ def test_the_readme_lists_the_catalogue() -> None:
     ("text", "words"),
     [
         (GOOD + "wheels = 4\n", "unknown key wheels in the table text"),
-        ("colour = 'red'\n" + GOOD, "unknown key colour"),
+        ("color = 'red'\n" + GOOD, "unknown key color"),
         ("name = 'y'\n" + GOOD, "unknown key name"),
         (GOOD.replace('file = "f"\n', ""), "the key file is missing in the table text"),
         (GOOD.replace('license = "x"\n', ""), "the key license is missing"),
@@ -81,9 +81,9 @@ def test_the_readme_lists_the_catalogue() -> None:
         ("sources = { files = 3 }\n" + GOOD, "the key sources cannot be {'files': 3}"),
         (HALF, "expected one of the tables text, hub and local, found none"),
         ("llm = 3\n" + HALF, "expected one of the tables text, hub and local, found none"),
-        ("llm = 'nope'\n" + HALF, "there is no text, and no model 'nope' to take it from"),
-        ("llm = '../x'\n" + HALF, "there is no text, and no model '../x' to take it from"),
-        ("llm = 'picto'\n" + HALF, "picto.toml has no table text of its own"),
+        ("llm = 'nope'\n" + HALF, "there is no table text, and no model 'nope' to take it from"),
+        ("llm = '../x'\n" + HALF, "there is no table text, and no model '../x' to take it from"),
+        ("llm = 'picto'\n" + HALF, "picto.toml has none of its own"),
         ("llm = 'gemma3-270m'\n" + HALF + "more = 1\n", "unknown key more in the table vision"),
     ],
 )
@@ -114,8 +114,8 @@ def test_a_text_that_is_nowhere_or_broken_is_said_with_both_files(models_folder:
     a, b = models_folder / "a.toml", models_folder / "b.toml"
     a.write_text("llm = 'b'\n" + HALF)
     for text, said in (
-        ("llm = 'a'\n" + HALF, f"{a}: there is no text, and {b} has no table text of its own to take"),
-        (HUB, f"{a}: there is no text, and {b} has no table text of its own to take"),
+        ("llm = 'a'\n" + HALF, f"{a}: there is no table text, and {b} has none of its own"),
+        (HUB, f"{a}: there is no table text, and {b} has none of its own"),
         (GOOD.replace('file = "f"\n', ""), f"{a}: the key file is missing in the table text of {b}"),
         ("text = 3\n", f"{a}: text of {b} must be a table, not 3"),
     ):
@@ -127,7 +127,7 @@ def test_a_text_that_is_nowhere_or_broken_is_said_with_both_files(models_folder:
     with pytest.raises(UnavailableError, match=f"^{re.escape(str(b))}: "):
         find("a")
     a.write_text("llm = 'a'\n" + HALF)
-    with pytest.raises(UnavailableError, match=f"^{re.escape(str(a))}: .* to take$"):
+    with pytest.raises(UnavailableError, match=f"^{re.escape(str(a))}: .* of its own$"):
         find("a")
 
 

@@ -20,7 +20,7 @@ from filelock import FileLock
 from local_hub import COMMIT, Asked, LocalHub, serve, sha256
 
 from tvcli.inputs.paper_data import ANNOTATIONS, IMAGES, REPOSITORIES
-from tvcli.models.hub import patience
+from tvcli.models.hub import retries
 from tvcli.models.resolve import resolve
 
 TOKEN = "hf_SecretSecretSecretSecret"
@@ -53,7 +53,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(patience, "WAITS", (0.0, 0.0, 0.0))
+        monkeypatch.setattr(retries, "WAITS", (0.0, 0.0, 0.0))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(name, raising=False)
@@ -107,7 +107,7 @@ def test_offline_what_is_here_works_and_what_is_not_says_so(
     assert pulled(tv) == first
     ran = tv("models", "pull", "other/model")
     assert ran.code == 3
-    assert "other/model is not on this machine, and HF_HUB_OFFLINE forbids to fetch it" in ran.err
+    assert "other/model is not on this machine, and HF_HUB_OFFLINE forbids fetching it" in ran.err
     assert hub.requests == []
 
 
@@ -140,7 +140,7 @@ def test_all_parts_of_a_split_model_come_and_the_first_is_given(tv: Runner, hub:
     assert [(first.parent / name).read_text() for name in names] == [f"part {name}" for name in names]
     del hub.files[REPOSITORY][names[1]]
     ran = tv("models", "pull", REPOSITORY, "--quant", "Q4_K_M")
-    assert f"lacks a part of the model: {names[1]}" in ran.err
+    assert f"does not have a part of the model: {names[1]}" in ran.err
 
 
 def test_the_token_goes_to_the_hub_and_not_to_where_it_redirects(
@@ -172,7 +172,7 @@ def test_a_line_that_breaks_again_and_again_ends_in_one_sentence_and_keeps_what_
     hub.cut = lambda asked: kept.get(asked.range, 0) if asked.path.endswith(TEXT) else None
     ran = tv("models", "pull", REPOSITORY)
     assert ran.code == 3
-    assert ran.err.splitlines()[-1].endswith(f"{REPOSITORY} cannot be fetched: the connection to {hub.url} broke")
+    assert ran.err.splitlines()[-1].endswith(f"{REPOSITORY} cannot be fetched: the connection to {hub.url} was lost")
     hub.cut = lambda asked: None
     hub.requests.clear()
     pulled(tv)
@@ -195,7 +195,7 @@ def test_a_killed_process_loses_nothing(tv: Runner, hub: LocalHub, tmp_path: Pat
         "HF_HUB_CACHE": str(tmp_path / "cache"),
     }
     code = (
-        "from tvcli.models.hub import patience; patience.WAITS = (60.0,); "
+        "from tvcli.models.hub import retries; retries.WAITS = (60.0,); "
         f"from tvcli.cli import main; main(['models', 'pull', '{REPOSITORY}'])"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
@@ -249,7 +249,7 @@ def test_a_file_with_a_wrong_hash_is_never_used(tv: Runner, hub: LocalHub, tmp_p
     hub.damage = True
     ran = tv("models", "pull", REPOSITORY)
     assert ran.code == 3
-    assert f"{VISION} of {REPOSITORY} came damaged" in ran.err
+    assert f"{VISION} of {REPOSITORY} arrived damaged" in ran.err
     assert not [path for path in cache(tmp_path).rglob("*") if path.is_file() and path.suffix != ".lock"]
     hub.damage = False
     pulled(tv)
@@ -264,11 +264,11 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(
     text, _ = pulled(tv)
     text.resolve().write_bytes(spoil(text.read_bytes()))
     ran = tv("models", "pull", REPOSITORY, *more)
-    assert f"{TEXT} in the cache is damaged; it is fetched again" in ran.err
+    assert f"{TEXT} in the cache is damaged; fetching it again" in ran.err
     assert text.read_bytes() == hub.files[REPOSITORY][TEXT]
 
 
-def test_a_file_that_the_catalogue_knows_otherwise_is_refused(
+def test_a_file_that_the_catalog_knows_otherwise_is_refused(
     tv: Runner, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TV_MODELS_DIR", str(tmp_path))
@@ -279,7 +279,7 @@ def test_a_file_that_the_catalogue_knows_otherwise_is_refused(
     assert tv("models", "pull", "known").code == 0
     assert tv("models", "path", "other").code == 0  # the same file, by name; it is at the pull that hashes are compared
     hub.files[REPOSITORY][TEXT] = b"GGUF, but another"
-    assert "is not the file that the catalogue knows" in tv("models", "pull", "other").err
+    assert "is not the file that the catalog describes" in tv("models", "pull", "other").err
     ran = tv("models", "pull", "gone")
     assert (ran.code, "has no file gone.gguf at revision main" in ran.err) == (3, True)
 
@@ -296,11 +296,11 @@ REFUSALS = [
     (FILE, 401, {"X-Error-Code": "GatedRepo"}, "", "its terms at {url}/some-org/Tiny-VLM-GGUF; then set HF_TOKEN"),
     (FILE, 403, {"X-Error-Code": "GatedRepo"}, TOKEN, "its terms at {url}/some-org/Tiny-VLM-GGUF; your token's"),
     (FILE, 403, {}, TOKEN, "access to some-org/Tiny-VLM-GGUF is forbidden (403)"),
-    (FILE, 404, {"X-Error-Code": "EntryNotFound"}, "", "lacks a file that it lists"),
+    (FILE, 404, {"X-Error-Code": "EntryNotFound"}, "", "does not have a file that it lists"),
     (API, 403, {"X-Error-Message": "Access to this resource is disabled."}, "", "has been disabled"),
-    (API, 429, {}, "", "has had too many requests (429); try again later"),
-    (FILE, 429, {"Retry-After": "3600"}, "", "has had too many requests (429) and asks to wait 3600 s"),
-    (API, 429, {"ratelimit": '"api";r=0;t=250'}, TOKEN, "has had too many requests (429) and asks to wait 250 s"),
+    (API, 429, {}, "", "received too many requests (429); try again later"),
+    (FILE, 429, {"Retry-After": "3600"}, "", "received too many requests (429) and asks to wait 3600 s"),
+    (API, 429, {"ratelimit": '"api";r=0;t=250'}, TOKEN, "received too many requests (429) and asks to wait 250 s"),
     (API, 503, {}, "", "cannot be fetched: {url} answered 503"),
     (FILE, 500, {}, "", "cannot be fetched: {url} answered 500"),
     (FILE, 418, {}, "", "cannot be fetched: {url} answered 418"),
@@ -353,7 +353,7 @@ def test_a_dead_host_is_said_at_once_and_what_is_here_is_used(
         assert (ran.code, ran.err) == (3, f"tv: other/model cannot be fetched: {dead} cannot be reached\n")
         ran = tv("models", "pull", REPOSITORY)
         assert (ran.code, ran.out.splitlines()) == (0, [str(path) for path in first])
-        assert f"{dead} cannot be reached; what is here is used as it is" in ran.err
+        assert f"{dead} cannot be reached; using the files on this machine" in ran.err
 
 
 def test_a_host_that_never_answers_is_given_up(tv: Runner, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +406,7 @@ def test_too_small_a_disk_is_said_before_the_first_byte(
     ran = tv("models", "pull", REPOSITORY)
     assert ran.code == 3
     assert f"{REPOSITORY} needs 400 kB, but the disk of " in ran.err
-    assert "has 300 kB free; free some, or set HF_HOME" in ran.err
+    assert "has 300 kB free; free some space, or set HF_HOME" in ran.err
     assert hub.asked("bytes") == []
 
 
@@ -414,7 +414,7 @@ def test_a_cache_that_cannot_be_written_is_said(tv: Runner, hub: LocalHub, monke
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/dev/null/cache")
     ran = tv("models", "pull", REPOSITORY)
     assert ran.code == 3
-    assert f"{REPOSITORY} cannot be kept in the cache: " in ran.err
+    assert f"{REPOSITORY} cannot be written to the cache: " in ran.err
 
 
 @pytest.mark.parametrize(

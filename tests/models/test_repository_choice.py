@@ -65,12 +65,12 @@ def test_the_file_that_is_opened_is_fetched_last() -> None:
 @pytest.mark.parametrize(
     ("names", "quant", "words"),
     [
-        ([], None, "o/r holds no GGUF model"),
-        (["model.safetensors", "mmproj-f16.gguf"], None, "o/r holds no GGUF model"),
+        ([], None, "o/r contains no GGUF model"),
+        (["model.safetensors", "mmproj-f16.gguf"], None, "o/r contains no GGUF model"),
         (["a-Q4_0.gguf", "a-Q8_0.gguf"], "Q4_K_M", "o/r has no Q4_K_M file; it has: Q4_0, Q8_0"),
-        (["a.gguf"], "Q4_K_M", "it has: none that names one"),
-        (["a-Q8_0-00001-of-00002.gguf"], None, "lacks a part of the model: a-Q8_0-00002-of-00002.gguf"),
-        (["a-Q8_0-00002-of-00002.gguf"], None, "lacks a part of the model: a-Q8_0-00001-of-00002.gguf"),
+        (["a.gguf"], "Q4_K_M", "it has: no file that names one"),
+        (["a-Q8_0-00001-of-00002.gguf"], None, "does not have a part of the model: a-Q8_0-00002-of-00002.gguf"),
+        (["a-Q8_0-00002-of-00002.gguf"], None, "does not have a part of the model: a-Q8_0-00001-of-00002.gguf"),
     ],
 )
 def test_what_makes_no_model_is_said(names: list[str], quant: str | None, words: str) -> None:

@@ -21,7 +21,7 @@ def test_a_file_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UnavailableError, match=r"no model 'nope'.*picto"):
+    with pytest.raises(UnavailableError, match=r"unknown model 'nope'.*picto"):
         resolve("nope")
 
 

@@ -159,9 +159,9 @@ def test_the_phases_are_means_over_tasks_of_the_first_seed(planted_folder: Path)
         assert np.allclose(found[f"{name}, image examples"], np.mean([curve[name] for curve in curves], axis=0))
 
 
-def test_one_task_is_compared_with_no_other_and_a_lone_pair_is_not_centred(planted_folder: Path) -> None:
+def test_one_task_is_compared_with_no_other_and_a_lone_pair_is_not_centered(planted_folder: Path) -> None:
     rows = {name: values for name, *values in figures.figure5(study(planted_folder, "alpha")).rows}
-    assert list(rows) == ["text and image vectors, same task", "text and image vectors, same task, centred"]
+    assert list(rows) == ["text and image vectors, same task", "text and image vectors, same task, centered"]
     assert len(set(map(tuple, rows.values()))) == 1
 
 

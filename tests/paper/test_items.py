@@ -25,12 +25,12 @@ def test_items_are_found_by_name_and_all_are_every_one() -> None:
 def test_an_unknown_item_is_refused_with_those_that_there_are(names: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         find_items(names)
-    assert str(caught.value) == f"the paper's results here are {', '.join(ITEMS)}, or all; not 'table99'"
+    assert str(caught.value) == f"unknown item 'table99'; the items are {', '.join(ITEMS)}, or all"
 
 
 def test_the_list_of_items_says_what_each_is_and_needs(tv: Runner) -> None:
     assert tv("paper").out.splitlines() == [
-        "name\twhat\tneeds",
+        "name\ttitle\tneeds",
         "table2\tno context, prompt and patch on image queries\tsix tasks, three seeds",
         "table3\tvectors from the language model, patched into the VLM\tthe VLM's language model",
         "table4\tvisual questions as instruction vectors\tquestion sets",
@@ -39,7 +39,7 @@ def test_the_list_of_items_says_what_each_is_and_needs(tv: Runner) -> None:
         "table7\tcost of a prompt with 30 examples against a patch\tone query",
         "table9\tnoisy instructions: typos, paraphrases, distractors\twordings of each instruction",
         "table10\tthe chat template instead of Q and A\tsix tasks, three seeds",
-        "table12\tall pairs of modalities\ta model that sees",
+        "table12\tall pairs of modalities\ta model with an image encoder",
         "figure2\tmap of task vectors and context tokens\tsix tasks",
         "figure4\texamples of the three methods\tsix tasks",
         "figure5\tsimilarity of text and image, LLM and VLM vectors\tsix tasks",
@@ -110,8 +110,8 @@ def test_all_of_the_paper_leaves_out_what_cannot_be_made_and_makes_the_rest(
     assert ran.code == 0
     made = [json.loads(line)["name"] for line in ran.out.splitlines()]
     assert made == [name for name in ITEMS if name not in ("table9", "table12")]
-    assert "warning: table9 is left out: table 9 needs wordings of each kind; alpha has none of question" in ran.err
-    assert "warning: table12 is left out: table 12 needs a model that sees" in ran.err
+    assert "warning: skipped table9: table 9 needs wordings of each kind; alpha has no question wordings" in ran.err
+    assert "warning: skipped table12: table 12 needs a model with an image encoder" in ran.err
 
 
 class BlindPlanted(planted.Planted):

@@ -34,8 +34,8 @@ def test_memory_is_in_millions_of_bytes_and_the_childs_own() -> None:
     ("code", "sentence"),
     [
         ("import sys; sys.exit('first\\ntv: no such file')", "failed with exit code 1: no such file"),
-        ("raise SystemExit(3)", "failed with exit code 3: it gave no reason"),
-        ("import os; os.kill(os.getpid(), 9)", "was ended by SIGKILL: it gave no reason"),
+        ("raise SystemExit(3)", "failed with exit code 3: it printed no error"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by SIGKILL: it printed no error"),
     ],
 )
 def test_the_memory_of_a_process_that_failed_is_an_error(code: str, sentence: str) -> None:
@@ -76,9 +76,9 @@ def test_memory_is_measured_by_a_parent_that_holds_nothing(monkeypatch: pytest.M
     ("code", "said", "sentence"),
     [
         (1, "first\ntv: no such file\n", "failed with exit code 1: no such file"),
-        (3, "", "failed with exit code 3: it gave no reason"),
-        (-9, "\n \n", "was ended by SIGKILL: it gave no reason"),
-        (-11, "words: tv: x\n\n", "was ended by SIGSEGV: words: tv: x"),
+        (3, "", "failed with exit code 3: it printed no error"),
+        (-9, "\n \n", "was killed by SIGKILL: it printed no error"),
+        (-11, "words: tv: x\n\n", "was killed by SIGSEGV: words: tv: x"),
     ],
 )
 def test_a_process_that_failed_says_why(monkeypatch: pytest.MonkeyPatch, code: int, said: str, sentence: str) -> None:

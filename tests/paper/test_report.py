@@ -64,7 +64,7 @@ def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.
         "fingerprint=abc;",
         "tasks=t, u;",
         "seeds=1, 22;",
-        "samples of a split=7;",
+        "samples per split=7;",
         f"written by=tv {tv_version()};",
         "2 pip install &#39;tvcli[plots]&#39;",
     ]
@@ -74,7 +74,7 @@ def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.
         "fingerprint=;",
         "tasks=t, u;",
         "seeds=1, 22;",
-        "samples of a split=all;",
+        "samples per split=all;",
     ]
 
 
@@ -164,7 +164,7 @@ def test_the_report_is_one_page_that_fetches_nothing(tv: Runner, tmp_path: Path)
     assert (tmp_path / "results" / "table2.jsonl").is_file()
 
 
-def colour(path: Path, rgb: tuple[int, int, int]) -> str:
+def color(path: Path, rgb: tuple[int, int, int]) -> str:
     Pillow.new("RGB", (200, 100), rgb).save(path)
     return path.name
 
@@ -179,9 +179,9 @@ def test_a_thumbnail_stands_beside_its_own_query(tmp_path: Path) -> None:
     (tmp_path / "damaged.png").write_bytes(b"no picture")
     tests: list[dict[str, object]] = [
         {"input": "none"},
-        {"input": "red", "image": colour(tmp_path / "red.jpg", (255, 0, 0))},
+        {"input": "red", "image": color(tmp_path / "red.jpg", (255, 0, 0))},
         {"input": "damaged", "image": "damaged.png"},
-        {"input": "blue", "image": colour(tmp_path / "blue.tif", (0, 0, 255))},
+        {"input": "blue", "image": color(tmp_path / "blue.tif", (0, 0, 255))},
     ]
     records: list[dict[str, object]] = [{"input": f"x{i}", "output": "y", "split": "validation"} for i in range(6)]
     records += [{**sample, "output": "y", "split": "test"} for sample in tests]

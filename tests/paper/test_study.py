@@ -64,8 +64,8 @@ def test_a_study_tells_its_meter(planted_folder: Path) -> None:
 
 def test_a_study_asks_with_pictures_where_the_model_sees(planted_folder: Path) -> None:
     sees, blind = study(planted_folder), study(planted_folder, engine=FakeEngine(vision=False))
-    assert (sees.queries, sees.modalities) == (Modality.IMAGE, [Modality.TEXT, Modality.IMAGE])
-    assert (blind.queries, blind.modalities) == (Modality.TEXT, [Modality.TEXT])
+    assert (sees.query_modality, sees.modalities) == (Modality.IMAGE, [Modality.TEXT, Modality.IMAGE])
+    assert (blind.query_modality, blind.modalities) == (Modality.TEXT, [Modality.TEXT])
     told = sees.setup(Source.INSTRUCTION, Source.ENSEMBLE).transfers
     assert told == tuple(Transfer(source, Modality.IMAGE) for source in (Source.INSTRUCTION, Source.ENSEMBLE))
     assert blind.setup().transfers == (WORDS,)
@@ -79,8 +79,8 @@ def test_a_study_hands_on_its_settings(planted_folder: Path) -> None:
     told = Variant(wording="Say beta:")
     found = known.vector(known.tasks[1], Source.INSTRUCTION, told)
     assert known.vector(known.tasks[1], Source.INSTRUCTION, told) is found
-    assert known.shelf.held == {("beta", Source.INSTRUCTION, told): found}
-    assert (known.shelf.engine, known.shelf.setup) == (known.engine, known.setup())
+    assert known.vector_cache.vectors == {("beta", Source.INSTRUCTION, told): found}
+    assert (known.vector_cache.engine, known.vector_cache.setup) == (known.engine, known.setup())
 
 
 def test_vectors_of_the_language_model_are_read_there_and_must_fit(

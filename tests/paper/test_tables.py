@@ -30,14 +30,14 @@ def test_a_table_that_cannot_be_made_says_why(planted_folder: Path) -> None:
     blind.has_vision = False
     with pytest.raises(NotApplicableError, match=r"^table 3 needs the model's own language model; name it with `llm`$"):
         tables.table3(study(planted_folder))
-    with pytest.raises(NotApplicableError, match=r"^table 12 needs a model that sees; fake has no image encoder$"):
+    with pytest.raises(NotApplicableError, match=r"^table 12 needs a model with an image encoder; fake has none$"):
         tables.table12(study(planted_folder, engine=blind))
 
 
 def test_wordings_of_every_kind_are_needed_and_the_first_missing_is_named(planted_folder: Path) -> None:
     toml = planted_folder / "beta" / "task.toml"
     toml.write_text("\n".join(line for line in toml.read_text().splitlines() if line[:4] not in ("typo", "dist")))
-    with pytest.raises(NotApplicableError, match=r"^table 9 needs wordings of each kind; beta has none of typo$"):
+    with pytest.raises(NotApplicableError, match=r"^table 9 needs wordings of each kind; beta has no typo wordings$"):
         tables.table9(study(planted_folder))
 
 
@@ -45,7 +45,7 @@ def test_without_a_template_of_its_own_a_model_gets_chatml(planted_folder: Path)
     plain = planted.Planted(planted_folder)
     plain.chat_template = ""
     known = study(planted_folder, engine=plain)
-    assert tables.table10(known).note == "tv's own data; ChatML, since the model brings no template, patched at layer 3"
+    assert tables.table10(known).note == "tv's own data; ChatML, since the model has no template, patched at layer 3"
     assert [setup.template for setup, *_ in known.done] == [QA, Chat(CHATML)]
 
 

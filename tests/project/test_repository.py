@@ -76,4 +76,4 @@ def test_the_pinned_llama_cpp_python_is_named_alike_everywhere() -> None:
         path.name: set(re.findall(r"llama-cpp-python==([\w.]+)", path.read_text("utf-8")))
         for path in (ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "benchmarks" / "README.md")
     }
-    assert pins == dict.fromkeys(pins, {PINNED.package_version})
+    assert all(found == {PINNED.package_version} for found in pins.values()), pins

@@ -13,18 +13,18 @@ pytestmark = pytest.mark.timeout(60)  # seconds, after which an input counts as 
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "not done after|time"),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "takes longer than|time"),
         ("{{ 'a' * 10**10 }}", "memory"),
         ("{{ 'a'.ljust(10**10) }}", "memory"),
         ("{{ '%10000000000d' % 1 }}", "memory|too big"),
-        ("{{ 10 ** (10 ** 10) }}", "time|memory|not done"),
-        ("{{ 'a' * 2000000 }}", "a text of 2000000 characters"),
+        ("{{ 10 ** (10 ** 10) }}", "time|memory|longer than"),
+        ("{{ 'a' * 2000000 }}", "renders to 2000000 characters"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe|no attribute|undefined"),
         ("{{ cycler.__init__.__globals__.os.system('touch pwned') }}", "unsafe|no attribute|undefined"),
         ("{% include '/etc/passwd' %}", "no loader"),
         ("{{ raise_exception('no') }}", "no"),
         ("{% for %}", "xpected"),
-        ("\ue0007\ue001", "makes up messages"),
+        ("\ue0007\ue001", "invents messages"),
     ],
 )
 def test_a_hostile_chat_template_ends_without_harm(

@@ -103,7 +103,7 @@ def test_a_system_text_stands_first() -> None:
     assert few_shot("a", [], shots=5, seed=1, system="Be brief.").parts == ("Be brief.\n\nQ:a\nA:",)
 
 
-def test_neighbouring_texts_become_one_and_the_text_of_a_template_stays_apart(picture: Path) -> None:
+def test_neighboring_texts_become_one_and_the_text_of_a_template_stays_apart(picture: Path) -> None:
     image = load_image(picture)
     prompt = prompt_of("", "a", "b", Control("<x>"), Control(""), Control("<y>"), "c", "", "d", image, "", "e")
     assert prompt.parts == ("ab", "<x>", "<y>", "cd", image, "e")

@@ -49,7 +49,7 @@ def qwen3moe() -> Family:
 
 
 def _merger(vision: VisionTransformer, text_width: int) -> Shapes:
-    """Four neighbouring patches to one token."""
+    """Four neighboring patches to one token."""
     merged = 4 * vision.width
     return (
         linear("mm.0", merged, merged)

@@ -28,7 +28,7 @@ def test_without_the_extra_every_command_works_and_says_how_to_get_pictures(
     assert tv("eval", *SMALL, "--seeds", 1).code == 0
     ran = tv("report", *SMALL, "--seeds", 1, "-o", tmp_path / "r.html")
     assert ran.code == 0
-    assert "without pictures; for them: pip install 'tvcli[plots]'" in ran.err
+    assert "without plots; to draw them, run: pip install 'tvcli[plots]'" in ran.err
     assert "<svg" not in (tmp_path / "r.html").read_text("utf-8")
     ran = tv("compare", *three, "--plot", tmp_path / "c.png")
     assert ran.code == 3

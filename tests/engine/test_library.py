@@ -72,7 +72,7 @@ def test_another_version_is_refused_with_what_was_found_and_what_is_wanted(tmp_p
     [line] = ran.stderr.splitlines()
     assert f"the llama.cpp of TV_LLAMA_LIB in {folder} is {other.decode()} (ggml " in line
     known = pinned.PINNED
-    assert f"tv runs {known.version} (ggml {known.ggml}, as {known.package} {known.package_version} brings it)" in line
+    assert f"{known.version} (ggml {known.ggml}, in {known.package} {known.package_version})" in line
 
 
 @patchable

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from tvcli.errors import TvError, UnavailableError, UsageError, reason
+from tvcli.text import decode, lines
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -99,11 +100,20 @@ def check_target(path: Path) -> None:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """`json.loads`, with all errors as ValueError."""
+    """`json.loads`, with all errors as ValueError; a key that occurs twice is an error too."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_keys_once)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; without this, Python would silently take the last of two values for a key."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return found
 
 
 def parse_record(line: str, where: str) -> dict[str, Any]:
@@ -120,7 +130,9 @@ def parse_record(line: str, where: str) -> dict[str, Any]:
 def parse_toml(path: Path, kind: type[TvError] = UsageError) -> dict[str, Any]:
     """A TOML file. Raises UnavailableError for one that cannot be read, `kind` for one that is not TOML."""
     try:
-        return tomllib.loads(read_bytes(path, "file").decode("utf-8"))
+        return tomllib.loads("\n".join(lines(decode(read_bytes(path, "file"), str(path)))))
+    except UsageError as error:
+        raise kind(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise kind(f"{path}: {error}") from error
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tvcli.kinds import Kind
+from tvcli.text import clean
 
 SHORT = 3  # letters; a shorter match is weak evidence
 
@@ -20,7 +21,7 @@ class Metric(Kind):
 
 @dataclass(frozen=True)
 class Rule:
-    """How an answer is compared with a label, both stripped, and how many new tokens that takes."""
+    """How an answer is compared with a label, both as `text.clean` makes them, and how many new tokens that takes."""
 
     matches: Callable[[str, str], bool]
     max_tokens: int
@@ -64,14 +65,14 @@ class Judge:
 
     def follows(self, answer: str, labels: Sequence[str], pattern: str) -> bool:
         """Whether an answer is correct: by the task's `pattern` if it has one, else by the metric."""
-        return re.match(pattern, answer.strip()) is not None if pattern else self.correct(answer, labels)
+        return re.match(pattern, clean(answer)) is not None if pattern else self.correct(answer, labels)
 
     def max_tokens(self, pattern: str) -> int:
         """New tokens that an answer needs to be judged; a pattern needs as many as a whole label."""
         return RULES[Metric.EXACT if pattern else self.metric].max_tokens
 
     def _plain(self, text: str) -> str:
-        return text.strip().casefold() if self.ignore_case else text.strip()
+        return clean(text).casefold() if self.ignore_case else clean(text)
 
 
 PAPERS_METRIC = Judge()

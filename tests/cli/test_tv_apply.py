@@ -186,8 +186,14 @@ def test_a_vector_read_at_another_token_is_warned_of(tv: Runner, vector: TaskVec
     assert "read at the token '?', the query ends in ':'" in tv("apply", "-", "-t", "x", stdin=to_bytes(other)).err
 
 
-def test_text_that_is_no_unicode_does_no_harm(tv: Runner, tmp_path: Path) -> None:
+def test_text_that_is_no_unicode_is_refused(tv: Runner, tmp_path: Path) -> None:
     path = tmp_path / "v.npy"
-    assert tv("extract", "--instruction", "caf\udce9 \ud800", "-o", path).code == 0
-    assert tv("apply", path, "-t", "caf\udce9", "-t", "x", "--json").code == 0
-    assert "\\udce9" in tv("apply", path, "-t", "caf\udce9", "-t", "x").out
+    assert tv("extract", "--instruction", "caf\u00e9", "-o", path).code == 0
+    for ran in (
+        tv("extract", "--instruction", "caf\udce9 \ud800", "-o", path),
+        tv("apply", path, "-t", "caf\udce9", "-t", "x", "--json"),
+        tv("prompt", "-t", "x", "--system", "caf\udce9"),
+        tv("lens", "--text", "caf\udce9"),
+    ):
+        assert (ran.code, ran.out) == (2, "")
+        assert "holds bytes that are not UTF-8 text: 'caf\\udce9" in ran.err

@@ -55,7 +55,6 @@ def test_all_pairs_of_modalities_are_evaluated(tv: Runner) -> None:
         (["--seeds", "1,x"], 2, "--seeds must be comma-separated integers"),
         (["--resume"], 2, "--resume needs the --samples file"),
         (["--layer", "6"], 2, "--layer 6 is outside 0 to 5"),
-        (["--limit", "3"], 2, "3 validation samples with text, too few for 5 shots"),
         (["--wording", "shouted", "--source", "instruction"], 2, "has no wordings of kind 'shouted'"),
         (["--override"], 2, "does not name the task that it overrides"),
         (["--method", "magic"], 2, "--method must be one of"),

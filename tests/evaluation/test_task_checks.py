@@ -10,8 +10,9 @@ from PIL import Image as Pillow
 from task_folder import RECORD, TOML, folder_with
 
 from tvcli.errors import UnavailableError
-from tvcli.evaluation.task_checks import best_letter, cleaned, echo, errors, warnings
+from tvcli.evaluation.task_checks import best_letter, echo, errors, warnings
 from tvcli.inputs.tasks import Sample, Task
+from tvcli.text import clean, normalized
 
 
 def test_check_finds_broken_pictures_and_doubled_inputs(tmp_path: Path, tv: Runner) -> None:
@@ -33,7 +34,7 @@ def test_check_knows_an_input_in_other_writing(tmp_path: Path, tv: Runner, other
     one = {"input": "cr\u00e8me brul\u00e9e", "output": "x", "split": "validation"}
     ran = checked(tv, tmp_path, one, {"input": other, "output": "y"})
     assert ran.code == 1
-    assert f"line 2: the input {other.strip()!r} is in both splits, first in line 1" in ran.out
+    assert f"line 2: the input {clean(other)!r} is in both splits, first in line 1" in ran.out
 
 
 def test_check_knows_a_picture_in_another_file(tmp_path: Path, tv: Runner, picture: Path) -> None:
@@ -211,4 +212,4 @@ def test_one_letter_for_a_quarter_of_the_test_samples_is_warned_of() -> None:
 def test_an_echo_is_the_first_answer_that_would_count_in_some_case() -> None:
     assert echo(Sample("cat", ("Felis", "CATALINA", "cat"))) == "CATALINA"
     assert echo(Sample("Cat", ("felis",))) is None
-    assert cleaned("  Cre\u0300me\n BR\u00dbl\u00e9e ") == "cr\u00e8me br\u00fbl\u00e9e"
+    assert normalized("  Cre\u0300me\n BR\u00dbl\u00e9e ") == "cr\u00e8me br\u00fbl\u00e9e"

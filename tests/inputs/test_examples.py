@@ -71,7 +71,7 @@ def test_the_wanted_modality_is_taken_where_a_record_has_both(tmp_path: Path, pi
 
 
 def test_control_tokens_and_markers_are_only_text(tmp_path: Path) -> None:
-    odd = "<__media__> <image> <start_of_image> <end_of_turn> <bos> \x00 \x1b[31m"
+    odd = "<__media__> <image> <start_of_image> <end_of_turn> <bos> \x1b[31m"
     assert examples(tmp_path, f"{odd}\t{odd}".encode()) == [(odd, odd)]
 
 
@@ -87,8 +87,8 @@ def test_control_tokens_and_markers_are_only_text(tmp_path: Path) -> None:
         (b"a\tb\n{", "p.jsonl", "line 1: not JSON"),
         (b'"text"', "p.jsonl", "expected a JSON object"),
         (b'{"input": "a"}', "p.jsonl", "output is missing"),
-        (b'{"input": 3, "output": "x"}', "p.jsonl", "input is missing"),
-        (b'{"input": "a", "output": 3}', "p.jsonl", "output is missing"),
+        (b'{"input": 3, "output": "x"}', "p.jsonl", "input is the number 3"),
+        (b'{"input": "a", "output": 3}', "p.jsonl", "output is the number 3"),
         (b'{"input": "a", "output": []}', "p.jsonl", "output is missing"),
         (b"{", "p.json", "not JSON"),
         (b'{"rows": []}', "p.json", "expected a JSON list"),

@@ -9,10 +9,11 @@ import pytest
 from task_folder import RECORD, TOML, folder_with
 
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.evaluation.task_checks import best_letter, cleaned, echo, errors
+from tvcli.evaluation.task_checks import best_letter, echo, errors
 from tvcli.inputs.tasks import OTHER_DATA, OWN_DATA, Sample, Task, find_task, load_task, task_folders, whose_data
 from tvcli.kinds import Modality, Split
 from tvcli.metrics import Judge
+from tvcli.text import normalized
 
 SHIPPED = [folder.name for folder in task_folders()]
 PAPER = ["country-capital", "country-currency", "animal-latin", "animal-young", "food-color", "food-flavor"]
@@ -71,7 +72,7 @@ def test_sizes_are_what_the_drawings_allow(name: str, validation: int, test: int
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_input_and_no_picture_is_there_twice(name: str) -> None:
     samples = samples_of(find_task(name))
-    inputs = [cleaned(sample.input) for sample in samples]
+    inputs = [normalized(sample.input) for sample in samples]
     pictures = [sample.image.read_bytes() for sample in samples if sample.image is not None]
     assert len(set(inputs)) == len(inputs)
     assert len(set(pictures)) == len(pictures)
@@ -107,7 +108,7 @@ def test_no_answer_repeats_a_word_of_the_instruction(name: str) -> None:
 def test_answers_are_few_and_differ_in_more_than_case(name: str) -> None:
     for sample in samples_of(find_task(name)):
         assert len(sample.outputs) <= 3, sample.input
-        assert len({cleaned(output) for output in sample.outputs}) == len(sample.outputs), sample.input
+        assert len({normalized(output) for output in sample.outputs}) == len(sample.outputs), sample.input
 
 
 def test_both_country_tasks_ask_about_the_same_countries() -> None:
@@ -186,7 +187,7 @@ def test_an_unknown_task_lists_the_known_ones() -> None:
         (TOML, "[]", r"line 1: expected a JSON object"),
         (TOML, json.dumps({"input": "cat"}), r"line 1: the output is missing"),
         (TOML, json.dumps({**RECORD, "output": [""]}), r"line 1: the output must be"),
-        (TOML, json.dumps({**RECORD, "output": 3}), r"line 1: the key output cannot be 3"),
+        (TOML, json.dumps({**RECORD, "output": 3}), r"line 1: the output is the number 3"),
         (TOML, json.dumps({**RECORD, "split": "train"}), r"the split must be validation or test, not 'train'"),
         (TOML, json.dumps({**RECORD, "input": " "}), r"needs a text input or an image"),
         (TOML, json.dumps({**RECORD, "image": 3}), r"line 1: the key image cannot be 3"),
@@ -238,15 +239,15 @@ def test_what_is_wrong_with_a_task_is_said_in_full(tmp_path: Path, toml: str, se
     ("record", "sentence"),
     [
         ({**RECORD, "label": 1}, "unknown key label"),
-        ({**RECORD, "output": 3}, "the key output cannot be 3"),
+        ({**RECORD, "output": 3}, "the output is the number 3; write it as text, in quotes"),
         ({**RECORD, "output": " "}, "the output must be text or a list of texts"),
-        ({**RECORD, "output": ["a", 3]}, "the key output cannot be ['a', 3]"),
+        ({**RECORD, "output": ["a", 3]}, "the output is the number 3; write it as text, in quotes"),
         ({**RECORD, "output": ["a", " "]}, "the output must be text or a list of texts"),
-        ({**RECORD, "output": {}}, "the key output cannot be {}"),
+        ({**RECORD, "output": {}}, "the output must be text, not {}"),
         ({**RECORD, "output": []}, "the output is missing"),
         ({"input": "cat"}, "the output is missing"),
-        ({**RECORD, "input": 3}, "the key input cannot be 3"),
-        ({**RECORD, "input": 3, "image": "a.png"}, "the key input cannot be 3"),
+        ({**RECORD, "input": 3}, "the input is the number 3; write it as text, in quotes"),
+        ({**RECORD, "input": 3, "image": "a.png"}, "the input is the number 3; write it as text, in quotes"),
         ({**RECORD, "input": " "}, "a sample needs a text input or an image"),
         ({**RECORD, "input": " ", "image": ""}, "a sample needs a text input or an image"),
         ({**RECORD, "image": 3}, "the key image cannot be 3"),
@@ -320,10 +321,11 @@ def test_a_task_is_named_after_its_folder_however_that_is_written(
     assert find_task(".").name == "mine"
 
 
-def test_bytes_that_are_no_unicode_are_replaced(tmp_path: Path) -> None:
+def test_bytes_that_are_no_unicode_are_refused_with_their_place(tmp_path: Path) -> None:
     folder = folder_with(tmp_path)
     (folder / "examples.jsonl").write_bytes(b'{"input": "a\xff", "output": "b"}')
-    assert load_task(folder).test[0].input == "a\ufffd"
+    with pytest.raises(UsageError, match=r"examples\.jsonl is not UTF-8 text \(byte 12\); save it as UTF-8$"):
+        load_task(folder)
     (folder / "examples.jsonl").unlink()
     with pytest.raises(UnavailableError, match=r"^file .*examples\.jsonl cannot be read: no such file"):
         load_task(folder)

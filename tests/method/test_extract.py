@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from listening import EXAMPLES, Listening, listed
+from PIL import Image as Pillow
 
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Patch
@@ -60,8 +61,10 @@ def test_by_default_every_example_ends_one_prompt_of_five() -> None:
 
 
 def test_the_source_says_what_the_examples_are(picture: Path) -> None:
-    seen = [Sample(f"x{i}", ("y",), picture).example(Modality.IMAGE) for i in range(2)]
-    sources = [from_examples(FakeEngine(), some).provenance.source for some in (seen, [seen[0], EXAMPLES[0]])]
+    other = picture.with_name("other.png")
+    Pillow.new("L", (4, 4), 9).save(other)
+    seen = [Sample(f"x{i}", ("y",), path).example(Modality.IMAGE) for i, path in enumerate((picture, other))]
+    sources = [from_examples(FakeEngine(), some).provenance.source for some in (seen, [seen[0], EXAMPLES[5]])]
     assert sources == ["image examples", "mixed examples"]
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from tvcli.evaluation.setup import Setup, Transfer, Variant
-from tvcli.inputs.tasks import Sample, Task
+from tvcli.inputs.tasks import Sample, Task, warn_once
 from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Prompt, zero_shot
 
@@ -19,16 +19,26 @@ def zero_shot_prompts(setup: Setup, task: Task, modality: Modality) -> PromptMak
 
 
 def few_shot_prompts(setup: Setup, task: Task, transfer: Transfer, variant: Variant) -> PromptMaker:
-    """The query after examples, an instruction or both; the examples are other test samples, chosen by the seed."""
+    """The query after examples, an instruction or both; the examples are other test samples, chosen by the seed.
+
+    They are chosen from the queries of the evaluation; if the setup's `limit` leaves fewer than `shots`, from as many
+    more samples of the split as needed. None of them is the query's own sample or repeats it.
+    """
     instructions = [] if variant.wording is None else [variant.wording]
     system = "\n\n".join([*instructions, *_competing_instruction(setup, task)])
     modality = transfer.source.modality
     if modality is None:
         return _without_examples(setup, transfer.query, system)
-    pool = setup.samples(task, Split.TEST, modality)
+    images, limit = transfer.has_images, len(setup.samples(task, Split.TEST, modality))
+    pool = [(sample, sample.identities(images=images)) for sample in task.samples(Split.TEST, modality)]
 
     def make_prompt(number: int, sample: Sample) -> Prompt:
-        others = [other for other in pool if other != sample]
+        own = sample.identities(images=images)
+        within_limit = sum(own.isdisjoint(known) for _, known in pool[:limit])
+        others = [other for other, known in pool if own.isdisjoint(known)][: max(within_limit, setup.shots)]
+        if len(others) < setup.shots:
+            found = f"only {len(others)} test samples with {modality}"
+            warn_once(task, f"{found} to show before a query instead of {setup.shots}")
         chosen = random.Random(f"{variant.seed} {number}").sample(others, min(setup.shots, len(others)))
         turns = [(other.load(modality), other.outputs[0]) for other in chosen]
         return setup.template.render([*turns, (sample.load(transfer.query), None)], system)

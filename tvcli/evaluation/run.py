@@ -14,7 +14,7 @@ from tvcli.evaluation.setup import Setup
 from tvcli.evaluation.store import open_store
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.files import make_folder
-from tvcli.inputs.tasks import whose_data
+from tvcli.inputs.tasks import warn_of_repeats, whose_data
 from tvcli.method.extract import tv_version
 from tvcli.method.layers import check_layer
 from tvcli.models.opening import ModelRequest
@@ -56,6 +56,8 @@ def run(
         UsageError: the setup has images and the model has no image encoder; see also `open_store`.
     """
     _check(engine, setup)
+    for task in setup.tasks:
+        warn_of_repeats(task, images=setup.has_images)
     settings = {**engine.identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
     vector_cache, origin = VectorCache(engine, setup), None
     if source_model is not None:

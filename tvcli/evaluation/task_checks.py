@@ -6,7 +6,6 @@ what they are tested on. Warnings matter when interpreting a score.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
@@ -17,24 +16,25 @@ from tvcli.images import load_image
 from tvcli.inputs.tasks import SAMPLES, Sample, Task
 from tvcli.kinds import Modality, Split
 from tvcli.metrics import Judge
+from tvcli.prompts.prompt import identities
 
 LETTER_SHARE = 0.25  # of the test samples; a hundred capitals reach 0.12 by chance
 
 
 def errors(task: Task) -> list[str]:
     """Repeated inputs, images that cannot be read, repeated images."""
-    digests: dict[Path | None, bytes] = {}  # of pixels: the same image may be in two files
+    pixels: dict[Path | None, Hashable] = {}  # the same image may be in two files
     unreadable = []
     for _, sample in _in_order(task):
         try:
-            if sample.image is not None and sample.image not in digests:
-                digests[sample.image] = load_image(sample.image).digest
+            if sample.image is not None and sample.image not in pixels:
+                pixels[sample.image] = identities(load_image(sample.image))
         except UnavailableError as error:
             unreadable.append(f"{_place(task, sample)}: {error}")
     return [
-        *_repeats(task, lambda sample: cleaned(sample.input), lambda sample: f"input {sample.input!r}"),
+        *_repeats(task, lambda sample: identities(sample.input), lambda sample: f"input {sample.input!r}"),
         *unreadable,
-        *_repeats(task, lambda sample: digests.get(sample.image), lambda sample: f"image {sample.image}"),
+        *_repeats(task, lambda sample: pixels.get(sample.image), lambda sample: f"image {sample.image}"),
     ]
 
 
@@ -44,11 +44,6 @@ def warnings(task: Task, shots: int = Setup.shots) -> list[str]:
     if not task.pattern:  # a pattern is judged by another metric
         found += [*_echoes(task), *_letter(task)]
     return found
-
-
-def cleaned(text: str) -> str:
-    """The text normalized in case, white space and Unicode composition."""
-    return unicodedata.normalize("NFC", " ".join(text.split()).casefold())
 
 
 def echo(sample: Sample) -> str | None:

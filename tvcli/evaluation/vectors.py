@@ -10,6 +10,7 @@ from tvcli.evaluation.setup import Setup, Variant
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Modality, Source, Split
 from tvcli.method.extract import from_examples, from_instruction
+from tvcli.prompts.prompt import most_shots
 from tvcli.vector import TaskVector, combine
 
 
@@ -51,10 +52,16 @@ def read_vector(engine: Engine, setup: Setup, task: Task, source: Source, varian
 
 
 def _from_samples(engine: Engine, setup: Setup, task: Task, modality: Modality, seed: int) -> TaskVector:
-    samples = setup.samples(task, Split.VALIDATION, modality)
+    samples = task.samples(Split.VALIDATION, modality)
+    if setup.limit is not None:
+        samples = samples[: max(setup.limit, setup.shots)]
+    too_few = f"too few for {setup.shots} shots"
     if len(samples) < setup.shots:
-        raise UsageError(
-            f"task {task.name} has {len(samples)} validation samples with {modality}, too few for {setup.shots} shots"
-        )
+        raise UsageError(f"task {task.name} has {len(samples)} validation samples with {modality}, {too_few}")
     examples = [sample.example(modality) for sample in samples]
+    if (most := most_shots(examples)) < setup.shots:
+        raise UsageError(
+            f"of the validation samples of task {task.name} with {modality} some repeat others, which leaves {most},"
+            f" {too_few}"
+        )
     return from_examples(engine, examples, shots=setup.shots, prompts=setup.prompts, seed=seed, template=setup.template)

@@ -1,31 +1,47 @@
 """Files of examples, of queries, and of image names.
 
-Text files have one example per line, ``input<TAB>output`` or ``input -> output``; ``@path`` as the input is
-an image, ``@@`` a literal ``@``. ``.json`` and ``.jsonl`` contain objects with ``input`` or ``image``, and
-``output`` (the paper's own annotations are JSON lists of these, also under a top key ``data``).
+Text files have one example per line, ``input<TAB>output``, or ``input -> output`` without a tab; ``@path`` as the input
+is an image, ``@@`` a literal ``@``. ``.csv`` files have two columns. ``.json`` and ``.jsonl`` contain objects with
+``input`` or ``image``, and ``output`` (the paper's own annotations are JSON lists of these, also under a top key
+``data``). Texts are normalized to NFC and stripped; `lines` reads encodings, line ends, columns and quotes.
 """
 
 from __future__ import annotations
 
-import codecs
 import io
 import itertools
+import logging
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import parse_json, parse_record, read_bytes, read_standard_input, standard_input
+from tvcli.files import parse_record, read_bytes, read_standard_input, standard_input
 from tvcli.images import Image, load_image
+from tvcli.inputs.lines import (
+    ARROWS,
+    STDIN,
+    check_header,
+    check_texts,
+    csv_rows,
+    first_bytes,
+    is_quoted,
+    json_list,
+    label_of,
+    pair_columns,
+    raw_lines,
+    text_lines,
+    two_columns,
+)
 from tvcli.kinds import Modality
 from tvcli.prompts.prompt import Example, Input
+from tvcli.schema import shown
+from tvcli.text import BYTE_ORDER_MARKS, MARK, clean, decode, lines
 
-STDIN = "-"
-SEPARATORS = ("\t", " -> ")
+log = logging.getLogger(__name__)
+JSON_LINES = {".jsonl", ".ndjson"}
 MOST_EXAMPLES = 100_000
-LONGEST_LINE = 1 << 20  # bytes
 LONGEST_NAME = 1 << 16  # bytes; no system has longer ones, and an endless stream must not fill the memory
 
 
@@ -35,18 +51,36 @@ def read_examples(source: str, modality: Modality = Modality.TEXT) -> list[Examp
     `modality` decides if a record has both text and image, as the paper's own files do.
 
     Raises:
-        UsageError: a line or record without input or output (the message names file and line), no examples, or
-            too many.
+        UsageError: a line or record without input or output, or an ambiguous one (the message names file and line), no
+            examples, or too many.
         UnavailableError: a file or image that cannot be read.
     """
     modality = Modality(modality)
-    records = itertools.islice(_records(source, _pair_line), MOST_EXAMPLES + 1)
+    records = itertools.islice(_records(source, queries=False), MOST_EXAMPLES + 1)
     examples = [_example(*record, modality) for record in records]
     if len(examples) > MOST_EXAMPLES:
-        raise UsageError(f"{_label(source)} contains more than {MOST_EXAMPLES:,} examples")
+        raise UsageError(f"{label_of(source)} contains more than {MOST_EXAMPLES:,} examples")
     if not examples:
-        raise UsageError(f"{_label(source)} contains no examples; write one per line, input<TAB>output")
+        raise UsageError(f"{label_of(source)} contains no examples; write one per line, input<TAB>output")
+    _warn_of_repeats(label_of(source), examples)
     return examples
+
+
+def _warn_of_repeats(label: str, examples: Sequence[Example]) -> None:
+    seen: set[Hashable] = set()
+    repeats = []
+    for example in examples:
+        if not seen.isdisjoint(example.identities):
+            repeats.append(example)
+        seen |= example.identities
+    if repeats:
+        first, count = repeats[0].where.removeprefix(f"{label}, "), len(repeats)
+        verb = "repeats" if count == 1 else "repeat"
+        log.warning(
+            "%s: %d of %d examples %s the input of an earlier one (the first: %s); no prompt contains the answer to its"
+            " query",
+            *(label, count, len(examples), verb, first),
+        )
 
 
 @dataclass(frozen=True)
@@ -68,14 +102,17 @@ class Query:
 def read_queries(source: str, modality: Modality = Modality.TEXT) -> Iterator[Query]:
     """The inputs of a queries file: one per line, ``@path`` for images; JSON and pairs files work too.
 
+    Only a tab ends an input; a line without a tab is a query, even with an arrow in it.
+
     Text is read as it arrives, so that a query from a pipe is answered before the next one is written.
     """
     modality = Modality(modality)
-    return (_query(*record, modality) for record in _records(source, _query_line))
+    return (_query(*record, modality) for record in _records(source, queries=True))
 
 
 def _query(where: str, base: Path, record: dict[str, object], modality: Modality) -> Query:
-    path = _image_path(record, modality)
+    check_texts({**record, "output": None}, where)
+    path = _image_path(record, modality, where)
     return Query.text(_text(record, where)) if path is None else Query.image(base / path, path)
 
 
@@ -88,41 +125,58 @@ def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
         UsageError: not file names: NUL in a line, or a name that is too long.
         UnavailableError: a file that cannot be read.
     """
-    file = standard_input() if source == STDIN else io.BytesIO(read_bytes(Path(source), "file"))
-    for piece in _pieces(file, b"\0" if null else b"\n", _label(source)):
-        name = os.fsdecode(piece if null else piece.rstrip(b"\r"))
+    for name in _null_names(source) if null else _name_lines(source):
         if "\0" in name:
-            raise UsageError(f"{_label(source)} contains NUL characters; if they end the names, add `null`")
+            raise UsageError(f"{label_of(source)} contains NUL characters; if they end the names, add `null`")
         if name:
             yield Query.image(Path(name), name)
 
 
-def _pieces(file: BinaryIO, end: bytes, label: str) -> Iterator[bytes]:
-    """The parts between the end marks, each as soon as it is read."""
+def _name_lines(source: str) -> Iterator[str]:
+    """The lines of a file of names, which may be UTF-16; otherwise names need not be text."""
+    file = standard_input() if source == STDIN else io.BytesIO(read_bytes(Path(source), "file"))
+    first = first_bytes(file)
+    if first.startswith(BYTE_ORDER_MARKS):
+        rest = read_standard_input("text") if source == STDIN else file.read()
+        yield from lines(decode(first + rest, label_of(source)))
+        return
+    for _, raw in raw_lines(file, label_of(source), first, LONGEST_NAME):
+        yield os.fsdecode(raw).removeprefix(MARK)
+
+
+def _null_names(source: str) -> Iterator[str]:
+    """The names between NULs, each as soon as it is read."""
+    file = standard_input() if source == STDIN else io.BytesIO(read_bytes(Path(source), "file"))
     rest = b""
     while chunk := file.read1(LONGEST_NAME):  # type: ignore[attr-defined]
-        *whole, rest = (rest + chunk).split(end)
-        yield from whole
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from map(os.fsdecode, whole)
         if len(rest) > LONGEST_NAME:
-            raise UsageError(f"{label} contains no file names: no end of name in {len(rest)} bytes")
-    yield rest
+            raise UsageError(f"{label_of(source)} contains no file names: no end of name in {len(rest)} bytes")
+    yield os.fsdecode(rest)
 
 
 def _example(where: str, base: Path, record: dict[str, object], modality: Modality) -> Example:
+    check_texts(record, where)
     output = record.get("output")
     if isinstance(output, list) and output:  # several accepted answers: the first is the label
         output = output[0]
     if not isinstance(output, str) or not output.strip():
         raise UsageError(f"{where}: the output is missing; write input<TAB>output")
-    path = _image_path(record, modality)
-    x = _text(record, where) if path is None else _image(base, path, where)
-    return Example(x, output.strip(), where)
+    path = _image_path(record, modality, where)
+    if path is None:
+        return Example(_text(record, where), clean(output), where)
+    word = record.get("input")
+    named = clean(word) if isinstance(word, str) else ""
+    return Example(_image(base, path, where), clean(output), where, named)
 
 
-def _image_path(record: dict[str, object], modality: Modality) -> str | None:
+def _image_path(record: dict[str, object], modality: Modality, where: str) -> str | None:
     """The record's image, unless it has text and text is preferred."""
     path = record.get("image")
-    if not isinstance(path, str) or not path or (modality == Modality.TEXT and record.get("input")):
+    if path is not None and not isinstance(path, str):
+        raise UsageError(f"{where}: the image must be a path, not {shown(path)}")
+    if not path or (modality == Modality.TEXT and record.get("input")):
         return None
     return path
 
@@ -131,7 +185,7 @@ def _text(record: dict[str, object], where: str) -> str:
     text = record.get("input")
     if not isinstance(text, str) or not text.strip():
         raise UsageError(f"{where}: the input is missing; give text or an image")
-    return text.strip()
+    return clean(text)
 
 
 def _image(base: Path, path: str, where: str) -> Image:
@@ -144,81 +198,71 @@ def _image(base: Path, path: str, where: str) -> Image:
 Record = tuple[str, Path, dict[str, object]]
 
 
-def _records(source: str, parse_line: Callable[[str, str], dict[str, object]]) -> Iterator[Record]:
-    """Every record with its location and the folder that its image paths are relative to."""
-    label = _label(source)
-    base = Path() if source == STDIN else Path(source).parent
-    suffix = Path(source).suffix.lower()
-    if suffix == ".json":
-        yield from ((f"{label}, item {i}", base, item) for i, item in enumerate(_json_list(source, label), 1))
-        return
-    for number, line in enumerate(_lines(source), 1):
-        where = f"{label}, line {number}"
-        if line.strip():
-            is_json = suffix == ".jsonl" or (source == STDIN and line.lstrip().startswith("{"))
-            yield where, base, parse_record(line, where) if is_json else parse_line(line, where)
+@dataclass
+class _Rows:
+    """Rows of one file or pipe as records; each kind of note is logged once."""
+
+    queries: bool
+    started: bool = False
+    logged: set[str] = field(default_factory=set)
+
+    def record(self, row: str | list[str], where: str) -> dict[str, object]:
+        """A line, or the columns of a .csv file, as a record like those of JSON files."""
+        alone = self._alone(row, where) if self.queries else None
+        if alone is not None:
+            return _input(alone)
+        if isinstance(row, str):
+            if is_quoted(row):
+                self._note("%s: quotes around a column are removed, as spreadsheets write them", where)
+            left, right = pair_columns(row, where)
+        else:
+            left, right = two_columns(row, where, "input,output")
+        if not self.started:
+            check_header((left, right), where)
+        self.started = True
+        if not self.queries:
+            return {**_input(left), "output": right}
+        self._note("%s: the line is a pair, of which only the input is the query", where)
+        return _input(left)
+
+    def _alone(self, row: str | list[str], where: str) -> str | None:
+        """The row as a query, or `None` for a pair."""
+        if not isinstance(row, str):
+            return row[0] if len(row) == 1 else None
+        if "\t" in row:
+            return None
+        if any(arrow in row for arrow in ARROWS):
+            self._note("%s: the arrow is part of the query; only a tab separates an output", where)
+        return row
+
+    def _note(self, text: str, where: str) -> None:
+        if text not in self.logged:
+            log.info(text, where)
+        self.logged.add(text)
 
 
-def _pair_line(line: str, where: str) -> dict[str, object]:
-    for separator in SEPARATORS:
-        if separator in line:
-            left, right = line.split(separator, 1)
-            return {**_query_line(left, where), "output": right}
-    raise UsageError(f"{where}: no tab and no ' -> ' between input and output: {_shorten(line)}")
-
-
-def _query_line(line: str, where: str) -> dict[str, object]:
-    text = next((line.split(s, 1)[0] for s in SEPARATORS if s in line), line).strip()
+def _input(text: str) -> dict[str, object]:
+    text = text.strip()
     if text.startswith("@@"):
         return {"input": text[1:]}
     return {"image": text[1:].strip()} if text.startswith("@") else {"input": text}
 
 
-def _json_list(source: str, label: str) -> list[dict[str, object]]:
-    try:
-        value = parse_json("\n".join(_lines(source)))
-    except ValueError as error:
-        raise UsageError(f"{label}: not JSON ({error})") from error
-    if isinstance(value, dict):
-        value = value.get("data")
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise UsageError(f"{label}: expected a JSON list of objects, also under a key data")
-    return value
-
-
-def _lines(source: str) -> Iterator[str]:
-    if source != STDIN:
-        yield from _split(_decode(read_bytes(Path(source), "file"), source))
+def _records(source: str, *, queries: bool) -> Iterator[Record]:
+    """Every record with its location and the folder that its image paths are relative to."""
+    label = label_of(source)
+    base = Path() if source == STDIN else Path(source).parent
+    suffix = "" if source == STDIN else Path(source).suffix.lower()
+    rows = _Rows(queries)
+    if suffix == ".json":
+        yield from ((f"{label}, item {i}", base, item) for i, item in enumerate(json_list(source), 1))
         return
-    file = standard_input()
-    for number in itertools.count(1):
-        raw = file.readline(LONGEST_LINE)
-        if not raw:
-            return
-        if len(raw) == LONGEST_LINE:
-            raise UsageError(f"standard input, line {number}: longer than {LONGEST_LINE >> 20} MiB")
-        if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            yield from _split(_decode(raw + read_standard_input("text"), STDIN))
-            return
-        yield _decode(raw, STDIN).rstrip("\r\n")
-
-
-def _split(text: str) -> list[str]:
-    """Lines as an editor counts them; str.splitlines would also cut at form feeds and U+2028."""
-    return text.replace("\r\n", "\n").split("\n")
-
-
-def _decode(data: bytes, source: str) -> str:
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{_label(source)} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-
-
-def _label(source: str) -> str:
-    return "standard input" if source == STDIN else source
-
-
-def _shorten(line: str) -> str:
-    return repr(line if len(line) <= 40 else line[:40] + "…")
+    table = csv_rows(source) if suffix == ".csv" else enumerate(text_lines(source), 1)
+    for number, row in table:
+        where = f"{label}, line {number}"
+        if isinstance(row, str) and not row.strip():
+            continue
+        if isinstance(row, str) and (suffix in JSON_LINES or (source == STDIN and row.lstrip().startswith("{"))):
+            yield where, base, parse_record(row, where)
+        else:
+            yield where, base, rows.record(row, where)

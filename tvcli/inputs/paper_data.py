@@ -14,12 +14,14 @@ from typing import Any
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
 from tvcli.files import parse_json, parse_toml, replacing, stays_inside
+from tvcli.inputs.lines import check_texts
 from tvcli.inputs.tasks import load_task
 from tvcli.kinds import Split
 from tvcli.models.hub import transfer
 from tvcli.models.hub.cache import cached
 from tvcli.models.hub.remote import Source, list_files
 from tvcli.progress import Meter, silent
+from tvcli.text import decode
 
 REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # since 2025, and before
 ANNOTATIONS, IMAGES = "data/annotations.zip", "data/images.zip"
@@ -93,7 +95,7 @@ def _read_annotations(archive: zipfile.ZipFile) -> dict[str, list[dict[str, Any]
     for task, split in sorted(found, key=lambda key: (key[0], key[1] != "val")):
         name = found[task, split]
         try:
-            data = parse_json(_unpacked(archive, name))
+            data = parse_json(decode(_unpacked(archive, name), name))
         except ValueError as error:
             raise UsageError(f"{name}: not JSON ({error})") from error
         samples = data.get("data") if isinstance(data, dict) else data
@@ -110,10 +112,13 @@ def _is_hidden(member: str) -> bool:
 
 def _converted(samples: Iterable[Any], split: Split, where: str) -> Iterator[dict[str, Any]]:
     for number, sample in enumerate(samples, 1):
-        output = sample.get("output") if isinstance(sample, dict) else None
+        output = None
+        if isinstance(sample, dict):
+            check_texts(sample, f"{where}, item {number}")
+            output = sample.get("output")
         if not isinstance(output, str) or not output.strip():
             raise UsageError(f"{where}, item {number}: the output is missing")
-        record = {"input": str(sample.get("input", "")), "output": [output], "split": split}
+        record = {"input": sample.get("input") or "", "output": [output], "split": split}
         image = sample.get("image")
         if isinstance(image, str) and image:
             _check_inside(PurePosixPath(image), f"{where}, item {number}")

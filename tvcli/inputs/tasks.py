@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +21,16 @@ from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import parse_record, parse_toml, read_bytes
 from tvcli.images import load_image
+from tvcli.inputs.lines import check_texts
 from tvcli.kinds import Modality, Split
-from tvcli.prompts.prompt import Example, Input
+from tvcli.prompts.prompt import Example, Input, identities, most_shots
 from tvcli.schema import SchemaError, build
+from tvcli.text import clean, decode, lines
 
 PAPERS_DATA, OWN_DATA, OTHER_DATA = "the paper's data", "tv's own data", "other data"
 SAMPLES = "examples.jsonl"
+log = logging.getLogger(__name__)
+_warned: set[tuple[Path, str, str]] = set()  # folder, digest and text of warnings that were logged
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,20 @@ class Sample:
         return self.input if Modality(modality) == Modality.TEXT or self.image is None else load_image(self.image)
 
     def example(self, modality: Modality) -> Example:
-        return Example(self.load(modality), self.outputs[0] if self.outputs else "")
+        x = self.load(modality)
+        return Example(x, self.outputs[0] if self.outputs else "", word="" if isinstance(x, str) else self.input)
+
+    def identities(self, *, images: bool) -> frozenset[Hashable]:
+        """Keys of the text and, with `images`, of the image; samples that share one are the same (`identities`)."""
+        return identities(self.input) | (self._image_identities if images else frozenset())
+
+    @cached_property
+    def _image_identities(self) -> frozenset[Hashable]:
+        """Empty for an image that cannot be read, which is reported when the image is loaded."""
+        try:
+            return frozenset() if self.image is None else identities(load_image(self.image))
+        except UnavailableError:
+            return frozenset()
 
 
 @dataclass(frozen=True)
@@ -106,6 +125,43 @@ class Task:
         return list(self.wordings[wording])
 
 
+def warn_of_repeats(task: Task, *, images: bool) -> None:
+    """Log, once, how many samples repeat an earlier one, and how many of them are in both splits."""
+    known: set[Hashable] = set()
+    repeated = overlap = 0
+    for split in (task.validation, task.test):
+        before = frozenset(known)
+        for sample in split:
+            own = sample.identities(images=images)
+            repeated += not own.isdisjoint(known)
+            overlap += not own.isdisjoint(before)
+            known |= own
+    if repeated:
+        what = "the text or image" if images else "the text"
+        warn_once(
+            task,
+            f"{repeated} of {len(task.validation) + len(task.test)} samples repeat {what} of an earlier one, and"
+            f" {overlap} test samples are also in the validation split, from which vectors are read;"
+            " `tv tasks check` lists them",
+        )
+
+
+def usable_shots(task: Task, examples: Sequence[Example], shots: int) -> int:
+    """How many examples all prompts of a task can have: `shots`, or fewer, with a warning."""
+    most = most_shots(examples)
+    if examples and most < shots:
+        modality = Modality.IMAGE if examples[0].is_image else Modality.TEXT
+        warn_once(task, f"the validation samples with {modality} allow {most} examples per prompt instead of {shots}")
+    return min(shots, most)
+
+
+def warn_once(task: Task, text: str) -> None:
+    """Log a warning about a task, only once for all evaluations."""
+    if (key := (task.folder, task.digest, text)) not in _warned:
+        log.warning("task %s: %s", task.name, text)
+    _warned.add(key)
+
+
 def _image_digest(path: Path | None) -> str:
     """Of the file's bytes; empty for a missing file, which is reported when the image is loaded."""
     try:
@@ -159,6 +215,12 @@ def load_task(folder: Path) -> Task:
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"{path}: the pattern is not a regular expression: {error}") from error
     splits = _read_samples(folder / SAMPLES, needs_output=not task.pattern)
+    task = replace(
+        task,
+        instruction=clean(task.instruction),
+        wordings={kind: tuple(map(clean, texts)) for kind, texts in task.wordings.items()},
+        pattern=unicodedata.normalize("NFC", task.pattern),
+    )
     return replace(task, validation=splits[Split.VALIDATION], test=splits[Split.TEST])
 
 
@@ -174,7 +236,7 @@ class _Line:
 
 def _read_samples(path: Path, *, needs_output: bool) -> dict[Split, tuple[Sample, ...]]:
     splits: dict[Split, list[Sample]] = {split: [] for split in Split}
-    for number, line in enumerate(read_bytes(path, "file").decode("utf-8", "replace").split("\n"), 1):
+    for number, line in enumerate(lines(decode(read_bytes(path, "file"), str(path))), 1):
         if line.strip():
             split, sample = _sample(line, path, number, needs_output=needs_output)
             splits[split].append(sample)
@@ -186,7 +248,9 @@ def _read_samples(path: Path, *, needs_output: bool) -> dict[Split, tuple[Sample
 def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[Split, Sample]:
     where = f"{path}, line {number}"
     try:
-        row = build(_Line, parse_record(line, where))
+        record = parse_record(line, where)
+        check_texts(record, where)
+        row = build(_Line, record)
     except SchemaError as error:
         raise UsageError(f"{where}: {error}") from error
     outputs = (row.output,) if isinstance(row.output, str) else row.output
@@ -199,4 +263,4 @@ def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[
     if row.split not in tuple(Split):
         raise UsageError(f"{where}: the split must be {' or '.join(Split)}, not {row.split!r}")
     image = path.parent / row.image if row.image else None
-    return Split(row.split), Sample(row.input.strip(), outputs, image, number)
+    return Split(row.split), Sample(clean(row.input), tuple(map(clean, outputs)), image, number)

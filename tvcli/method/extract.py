@@ -11,7 +11,7 @@ import numpy as np
 from tvcli.engine.protocol import Engine, tail
 from tvcli.errors import UsageError
 from tvcli.kinds import Modality, Source
-from tvcli.prompts.prompt import QA, Example, Prompt, Template, instruction, sample_in_context
+from tvcli.prompts.prompt import QA, Example, Prompt, Template, instruction, most_shots, sample_in_context
 from tvcli.vector import Provenance, TaskVector
 
 Progress = Callable[[Sequence[Prompt]], Iterable[Prompt]]
@@ -40,11 +40,13 @@ def from_examples(
 ) -> TaskVector:
     """The vector of a task given by examples; see `prompts.sample_in_context` for `shots` and `prompts`.
 
+    All prompts have as many examples: fewer than `shots` where some are the same, which never stand before each other.
+
     Raises:
         UsageError: see `check_examples`.
     """
     check_examples(examples, shots)
-    shots = min(shots, len(examples))
+    shots = min(shots, most_shots(examples))
     sampled = sample_in_context(examples, shots=shots, prompts=prompts, seed=seed, template=template)
     known = _provenance(engine, sampled)
     provenance = replace(known, source=_source(examples), template=template.name, shots=shots, seed=seed)
@@ -52,9 +54,14 @@ def from_examples(
 
 
 def check_examples(examples: Sequence[Example], shots: int) -> None:
-    """Raises UsageError for fewer than two examples, or fewer than two shots."""
+    """Raises UsageError for fewer than two examples, for one that all others repeat, or for fewer than two shots."""
     if len(examples) < 2:
         raise UsageError("a task vector needs at least 2 examples: one with its answer, one to read at")
+    if most_shots(examples) < 2:
+        raise UsageError(
+            f"the {len(examples)} examples have the same input, so that none can be shown before it;"
+            " a task vector needs at least 2 different inputs"
+        )
     if shots < 2:
         raise UsageError("`shots` must be at least 2: the last example is the one to read at")
 

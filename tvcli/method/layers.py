@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 
@@ -39,10 +39,19 @@ def layer_accuracy(
     progress: Callable[[Sequence[Example]], Iterable[Example]] = iter,
     judge: Judge = PAPERS_METRIC,
 ) -> np.ndarray:
-    """The accuracy of each layer's patch on the examples' own inputs, float64 (L,): the paper's validation."""
+    """The accuracy of each layer's patch on the examples' own inputs, float64 (L,): the paper's validation.
+
+    A repeated input is asked once; any of its answers is correct.
+    """
     patches = [Patch.of(vector, layer) for layer in range(vector.n_layer)]
     decoding, hits = Decoding(judge.max_tokens("")), np.zeros(vector.n_layer)
-    for example in progress(examples):
+    labels: dict[Hashable, list[str]] = {}
+    asked = []
+    for example in examples:
+        if example.identities not in labels:
+            asked.append(example)
+        labels.setdefault(example.identities, []).append(example.output)
+    for example in progress(asked):
         answers = engine.answer([zero_shot(example.input)], patches, decoding)[0]
-        hits += [judge.correct(answer.text, [example.output]) for answer in answers]
-    return hits / len(examples)
+        hits += [judge.correct(answer.text, labels[example.identities]) for answer in answers]
+    return hits / len(asked)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvcli.engine.protocol import Engine, Patch
-from tvcli.inputs.tasks import Task
+from tvcli.inputs.tasks import Task, usable_shots, warn_of_repeats
 from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Example, Prompt, sample_in_context, zero_shot
 
@@ -55,10 +55,11 @@ def phases(
 
     Means over the validation samples: float64 (L,) each. They rise in the order of the paper's three phases.
     """
+    warn_of_repeats(task, images=modality == Modality.IMAGE)
     samples = task.samples(Split.VALIDATION, modality)
     examples = [sample.example(modality) for sample in samples]
     named = [sample.example(Modality.TEXT) for sample in samples]
-    prompts = sample_in_context(examples, shots=min(shots, len(examples)), prompts=None, seed=seed)
+    prompts = sample_in_context(examples, shots=usable_shots(task, examples, shots), prompts=None, seed=seed)
     total = np.zeros((3, engine.model.n_layer))
     for example, prompt in progress(list(zip(named, prompts, strict=True))):
         probabilities = decode(engine, engine.read([prompt])[0])

@@ -9,7 +9,7 @@ import numpy as np
 
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
-from tvcli.inputs.tasks import Task
+from tvcli.inputs.tasks import Task, usable_shots, warn_of_repeats
 from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Prompt, sample_in_context
 
@@ -38,14 +38,19 @@ def collect(
 ) -> tuple[Points, Points]:
     """Residuals at the delimiter, and at the context token, which ends the last example's input.
 
+    `limit` is their number per task and modality; every prompt has `shots` examples whatever the limit.
+
     Raises:
         UsageError: fewer than three prompts.
     """
     prompts, names = [], []
     for task in tasks:
+        warn_of_repeats(task, images=Modality.IMAGE in modalities)
         for modality in modalities:
-            examples = [s.example(modality) for s in task.samples(Split.VALIDATION, modality)[:limit]]
-            sampled = sample_in_context(examples, shots=min(shots, len(examples)), prompts=None, seed=seed)
+            samples = task.samples(Split.VALIDATION, modality)[: max(limit, shots)]
+            examples = [sample.example(modality) for sample in samples]
+            most = usable_shots(task, examples, shots)
+            sampled = sample_in_context(examples, shots=most, prompts=None, seed=seed)[:limit]
             prompts += sampled
             names += [(task.name, modality)] * len(sampled)
     if len(prompts) < 3:

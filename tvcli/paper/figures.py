@@ -51,13 +51,15 @@ def figure2(study: Study) -> Table:
 def figure4(study: Study) -> Table:
     """A few test queries with the answers of the three methods."""
     layer, modality, seed = study.layer(), study.query_modality, study.seeds[0]
+    with_images = modality == Modality.IMAGE
     rows, images = [], []
     for task in study.tasks:
         patch = Patch.of(study.vector(task, Source.TEXT, Variant(seed)), layer)
-        examples = [sample.example(Modality.TEXT) for sample in task.samples(Split.VALIDATION, Modality.TEXT)]
+        pool = task.samples(Split.VALIDATION, Modality.TEXT)
         for sample in task.samples(Split.TEST, modality)[:EXAMPLES]:
-            x = sample.load(modality)
-            prompt = few_shot(x, examples, shots=SHOTS, seed=seed)
+            x, own = sample.load(modality), sample.identities(images=with_images)
+            others = [other for other in pool if own.isdisjoint(other.identities(images=with_images))]
+            prompt = few_shot(x, [other.example(Modality.TEXT) for other in others], shots=SHOTS, seed=seed)
             answers = (
                 _answer(study.engine, zero_shot(x), None),
                 _answer(study.engine, prompt, None),

@@ -7,12 +7,14 @@ task vectors are read there and patched there (paper, section 3).
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from tvcli.errors import UsageError
 from tvcli.images import Image
+from tvcli.text import clean, normalized
 
 Input = str | Image
 Turn = tuple[Input, str | None]  # an input and its answer, `None` if it is wanted
@@ -24,13 +26,32 @@ class Control(str):
     __slots__ = ()
 
 
+def identities(*inputs: Input) -> frozenset[Hashable]:
+    """Keys that are equal for equal inputs: an image's pixels, a text without regard to case, white space and Unicode
+    composition; none for an empty text.
+
+    Examples or samples that share a key are the same. A prompt must never contain its query's own answer, so examples
+    are always chosen by these keys.
+    """
+    keys = (x.digest if isinstance(x, Image) else normalized(x) for x in inputs)
+    return frozenset(key for key in keys if key)
+
+
 @dataclass(frozen=True)
 class Example:
-    """One input with its answer; `where` (file and line) is for error messages."""
+    """One input with its answer; `where` (file and line) is for error messages.
+
+    `word` is the text that belongs to an image, if there is one.
+    """
 
     input: Input
     output: str
     where: str = ""
+    word: str = ""
+
+    @cached_property
+    def identities(self) -> frozenset[Hashable]:
+        return identities(self.input, self.word)
 
     @property
     def is_image(self) -> bool:
@@ -100,7 +121,7 @@ def zero_shot(x: Input, template: Template = QA, system: str = "") -> Prompt:
 
 def instruction(text: str) -> Prompt:
     """``{text}:``, read at its final colon (paper, section 3.2)."""
-    text = text.strip().rstrip(":").rstrip()
+    text = clean(text).rstrip(":").rstrip()
     if not text:
         raise UsageError("the instruction is empty")
     return prompt_of(text + ":")
@@ -118,25 +139,49 @@ def sample_in_context(
     """Prompts of `shots` examples each, the last of them unanswered.
 
     Every example is the last one once; with `prompts`, the last examples follow a shuffled order, repeated until
-    there are that many prompts. The other examples are drawn without replacement.
+    there are that many prompts. The other examples are drawn without replacement, from those that are not the same as
+    the last one (`identities`); if these are fewer than `shots` - 1, the prompt has fewer examples.
     """
-    rng = random.Random(seed)
+    rng, same = random.Random(seed), _same(examples)
     turns = list(range(len(examples)))
     if prompts is not None:
         rng.shuffle(turns)
         turns = [turns[i % len(turns)] for i in range(prompts)]
     sampled = []
     for last in turns:
-        others = [i for i in range(len(examples)) if i != last]
+        others = [i for i in range(len(examples)) if i not in same[last]]
         chosen = rng.sample(others, min(shots - 1, len(others)))
         sampled.append(in_context([examples[i] for i in (*chosen, last)], template))
     return sampled
+
+
+def most_shots(examples: Sequence[Example]) -> int:
+    """The most examples that all prompts of `sample_in_context` can have: the last one and those unlike it."""
+    return 1 + min((len(examples) - len(same) for same in _same(examples)), default=-1)
+
+
+def _same(examples: Sequence[Example]) -> list[frozenset[int]]:
+    """For each example, the indices of the examples that are the same, including its own."""
+    numbers: dict[Hashable, list[int]] = {}
+    for number, example in enumerate(examples):
+        for one in example.identities:
+            numbers.setdefault(one, []).append(number)
+    found: dict[frozenset[Hashable], frozenset[int]] = {}
+    for own in {example.identities for example in examples}:
+        found[own] = frozenset(number for one in own for number in numbers[one])
+    return [found[example.identities] | {number} for number, example in enumerate(examples)]
+
+
+def others_than(x: Input, examples: Sequence[Example]) -> list[Example]:
+    """The examples that can be shown before the query `x`: those that are not the same (`identities`)."""
+    own = identities(x)
+    return [example for example in examples if own.isdisjoint(example.identities)]
 
 
 def few_shot(
     x: Input, examples: Sequence[Example], *, shots: int, seed: int, system: str = "", template: Template = QA
 ) -> Prompt:
     """A prompt of a system text, `shots` answered examples (never the query itself) and the query."""
-    others = [example for example in examples if example.input != x]
+    others = others_than(x, examples)
     chosen = random.Random(seed).sample(others, min(shots, len(others)))
     return template.render([*((e.input, e.output) for e in chosen), (x, None)], system)

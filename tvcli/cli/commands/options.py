@@ -71,7 +71,9 @@ Tasks = Annotated[
         help="A shipped task or a folder; by default the paper's six tasks.",
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many samples of each split.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Ask at most this many samples of each split; prompts keep their shots.")
+]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
-from tvcli.cli.work.inputs import STDOUT, check_output, write_vector
+from tvcli.cli.work.inputs import STDOUT, check_output, given_text, write_vector
 from tvcli.cli.work.opening import model_request
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
@@ -16,7 +16,7 @@ from tvcli.method.extract import check_examples, from_examples, from_instruction
 from tvcli.method.layers import layer_accuracy
 from tvcli.metrics import Judge, Metric
 from tvcli.prompts import prompt
-from tvcli.prompts.prompt import Example
+from tvcli.prompts.prompt import Example, most_shots
 from tvcli.vector import TaskVector
 
 
@@ -59,7 +59,7 @@ def _check(output: str, examples: str | None, instruction: str | None, select_la
     if examples is not None and instruction is not None and output == STDOUT:
         raise UsageError("examples and an instruction give two vectors, which cannot both go to stdout")
     if instruction is not None:
-        prompt.instruction(instruction)  # raises for an empty one
+        prompt.instruction(instruction and given_text(instruction, "--instruction"))  # raises for a lone colon
     check_output(output)
 
 
@@ -73,7 +73,8 @@ def _from_pairs(engine: Engine, pairs: list[Example], *, shots: int, prompts: in
         progress=lambda all_: out.progress(all_, len(all_), "prompts read"),
     )
     if vector.provenance.shots != shots:
-        out.note(f"only {len(pairs)} examples: {vector.provenance.shots} shots per prompt instead of {shots}")
+        repeats = ", of which some repeat others" if most_shots(pairs) < len(pairs) else ""
+        out.note(f"only {len(pairs)} examples{repeats}: {vector.provenance.shots} shots per prompt instead of {shots}")
     return vector
 
 

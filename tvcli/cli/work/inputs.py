@@ -12,7 +12,9 @@ from tvcli.cli.output import out
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_target, read_standard_input, standard_input_is_file
 from tvcli.images import SUFFIXES, load_image
-from tvcli.inputs.examples import STDIN, Query, read_image_names, read_queries
+from tvcli.inputs.examples import Query, read_image_names, read_queries
+from tvcli.inputs.lines import STDIN
+from tvcli.text import clean
 from tvcli.vector import TaskVector, load, save, to_bytes
 
 STDOUT = "-"
@@ -66,7 +68,7 @@ def gather(query_options: QueryOptions) -> Queries:
     if query_options.null and query_options.images_from is None:
         raise UsageError("--null needs --images-from")
     given = [query for source in query_options.image or () for query in _image_queries(source)]
-    given += [Query.text(text) for text in query_options.text or () if _not_blank(text)]
+    given += [Query.text(given_text(text, "--text")) for text in query_options.text or ()]
     names = (
         ()
         if query_options.images_from is None
@@ -88,10 +90,16 @@ def gather(query_options: QueryOptions) -> Queries:
     return Queries(iter(given), len(given), several=len(given) > 1)
 
 
-def _not_blank(text: str) -> bool:
-    if not text.strip():
-        raise UsageError("--text is empty")
-    return True
+def given_text(text: str, option: str) -> str:
+    """The text of an option as those of files are read. Raises UsageError if nothing is left, or it is no text."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{option} holds bytes that are not UTF-8 text: {text!r}") from error
+    text = clean(text)
+    if not text:
+        raise UsageError(f"{option} is empty")
+    return text
 
 
 def _image_queries(source: str) -> list[Query]:

@@ -10,7 +10,7 @@ from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
 from tvcli.cli.work import plotting
 from tvcli.cli.work.describe import sparkline
-from tvcli.cli.work.inputs import read_vector
+from tvcli.cli.work.inputs import given_text, read_vector
 from tvcli.cli.work.opening import model_request
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
@@ -56,7 +56,7 @@ def vector_or_prompt(vector: str | None, text: str | None, image: str | None) ->
     """What to decode; files are read before the model is loaded."""
     if vector is not None:
         return read_vector(vector)
-    return zero_shot(text if text is not None else load_image(str(image)))
+    return zero_shot(given_text(text, "--text") if text is not None else load_image(str(image)))
 
 
 def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tvcli.cli.commands.options import ModelOptions, QueryOptions
+from tvcli.cli.output import out
 from tvcli.cli.work.answers import answer_all
-from tvcli.cli.work.inputs import check_one_stdin, gather
+from tvcli.cli.work.inputs import check_one_stdin, gather, given_text
 from tvcli.cli.work.opening import model_request
 from tvcli.inputs.examples import read_examples
-from tvcli.prompts.prompt import few_shot
+from tvcli.prompts.prompt import Example, Input, Prompt, few_shot, others_than
 
 
 def run(
@@ -23,11 +24,27 @@ def run(
     check_one_stdin(examples, *query_options.sources)
     pairs = read_examples(examples, query_options.modality) if examples is not None else []
     queries = gather(query_options)
+    system = given_text(system, "--system") if system else ""
+    fewest = shots
+
+    def make_prompt(x: Input) -> Prompt:
+        nonlocal fewest
+        if pairs and (count := len(others_than(x, pairs))) < fewest:
+            fewest = count
+            out.note(_too_few(pairs, count, shots))
+        return few_shot(x, pairs, shots=shots, seed=seed, system=system)
+
     with request.open() as loaded:
         answer_all(
             loaded.engine,
             queries,
-            lambda x: few_shot(x, pairs, shots=shots, seed=seed, system=system),
+            make_prompt,
             [None],
             query_options,
         )
+
+
+def _too_few(pairs: list[Example], count: int, shots: int) -> str:
+    own = len(pairs) - count
+    repeats = f", of which {own} repeat{'s' * (own == 1)} the query" if own else ""
+    return f"only {len(pairs)} examples{repeats}: {count} shots per prompt instead of {shots}"

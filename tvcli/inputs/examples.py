@@ -51,18 +51,22 @@ def read_examples(source: str, modality: Modality = Modality.TEXT) -> list[Examp
 
 @dataclass(frozen=True)
 class Query:
-    """A named input; an image is decoded only when it is needed, so that a broken one does not stop the others."""
+    """A named input; an image is decoded only when it is needed, so that a broken one does not stop the others.
+
+    `where` is its file and line, for messages.
+    """
 
     name: str
     load: Callable[[], Input]
+    where: str = ""
 
     @classmethod
-    def text(cls, text: str) -> Query:
-        return cls(text, lambda: text)
+    def text(cls, text: str, where: str = "") -> Query:
+        return cls(text, lambda: text, where)
 
     @classmethod
-    def image(cls, path: Path, name: str | None = None) -> Query:
-        return cls(name or str(path), lambda: load_image(path, name))
+    def image(cls, path: Path, name: str | None = None, where: str = "") -> Query:
+        return cls(name or str(path), lambda: load_image(path, name), where)
 
 
 def read_queries(source: str, modality: Modality = Modality.TEXT) -> Iterator[Query]:
@@ -76,7 +80,7 @@ def read_queries(source: str, modality: Modality = Modality.TEXT) -> Iterator[Qu
 
 def _query(where: str, base: Path, record: dict[str, object], modality: Modality) -> Query:
     path = _image_path(record, modality)
-    return Query.text(_text(record, where)) if path is None else Query.image(base / path, path)
+    return Query.text(_text(record, where), where) if path is None else Query.image(base / path, path, where)
 
 
 def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
@@ -89,12 +93,12 @@ def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
         UnavailableError: a file that cannot be read.
     """
     file = standard_input() if source == STDIN else io.BytesIO(read_bytes(Path(source), "file"))
-    for piece in _pieces(file, b"\0" if null else b"\n", _label(source)):
+    for number, piece in enumerate(_pieces(file, b"\0" if null else b"\n", _label(source)), 1):
         name = os.fsdecode(piece if null else piece.rstrip(b"\r"))
         if "\0" in name:
             raise UsageError(f"{_label(source)} contains NUL characters; if they end the names, add `null`")
         if name:
-            yield Query.image(Path(name), name)
+            yield Query.image(Path(name), name, f"{_label(source)}, {'name' if null else 'line'} {number}")
 
 
 def _pieces(file: BinaryIO, end: bytes, label: str) -> Iterator[bytes]:

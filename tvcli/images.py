@@ -1,7 +1,7 @@
 """Files and bytes to RGB pixels, by Pillow.
 
-llama.cpp's own loader ignores the EXIF orientation and drops the alpha channel; here every image
-is rotated upright and put on white, as 8-bit RGB, first frame only.
+llama.cpp's own loader ignores the EXIF orientation and drops the alpha channel; here every image is decoded as a
+viewer shows it: rotated upright and put on white, as 8-bit sRGB, first frame only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import functools
 import hashlib
 import importlib
 import io
+import logging
+import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +25,23 @@ from PIL import ImageCms, ImageOps, UnidentifiedImageError
 from tvcli.errors import UnavailableError
 from tvcli.files import read_bytes
 
+log = logging.getLogger(__name__)
+
 MAX_PIXELS = 64_000_000  # 192 MB of RGB; a phone's largest photo is about 50 million
+MAX_ASPECT = 200  # beyond it, resizing leaves no pixel on the short side and mtmd asserts
 PLUGINS = ("Png", "Jpeg", "Mpo", "WebP", "Gif", "Bmp", "Tiff", "Ppm", "Avif")
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"})
+SUFFIXES = frozenset(
+    (
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".dib"),
+        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".avifs"),
+    )
+)
+CONVERT = "convert it to PNG or JPEG"
+SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # of profiles that fit a mode
+ADDRESS = re.compile(r"\b(https?|ftp|file|data):")
+TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262  # tags
+WHITE_IS_ZERO = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +66,32 @@ def load_image(source: str | Path | bytes, name: str | None = None) -> Image:
     """Decode an image file, or the bytes of one.
 
     Raises:
-        UnavailableError: missing, unreadable, not an image, truncated, or over `MAX_PIXELS`.
+        UnavailableError: missing, unreadable, not an image, truncated, over `MAX_PIXELS`, too narrow to encode, or
+            with values of unknown range.
     """
-    data = source if isinstance(source, bytes) else read_bytes(Path(source), "image")
     label = name or ("<bytes>" if isinstance(source, bytes) else str(source))
+    data = source if isinstance(source, bytes) else _read(Path(source), label)
     if not data:
         raise UnavailableError(f"image {label} is empty (0 bytes)")
-    return Image(np.asarray(_decode(data, label)), label)
+    image = Image(np.asarray(_decode(data, label)), label)
+    check_shape(image)
+    return image
+
+
+def check_shape(image: Image) -> None:
+    """Raises UnavailableError for an image that is too narrow to encode."""
+    height, width, _ = image.pixels.shape
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise UnavailableError(f"image {image.name} is too narrow to encode: {width} × {height} pixels")
+
+
+def _read(path: Path, label: str) -> bytes:
+    try:
+        return read_bytes(path, "image")
+    except UnavailableError:
+        if ADDRESS.search(label):
+            raise UnavailableError(f"image {label} is an address; download the image and give its file") from None
+        raise
 
 
 def thumbnail(image: Image, size: int) -> bytes:
@@ -77,17 +112,23 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
                 raise UnavailableError(
                     f"image {label} is too large: {width} × {height} pixels; the limit is {MAX_PIXELS:,}"
                 )
+            frames = _frames(data)
             image.seek(0)
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            decoded = _to_rgb(image, label)
     except UnidentifiedImageError as error:
-        raise UnavailableError(f"{label} is not an image that Pillow can read") from error
+        kind = _kind(data)
+        known = f" ({kind})" if kind else ""
+        raise UnavailableError(f"{label} is not an image that tv can read{known}; {CONVERT}") from error
     except Pillow.DecompressionBombError as error:
         raise UnavailableError(f"image {label} is too large: the limit is {MAX_PIXELS:,} pixels") from error
     except UnavailableError:
         raise
     except Exception as error:  # a damaged file can cause any error in Pillow's decoders
         raise UnavailableError(f"image {label} is damaged: {error}") from error
+    if frames > 1:
+        _note_frames(label, frames)
+    return decoded
 
 
 @functools.cache
@@ -98,34 +139,115 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Pillow.OPEN]
 
 
-def _to_rgb(image: Pillow.Image) -> Pillow.Image:
+def _kind(data: bytes) -> str:
+    """The format of a file that tv does not decode, as users know it, or an empty string."""
+    start = data[:1024]
+    if start[4:8] == b"ftyp":
+        return "HEIC" if start[8:12] in {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"} else "video"
+    if b"<svg" in start.lower():
+        return "SVG"
+    magic = {b"%PDF": "PDF", b"\0\0\1\0": "ICO", b"\0\0\0\x0cjP": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000"}
+    magic |= {b"8BPS": "Photoshop", b"\0\0\0\x0cJXL": "JPEG XL", b"\xff\x0a": "JPEG XL", b"%!PS": "PostScript"}
+    return next((kind for number, kind in magic.items() if start.startswith(number)), "")
+
+
+# -- frames -----------------------------------------------------------------------------------------------------------
+
+
+def _frames(data: bytes) -> int:
+    """The number of frames. The second image of a photo (MPO) is a preview, a depth map or a gain map: not counted."""
+    try:
+        image = Pillow.open(io.BytesIO(data), formats=_formats())
+        return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    except Exception:  # the first frame is decoded even if a later one is damaged
+        return 1
+
+
+@functools.cache
+def _note_frames(label: str, frames: int) -> None:
+    """Once per file, even if it is decoded for many prompts."""
+    log.info("image %s: the first of its %d frames is used", label, frames)
+
+
+# -- colors -----------------------------------------------------------------------------------------------------------
+
+
+def _to_rgb(image: Pillow.Image, label: str) -> Pillow.Image:
+    profile, opened = image.info.get("icc_profile"), image
+    image = ImageOps.exif_transpose(image)
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        image = _to_8_bit(image)
+        image = _to_8_bit(image, opened, label)
     if image.mode == "CMYK":
-        image = _from_cmyk(image)
+        return _managed(image, profile).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
+        if profile:
+            *_, alpha = rgba.split()
+            plain = rgba.convert("L" if image.mode in {"L", "LA"} else "RGB")
+            rgba = _managed(plain, profile).convert("RGB")
+            rgba.putalpha(alpha)
         white = Pillow.new("RGBA", rgba.size, "white")
-        image = Pillow.alpha_composite(white, rgba)
-    return image.convert("RGB")
+        return Pillow.alpha_composite(white, rgba).convert("RGB")
+    if not profile:
+        return image.convert("RGB")
+    return _managed(image if image.mode == "L" else image.convert("RGB"), profile).convert("RGB")
 
 
-def _to_8_bit(image: Pillow.Image) -> Pillow.Image:
-    """Scale 16-bit and float gray values; Pillow's own conversion clips them at 255."""
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535.0 if values.max(initial=0) > 255 else 255.0
-    return Pillow.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+def _to_8_bit(image: Pillow.Image, opened: Pillow.Image, label: str) -> Pillow.Image:
+    """16-bit gray, scaled from its full range; Pillow's own conversion clips it at 255. Floats are refused.
+
+    `opened` is the image before it was rotated: it still has its format and tags.
+    """
+    if image.mode == "F" or (image.mode == "I" and opened.format != "PPM"):  # Pillow scales PPM files to 16 bits
+        kind = "floating-point values" if image.mode == "F" else "32-bit or signed integers"
+        raise UnavailableError(
+            f"image {label} has {kind}, of which it is not known what is black and what is white; "
+            "scale it to 0 to 255 and save it as an 8-bit PNG"
+        )
+    values, tags = np.asarray(image, dtype=np.float64), getattr(opened, "tag_v2", {})
+    [bits] = tags.get(TIFF_BITS, (16,))
+    levels = np.clip(values * (255.0 / (2.0**bits - 1)), 0, 255).astype(np.uint8)
+    if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
+        levels = 255 - levels
+    gray = Pillow.fromarray(levels)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        gray.putalpha(Pillow.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return gray
 
 
-def _from_cmyk(image: Pillow.Image) -> Pillow.Image:
-    profile = image.info.get("icc_profile")
-    if profile:
-        try:
-            converted = ImageCms.profileToProfile(
-                image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-        except (ImageCms.PyCMSError, OSError):
-            converted = None  # a broken profile: use Pillow's plain conversion
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
+def _managed(image: Pillow.Image, profile: bytes | None) -> Pillow.Image:
+    """The image in sRGB, by its color profile. A broken profile, or one for another mode, is ignored."""
+    convert = _conversion(profile, image.mode) if profile else None
+    return image if convert is None else convert(image)
+
+
+@functools.lru_cache(maxsize=16)
+def _conversion(profile: bytes, mode: str) -> Callable[[Pillow.Image], Pillow.Image] | None:
+    """From a mode's colors to sRGB; `None` if nothing is to be converted, or nothing can be."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != SPACES[mode]:
+            return None
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        if mode != "CMYK":
+            probe = _probe(mode)
+            moved = np.asarray(ImageCms.applyTransform(probe, transform), np.int16)
+            if np.abs(moved - np.asarray(probe.convert("RGB"), np.int16)).max() <= 1:
+                return None  # it is sRGB, whatever its name: the pixels stay unchanged
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+    def convert(image: Pillow.Image) -> Pillow.Image:
+        converted = ImageCms.applyTransform(image, transform)
+        return image if converted is None else converted
+
+    return convert
+
+
+def _probe(mode: str) -> Pillow.Image:
+    """All grays, or a grid of colors."""
+    if mode == "L":
+        return Pillow.fromarray(np.arange(256, dtype=np.uint8)[None])
+    steps = np.array([0, 16, 32, 64, 96, 128, 160, 192, 224, 255], np.uint8)
+    return Pillow.fromarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3))

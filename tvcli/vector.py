@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tokenize import TokenError  # from NumPy's parser for headers of Python 2
@@ -27,12 +29,15 @@ from tvcli.errors import VectorError
 from tvcli.files import parse_json, read_bytes, replacing
 from tvcli.schema import SchemaError, build, shown
 
+log = logging.getLogger(__name__)
+
 FORMAT = 1
+SHORT_DIGEST = 16  # hex digits, in the files of tv 0.1.0
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The model that a vector was read with; `digest` is cheap and stable (see `engine.gguf_digest`)."""
+    """The model that a vector was read with; `digest` is of all bytes of its files (see `checks.gguf_digest`)."""
 
     architecture: str
     name: str
@@ -43,6 +48,29 @@ class ModelInfo:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.architecture}, {self.n_layer} layers × {self.n_embd})"
+
+    def same_as(self, other: ModelInfo) -> bool:
+        """Whether it is the same model, as far as is known: vectors of tv 0.1.0 have the digest's first 16 digits."""
+        one, two = self.digest, other.digest
+        if not (one and two):
+            return replace(self, digest="") == replace(other, digest="")
+        return one == two or (len(one) != len(two) and SHORT_DIGEST in {len(one), len(two)} and one[:16] == two[:16])
+
+
+def told_apart(one: ModelInfo, other: ModelInfo) -> tuple[str, str]:
+    """Names of two models, as short as possible but different."""
+    for name in (str, _quantized, _fingerprinted):
+        if name(one) != name(other):
+            break
+    return name(one), name(other)
+
+
+def _quantized(model: ModelInfo) -> str:
+    return f"{model} {model.quantization or 'of unknown quantization'}"
+
+
+def _fingerprinted(model: ModelInfo) -> str:
+    return f"{_quantized(model)}, file {model.digest or 'unknown'}"
 
 
 class Part(TypedDict):
@@ -70,6 +98,19 @@ class Provenance:
     accuracy: float | None = None  # on the examples that the layer was selected with, 0 to 1
     tv_version: str = ""
     parts: tuple[Part, ...] = ()  # of a combination
+
+    def leaves(self) -> list[Provenance]:
+        """The provenance of a combination's parts, in the end of those that are no combinations; else itself."""
+        found: list[Provenance] = []
+        waiting = [self]
+        while waiting:
+            one = waiting.pop()
+            if not one.parts:
+                found.append(one)
+            for part in reversed(one.parts):
+                with suppress(VectorError):  # a part that was written by hand
+                    waiting.append(Provenance.from_json(part["vector"]))
+        return found
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self), "parts": list(self.parts)}
@@ -170,11 +211,34 @@ class TaskVector:
 def combine(vectors: list[TaskVector], weights: list[float]) -> TaskVector:
     """The weighted sum; the paper's ensemble (section 4.4) is two vectors at 0.5 each.
 
-    Provenance that all parts share (model, delimiter, layer) is kept, the rest becomes unknown.
+    Provenance that all parts share (model, delimiter, layer) is kept, the rest becomes unknown. If the parts are known
+    to differ in model, template or delimiter, the logger `tvcli` warns.
 
     Raises:
         VectorError: vectors of different shapes, or a sum that overflows float32.
     """
+    total = weighted_sum(vectors, weights)
+    for difference in differences([vector.provenance for vector in vectors]):
+        log.warning("the vectors were read %s", difference)
+    return total
+
+
+def differences(origins: Sequence[Provenance]) -> list[str]:
+    """In what vectors are known to differ so that their sum may mean nothing, as ends of a sentence."""
+    found = []
+    models = list(dict.fromkeys(origin.model for origin in origins if origin.model is not None))
+    other = next((model for model in models if not model.same_as(models[0])), None)
+    if other is not None:
+        found.append("with different models: {} and {}".format(*told_apart(models[0], other)))
+    for words, name in (("in different templates", "template"), ("at different tokens", "delimiter")):
+        known = list(dict.fromkeys(value for origin in origins if (value := getattr(origin, name))))
+        if len(known) > 1:
+            found.append(f"{words}: {' and '.join(map(repr, known))}")
+    return found
+
+
+def weighted_sum(vectors: Sequence[TaskVector], weights: Sequence[float]) -> TaskVector:
+    """`combine` without the warnings, for parts that are meant to differ."""
     shapes = {vector.rows.shape for vector in vectors}
     if len(shapes) != 1:
         named = " and ".join(f"{layers} layers × {width}" for layers, width in sorted(shapes))
@@ -186,6 +250,9 @@ def combine(vectors: list[TaskVector], weights: list[float]) -> TaskVector:
         for name in ("model", "template", "delimiter_id", "delimiter", "layer", "tv_version")
         if len({getattr(origin, name) for origin in origins}) == 1
     }
+    models = [origin.model for origin in origins if origin.model is not None]
+    if len(models) == len(origins) and all(model.same_as(models[0]) for model in models):
+        shared["model"] = max(models, key=lambda model: len(model.digest))
     if shared.get("layer") is not None:
         shared["layer_selection"] = "the layer of every part"
     parts = tuple(Part(weight=float(w), vector=origin.to_json()) for w, origin in zip(weights, origins, strict=True))

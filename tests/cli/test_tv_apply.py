@@ -160,7 +160,7 @@ def test_a_broken_image_among_others_is_named_skipped_and_counted(tv: Runner, ma
     assert ran.code == 3
     assert len(ran.out.splitlines()) == 2
     assert "none.png cannot be read: no such file" in ran.err
-    assert "1 of the queries could not be read" in ran.err
+    assert "1 of the queries could not be answered and was skipped" in ran.err
 
 
 def test_odd_answers_and_names_cannot_drive_a_terminal(tv: Runner, made: Path) -> None:

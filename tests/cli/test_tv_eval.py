@@ -228,7 +228,7 @@ def test_every_table_says_whose_data_it_is_of(tv: Runner, tmp_path: Path) -> Non
     shipped, mine = find_task("food-color"), load_task(own_task(tmp_path, "mine", PAIRS))
     assert whose_data([shipped]) == OWN_DATA
     assert whose_data([mine]) == whose_data([shipped, mine]) == OTHER_DATA
-    assert tv(*EVAL[:-1], "-T", "food-color", "--limit", 6).err.startswith("tv's own data; text → text, patched at")
+    assert "\ntv's own data; text → text, patched at" in tv(*EVAL[:-1], "-T", "food-color", "--limit", 6).err
     assert json.loads(tv(*EVAL, "-T", tmp_path / "mine").out)["data"] == OTHER_DATA
 
 

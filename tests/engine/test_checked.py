@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     seen: list[Path] = []
     real = checks.check_model
 
-    def check(path: Path) -> object:
+    def check(path: Path, *rest: Any) -> object:
         seen.append(path)
-        return real(path)
+        return real(path, *rest)
 
     monkeypatch.setattr(checks, "check_model", check)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))

@@ -18,7 +18,7 @@ from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import Library, load
 from tvcli.engine.native.log import forget_errors, last_error
 from tvcli.engine.native.memory import address, buffer, floats, location
-from tvcli.engine.protocol import Settings
+from tvcli.engine.protocol import Settings, fault
 from tvcli.errors import TvError, UnavailableError
 from tvcli.prompts.prompt import Control
 from tvcli.vector import ModelInfo
@@ -147,6 +147,11 @@ class Decoder:
             tokens.pop()  # the delimiter must be last
         return tokens
 
+    def with_one_bos(self, tokens: list[int]) -> list[int]:
+        """Tokens of a chat template without a second BOS: some templates contain BOS, and llama.cpp adds one."""
+        bos = self.library.llama_vocab_bos(self._vocab)
+        return tokens[1:] if tokens[:2] == [bos, bos] else tokens
+
     def safe_texts(self, text: str) -> list[str]:
         """The text, cut inside any image marker of the vocabulary, so that none is read as one.
 
@@ -239,9 +244,9 @@ class Decoder:
         logits[best] = first
         return best, first, second
 
-    def is_finite(self, row: int) -> bool:
-        """Whether a row of the latest decode is finite: a NaN before the head makes all logits NaN."""
-        return bool(np.isfinite(self._logits(row)[0]))
+    def fault(self, row: int) -> str:
+        """The `protocol.fault` of a row of the latest decode, or an empty string."""
+        return fault(self._logits(row))
 
     def _logits(self, row: int) -> np.ndarray:
         """A view into llama.cpp's buffer, float32 (V,), valid until the next decode: it must not leave this class."""

@@ -6,17 +6,31 @@ the model ``fake`` a script can be tested in milliseconds; most of tv's tests ru
 
 from __future__ import annotations
 
+import logging
 import re
 import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Operation, Patch, Token
+from tvcli.engine.protocol import (
+    FIRST_TOKEN,
+    Answer,
+    Decoding,
+    ImageTokens,
+    Operation,
+    Patch,
+    Token,
+    fault,
+    fault_sentence,
+    lead,
+)
 from tvcli.errors import UsageError
 from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo
+
+log = logging.getLogger(__name__)
 
 N_LAYER, N_EMBD = 6, 16
 WORDS = ("\n", " Paris", " Lima", " Rome", " Cairo", " Oslo", " yes", " no", " red", " sweet", ",", ".")
@@ -94,6 +108,9 @@ class FakeEngine:
     def _answer(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
         tokens: list[int] = []
         logits = self.logits([prompt], [patch])[0, 0]
+        problem = fault(logits)
+        if problem:
+            log.warning("%s", fault_sentence(patch, problem))
         second, first = np.sort(logits)[-2:]
         while len(tokens) < decoding.max_tokens:
             tokens.append(int(logits.argmax()))
@@ -102,7 +119,7 @@ class FakeEngine:
                 text = text[:-1]
                 break
             logits = self.logits([prompt.__class__((*prompt.parts, text or "\n"))])[0, 0]
-        return Answer(text, tuple(tokens), float(first - second))
+        return Answer(text, tuple(tokens), lead(float(first), float(second)))
 
     def _next(self, prompt: Prompt, patch: Patch | None) -> np.ndarray:
         """Logits, float32 (V,)."""

@@ -23,17 +23,20 @@ from tvcli.engine.hook import Edit
 from tvcli.engine.protocol import (
     DEFAULTS,
     FIRST_TOKEN,
+    NOT_FINITE,
     Answer,
     Decoding,
     ImageTokens,
     Patch,
     Settings,
     Token,
+    fault_sentence,
+    lead,
 )
 from tvcli.engine.vision import ImageChunk, Vision
 from tvcli.errors import TvError, UnavailableError, UsageError
 from tvcli.images import Image
-from tvcli.prompts.prompt import Prompt
+from tvcli.prompts.prompt import Control, Prompt
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +79,11 @@ class LlamaEngine:
             UnavailableError: a file that is missing or broken, an mmproj that does not belong to the model,
                 or an architecture whose residual stream llama.cpp does not name.
         """
-        facts = checked(model, MODEL)
-        self._mmproj_digest = "" if mmproj is None else checked(mmproj, MMPROJ).digest
+        facts = checked(model, MODEL, settings.progress)
+        self._mmproj_digest = "" if mmproj is None else checked(mmproj, MMPROJ, settings.progress).digest
         self._vision: Vision | None = None
         self._dirty = False  # cells may hold NaN
+        self._said: set[str] = set()  # warnings
         resources = ExitStack()
         self._free = weakref.finalize(self, resources.close)  # by close, or with the last reference to the engine
         self._loaded = Decoder(model, facts, settings)
@@ -230,7 +234,7 @@ class LlamaEngine:
         try:
             self._dirty = True
             self._decoder.decode(np.array(encoded.tail), position, np.zeros(TAIL), logits=True)
-            self._dirty = not self._decoder.is_finite(0)
+            self._dirty = self._warned_of(0, patch) == NOT_FINITE
             return self._decoder.row_logits(0)
         finally:
             self._decoder.set_control_vector(None)
@@ -241,8 +245,13 @@ class LlamaEngine:
         if not prompt.images:
             texts = [text for part in prompt.parts if isinstance(part, str) for text in self._decoder.safe_texts(part)]
             runs = [self._decoder.tokenize(text, first=i == 0) for i, text in enumerate(texts)]
-            return _split([[token for run in runs for token in run]])
-        return _split(self._image_encoder.segments(prompt))
+            segments: list[Segment] = [[token for run in runs for token in run]]
+        else:
+            segments = [*self._image_encoder.segments(prompt)]
+        first = segments[0]
+        if isinstance(prompt.parts[0], Control) and isinstance(first, list):
+            segments[0] = self._decoder.with_one_bos(first)
+        return _split(segments)
 
     def _run(
         self,
@@ -285,8 +294,16 @@ class LlamaEngine:
         tokens = np.repeat([e.tail for e in encoded], k)
         with self._decoder.hook.armed(rows=rows, edits=edits, read=read) as captured:
             self._decoder.decode(tokens, positions, np.arange(rows), logits=True)
-        self._dirty = not all(self._decoder.is_finite(row) for row in range(rows))
+        self._dirty = NOT_FINITE in [self._warned_of(row, patches[row % k]) for row in range(rows)]
         return _Decoded(positions + TAIL, captured)
+
+    def _warned_of(self, row: int, patch: Patch | None) -> str:
+        """The fault of a row of the latest decode, or an empty string; warns once per layer."""
+        problem = self._decoder.fault(row)
+        if problem and (said := fault_sentence(patch, problem)) not in self._said:
+            self._said.add(said)
+            log.warning("%s", said)
+        return problem
 
     def _decode_prefixes(self, encoded: Sequence[_Encoded], stride: int) -> np.ndarray:
         """Fill sequence i × stride with prompt i; texts of many prompts share batches. Next positions, int (N,)."""
@@ -343,7 +360,7 @@ class LlamaEngine:
         best, first, second = self._decoder.top(row)
         if not np.isfinite(first):
             self._dirty = True
-        return best, first - second
+        return best, lead(first, second)
 
     def _ends(self, token: int, decoding: Decoding) -> bool:
         return self._decoder.is_end(token) or (decoding.stop_at_newline and b"\n" in self._decoder.piece(token))

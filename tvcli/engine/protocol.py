@@ -7,6 +7,7 @@ is the last token of a prompt. A *patch* changes the residual at the delimiter a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +19,7 @@ from tvcli.images import Image
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo, TaskVector
 
+NOT_FINITE = "not finite"  # one of the results of `fault`
 MAX_ROWS = 256  # prompts × patches; no engine decodes more of them in one batch
 
 
@@ -72,7 +74,8 @@ class Settings:
     threads: int | None = None
     gpu_layers: int | None = None
     rpc: tuple[str, ...] = ()  # HOST:PORT of llama.cpp's rpc-servers, over which the model is distributed
-    progress: Callable[[float], None] | None = field(default=None, compare=False)  # called with 0 to 1 while loading
+    # called with 0 to 1 while files are read for the first time, and again while the model is loaded
+    progress: Callable[[float], None] | None = field(default=None, compare=False)
 
 
 DEFAULTS = Settings()
@@ -111,6 +114,25 @@ class Answer:
     def _repr_html_(self) -> str:
         """HTML for notebooks."""
         return notebook.table({"answer": self.text, "tokens": len(self.tokens), "margin": f"{self.margin:.3g}"})
+
+
+def lead(first: float, second: float) -> float:
+    """The top logit minus the second; 0 if that is not finite."""
+    return first - second if math.isfinite(first - second) else 0.0
+
+
+def fault(logits: np.ndarray) -> str:
+    """Why logits, float32 (V,), select no answer, or an empty string."""
+    if not np.isfinite(logits[0]):  # a NaN before the head makes all logits NaN
+        return NOT_FINITE
+    flat = logits[0] == logits[-1] and logits.min() == logits.max()
+    return "all equal" if flat else ""
+
+
+def fault_sentence(patch: Patch | None, problem: str) -> str:
+    """A warning about a `fault`."""
+    after = "" if patch is None else f"after {patch.operation.doing} layer {patch.layer} "
+    return f"{after}the model's logits are {problem}, so the answer means nothing"
 
 
 class Engine(Protocol):

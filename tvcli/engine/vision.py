@@ -7,7 +7,7 @@ parts, so that no text of a user is ever read as an image marker.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,10 @@ from tvcli.engine.native.log import forget_errors, last_error
 from tvcli.engine.native.memory import address, floats, integers, location, number, pointers, size
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError, UnavailableError
-from tvcli.images import Image
+from tvcli.images import Image, check_shape
 from tvcli.prompts.prompt import Control, Prompt
 
 CACHE_BYTES = 512 << 20  # encoded images; one of LLaVA-1.5's is 9.4 MB
-MAX_ASPECT = 200  # beyond it, resizing leaves no pixel on the short side and mtmd asserts
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +38,7 @@ class ImageChunk:
     owner: Chunks
     key: tuple[bytes, int, int]  # the image's digest, the number of the chunk, tokens
     n_tokens: int
+    name: str  # the image's, for messages
 
 
 class Chunks:
@@ -91,7 +91,7 @@ class Vision:
         if code != 0:
             names = ", ".join(image.name for image in prompt.images)
             raise TvError(f"llama.cpp cannot prepare {names}: {last_error()}")
-        return list(_split(self._library, chunks))
+        return list(_split(self._library, chunks, {_id(image): image.name for image in prompt.images}))
 
     def _part(self, part: str | Image, stack: ExitStack) -> Any:
         if isinstance(part, str):
@@ -99,9 +99,8 @@ class Vision:
             text = self._library.mtmd_input_text(data, len(data), False, isinstance(part, Control))
             stack.callback(lambda: text)  # keeps it until the block ends: the part has only its address
             return self._library.mtmd_input_part(location(text), None)
+        check_shape(part)  # it may have been made without `load_image`
         height, width, _ = part.pixels.shape
-        if max(height, width) > MAX_ASPECT * min(height, width):
-            raise UnavailableError(f"image {part.name} is too narrow to encode: {width} × {height} pixels")
         pixels = np.ascontiguousarray(part.pixels)
         bitmap = self._library.mtmd_bitmap_init(width, height, address(pixels))
         stack.callback(self._library.mtmd_bitmap_free, bitmap)
@@ -113,7 +112,9 @@ class Vision:
         n_batch = self._decoder.n_batch
         if self._library.mtmd_decode_use_non_causal(self._context, chunk.pointer) and chunk.n_tokens > n_batch:
             # llama.cpp would abort the process: a non-causal image must fit one micro-batch
-            raise TvError(f"an image of {chunk.n_tokens} tokens does not fit the batch of {n_batch}; scale it down")
+            raise TvError(
+                f"image {chunk.name} makes {chunk.n_tokens} tokens, more than fit the batch of {n_batch}; scale it down"
+            )
         embeddings = self.encode(chunk)
         after = number(position)
         with deferred_interrupt():
@@ -131,7 +132,7 @@ class Vision:
             )
         self._decoder.hook.raise_pending()
         if code != 0:
-            raise TvError(f"llama.cpp cannot decode an image (code {code}): {last_error()}")
+            raise TvError(f"llama.cpp cannot decode image {chunk.name} (code {code}): {last_error()}")
         return int(after.value)
 
     def forget(self, image: Image) -> None:
@@ -147,12 +148,12 @@ class Vision:
             self._cache.move_to_end(chunk.key)
             return found
         if self._library.mtmd_encode_chunk(self._context, chunk.pointer) != 0:
-            raise TvError(f"llama.cpp cannot encode an image: {last_error()}")
+            raise TvError(f"llama.cpp cannot encode image {chunk.name}: {last_error()}")
         width = self._library.llama_model_n_embd_inp(self._decoder.handle)
         output = floats(self._library.mtmd_get_output_embd(self._context), chunk.n_tokens * width)
         embeddings = np.array(output).reshape(chunk.n_tokens, width)
         if not np.isfinite(embeddings).all():  # seen with Pixtral, whose graph multiplies unset memory by zero
-            raise TvError("llama.cpp encoded an image to values that are not finite; run tv again")
+            raise TvError(f"llama.cpp encoded image {chunk.name} to values that are not finite; run tv again")
         self._cache[chunk.key] = embeddings
         while sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES and len(self._cache) > 1:
             self._cache.popitem(last=False)
@@ -164,7 +165,7 @@ def _id(image: Image) -> bytes:
     return image.digest.hex().encode()
 
 
-def _split(library: Library, chunks: Chunks) -> Iterator[list[int] | ImageChunk]:
+def _split(library: Library, chunks: Chunks, names: Mapping[bytes, str]) -> Iterator[list[int] | ImageChunk]:
     """Read mtmd's chunks; an image may give several (tiles), with text of the template between them."""
     seen: Counter[bytes] = Counter()
     for index in range(library.mtmd_input_chunks_size(chunks.pointer)):
@@ -178,5 +179,5 @@ def _split(library: Library, chunks: Chunks) -> Iterator[list[int] | ImageChunk]
         if n_tokens == 0:
             raise TvError("llama.cpp produced no tokens for an image; the mmproj does not work with this model")
         digest = library.mtmd_input_chunk_get_id(pointer)
-        yield ImageChunk(pointer, chunks, (digest, seen[digest], n_tokens), n_tokens)
+        yield ImageChunk(pointer, chunks, (digest, seen[digest], n_tokens), n_tokens, names.get(digest, ""))
         seen[digest] += 1

@@ -6,18 +6,23 @@ the best accuracy on validation queries, averaged over tasks and seeds, is then 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tvcli.engine.protocol import MAX_ROWS, Answer, Decoding, Engine, Patch
+from tvcli.errors import TvError
 from tvcli.evaluation.prompts import PromptMaker, few_shot_prompts, zero_shot_prompts
-from tvcli.evaluation.results import best_layer
+from tvcli.evaluation.results import best_layer, layer_curve
 from tvcli.evaluation.setup import Setup, Transfer
 from tvcli.evaluation.store import Cell, Record, Store, cells_of
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Method, Modality, Split
 from tvcli.metrics import Judge
+from tvcli.prompts.prompt import Prompt
+
+log = logging.getLogger(__name__)
 
 PROMPTS = 32  # per batch
 
@@ -75,7 +80,14 @@ class Evaluation:
     def _layer(self, transfer: Transfer) -> int | None:
         if Method.PATCH not in self.setup.methods:
             return None
-        return best_layer(self.store, self.setup, transfer) if self.setup.layer is None else self.setup.layer
+        if self.setup.layer is not None:
+            return self.setup.layer
+        best = best_layer(self.store, self.setup, transfer)
+        if not layer_curve(self.store, self.setup, transfer).any():
+            log.warning(
+                "%s: no layer answers any validation query correctly; layer %d is patched all the same", transfer, best
+            )
+        return best
 
     def total_rows(self) -> int:
         """The total number of rows that `run` reports to `advance`."""
@@ -123,7 +135,7 @@ class Evaluation:
             if missing:
                 patches = patches or [self._patch(group.task, condition) for condition in group.conditions]
                 prompts = [group.make_prompt(number, group.samples[number]) for number in batch]
-                answers = self.engine.answer(prompts, patches, self._decoding(group.task))
+                answers = self._answers(group, batch, prompts, patches)
                 found = [
                     self._record(group, condition, number, answer)
                     for number, row in zip(batch, answers, strict=True)
@@ -132,6 +144,21 @@ class Evaluation:
                 ]
                 self.store.add(found)
             advance(len(batch) * len(group.conditions))
+
+    def _answers(
+        self, group: QueryGroup, batch: range, prompts: Sequence[Prompt], patches: Sequence[Patch | None]
+    ) -> list[list[Answer]]:
+        """The answers to a batch. If it fails, its prompts are decoded one by one to name the sample that fails."""
+        decoding = self._decoding(group.task)
+        try:
+            return self.engine.answer(prompts, patches, decoding)
+        except TvError as error:
+            for number, prompt in zip(batch, prompts, strict=True):
+                try:
+                    self.engine.answer([prompt], patches, decoding)
+                except TvError as own:
+                    raise type(own)(f"{group.samples[number].where or group.task.name}: {own}") from error
+            raise
 
     def _patch(self, task: Task, condition: Condition) -> Patch | None:
         if condition.layer is None or condition.cell.source is None:

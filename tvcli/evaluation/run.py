@@ -96,6 +96,7 @@ def _check(engine: Engine, setup: Setup) -> None:
         raise UsageError(f"the model {engine.model.name} has no image encoder; add `mmproj` or choose text queries")
     if setup.layer is not None:
         check_layer(setup.layer, engine.model.n_layer)
+    setup.check_images()
 
 
 def _save_vectors(vector_cache: VectorCache, folder: Path, found: Sequence[TransferResult]) -> None:

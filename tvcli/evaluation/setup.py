@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tvcli.inputs.tasks import Sample, Task
+from tvcli.inputs.tasks import Sample, Task, check_images
 from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.metrics import PAPERS_METRIC, Judge
 from tvcli.prompts.prompt import QA, Template
@@ -77,6 +77,13 @@ class Setup:
 
     def samples(self, task: Task, split: Split, modality: Modality) -> list[Sample]:
         return task.samples(split, modality)[: self.limit]
+
+    def check_images(self) -> None:
+        """Raises UnavailableError if an image that will be part of a prompt cannot be used."""
+        if self.has_images:
+            check_images(
+                sample for task in self.tasks for split in Split for sample in self.samples(task, split, Modality.IMAGE)
+            )
 
     def variants(self, source: Source, task: Task) -> tuple[Variant, ...]:
         """One per seed; for an instruction, which has no seed, one per wording. An ensemble takes the first wording.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tvcli.engine.protocol import Engine
-from tvcli.errors import UsageError
+from tvcli.errors import TvError, UsageError
 from tvcli.evaluation.setup import Setup, Variant
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Modality, Source, Split
 from tvcli.method.extract import from_examples, from_instruction
 from tvcli.prompts.prompt import most_shots
-from tvcli.vector import TaskVector, combine
+from tvcli.vector import TaskVector, weighted_sum
 
 
 @dataclass
@@ -48,7 +48,7 @@ def read_vector(engine: Engine, setup: Setup, task: Task, source: Source, varian
         parts.append(_from_samples(engine, setup, task, modality, variant.seed))
     if variant.wording is not None:
         parts.append(from_instruction(engine, variant.wording))
-    return combine(parts, [0.5, 0.5]) if source == Source.ENSEMBLE else parts[0]
+    return weighted_sum(parts, [0.5, 0.5]) if source == Source.ENSEMBLE else parts[0]
 
 
 def _from_samples(engine: Engine, setup: Setup, task: Task, modality: Modality, seed: int) -> TaskVector:
@@ -64,4 +64,8 @@ def _from_samples(engine: Engine, setup: Setup, task: Task, modality: Modality, 
             f"of the validation samples of task {task.name} with {modality} some repeat others, which leaves {most},"
             f" {too_few}"
         )
-    return from_examples(engine, examples, shots=setup.shots, prompts=setup.prompts, seed=seed, template=setup.template)
+    shots, prompts, template = setup.shots, setup.prompts, setup.template
+    try:
+        return from_examples(engine, examples, shots=shots, prompts=prompts, seed=seed, template=template)
+    except TvError as error:
+        raise type(error)(f"task {task.name}, vector of seed {seed}: {error}") from error

@@ -85,18 +85,22 @@ def _warn_of_repeats(label: str, examples: Sequence[Example]) -> None:
 
 @dataclass(frozen=True)
 class Query:
-    """A named input; an image is decoded only when it is needed, so that a broken one does not stop the others."""
+    """A named input; an image is decoded only when it is needed, so that a broken one does not stop the others.
+
+    `where` is its file and line, for messages.
+    """
 
     name: str
     load: Callable[[], Input]
+    where: str = ""
 
     @classmethod
-    def text(cls, text: str) -> Query:
-        return cls(text, lambda: text)
+    def text(cls, text: str, where: str = "") -> Query:
+        return cls(text, lambda: text, where)
 
     @classmethod
-    def image(cls, path: Path, name: str | None = None) -> Query:
-        return cls(name or str(path), lambda: load_image(path, name))
+    def image(cls, path: Path, name: str | None = None, where: str = "") -> Query:
+        return cls(name or str(path), lambda: load_image(path, name), where)
 
 
 def read_queries(source: str, modality: Modality = Modality.TEXT) -> Iterator[Query]:
@@ -113,7 +117,7 @@ def read_queries(source: str, modality: Modality = Modality.TEXT) -> Iterator[Qu
 def _query(where: str, base: Path, record: dict[str, object], modality: Modality) -> Query:
     check_texts({**record, "output": None}, where)
     path = _image_path(record, modality, where)
-    return Query.text(_text(record, where)) if path is None else Query.image(base / path, path)
+    return Query.text(_text(record, where), where) if path is None else Query.image(base / path, path, where)
 
 
 def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
@@ -125,11 +129,11 @@ def read_image_names(source: str, *, null: bool = False) -> Iterator[Query]:
         UsageError: not file names: NUL in a line, or a name that is too long.
         UnavailableError: a file that cannot be read.
     """
-    for name in _null_names(source) if null else _name_lines(source):
+    for number, name in enumerate(_null_names(source) if null else _name_lines(source), 1):
         if "\0" in name:
             raise UsageError(f"{label_of(source)} contains NUL characters; if they end the names, add `null`")
         if name:
-            yield Query.image(Path(name), name)
+            yield Query.image(Path(name), name, f"{label_of(source)}, {'name' if null else 'line'} {number}")
 
 
 def _name_lines(source: str) -> Iterator[str]:

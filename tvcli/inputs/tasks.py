@@ -6,13 +6,14 @@ label), ``image`` (a path relative to the folder) and ``split`` ("validation" or
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import math
 import re
 import unicodedata
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,13 +42,32 @@ class Sample:
     outputs: tuple[str, ...]
     image: Path | None = None
     line: int = field(default=0, compare=False)  # in the samples file; the first is 1
+    where: str = field(default="", compare=False)  # file and line, for messages
 
     def has(self, modality: Modality) -> bool:
         return bool(self.input) if Modality(modality) == Modality.TEXT else self.image is not None
 
     def load(self, modality: Modality) -> Input:
-        """The text, or the decoded image if there is one."""
-        return self.input if Modality(modality) == Modality.TEXT or self.image is None else load_image(self.image)
+        """The text, or the decoded image if there is one. Raises UnavailableError with file and line."""
+        if Modality(modality) == Modality.TEXT or self.image is None:
+            return self.input
+        try:
+            return load_image(self.image)
+        except UnavailableError as error:
+            raise UnavailableError(self._located(str(error))) from error
+
+    def problem(self) -> str:
+        """Why its image cannot be used, with file and line, or an empty string. A file is decoded once for this."""
+        if self.image is None:
+            return ""
+        try:
+            status = self.image.stat()
+        except (OSError, ValueError):
+            return self._located(_problem(self.image, 0, 0))
+        return self._located(_problem(self.image, status.st_mtime_ns, status.st_size))
+
+    def _located(self, message: str) -> str:
+        return f"{self.where}: {message}" if self.where and message else message
 
     def example(self, modality: Modality) -> Example:
         x = self.load(modality)
@@ -162,6 +182,24 @@ def warn_once(task: Task, text: str) -> None:
     _warned.add(key)
 
 
+def check_images(samples: Iterable[Sample]) -> None:
+    """Before work on all of them. Raises UnavailableError with the first image that cannot be used."""
+    broken = [message for sample in samples if (message := sample.problem())]
+    if broken:
+        more = f"; {len(broken) - 1} more cannot be used, which tv tasks check lists" if len(broken) > 1 else ""
+        raise UnavailableError(broken[0] + more)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _problem(path: Path, time: int, size: int) -> str:
+    """`time` and `size` are those of the file, so that a changed file is decoded again."""
+    try:
+        load_image(path)
+    except UnavailableError as error:
+        return str(error)
+    return ""
+
+
 def _image_digest(path: Path | None) -> str:
     """Of the file's bytes; empty for a missing file, which is reported when the image is loaded."""
     try:
@@ -263,4 +301,4 @@ def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[
     if row.split not in tuple(Split):
         raise UsageError(f"{where}: the split must be {' or '.join(Split)}, not {row.split!r}")
     image = path.parent / row.image if row.image else None
-    return Split(row.split), Sample(clean(row.input), tuple(map(clean, outputs)), image, number)
+    return Split(row.split), Sample(clean(row.input), tuple(map(clean, outputs)), image, number, where)

@@ -45,6 +45,11 @@ class Study:
     meter: Meter = silent
     done: list[tuple[Setup, ModelRequest | None, tuple[TransferResult, ...]]] = field(default_factory=list)
 
+    def check_images(self) -> None:
+        """Raises UnavailableError before any work if the model takes images and one of the tasks' cannot be used."""
+        if self.engine.has_vision:
+            self.setup(Source.IMAGE).check_images()
+
     @cached_property
     def vector_cache(self) -> VectorCache:
         return VectorCache(self.engine, self.setup())

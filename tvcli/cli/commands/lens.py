@@ -20,7 +20,9 @@ def lens(
         typer.Option("--vector", autocompletion=completion.vectors, help="Decode a vector file's rows; - for stdin."),
     ] = None,
     text: Annotated[str | None, typer.Option("--text", "-t", help="Decode the residuals of a text query.")] = None,
-    image: Annotated[str | None, typer.Option("--image", "-i", help="Decode the residuals of an image query.")] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", "-i", help="Decode the residuals of an image query; - for stdin.")
+    ] = None,
     task: Annotated[
         str | None,
         typer.Option(

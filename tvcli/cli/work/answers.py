@@ -11,8 +11,9 @@ from tvcli.cli.commands.options import QueryOptions
 from tvcli.cli.output import out, visible
 from tvcli.cli.work.inputs import Queries
 from tvcli.engine.protocol import Answer, Decoding, Engine, Patch, tail
-from tvcli.errors import TvError, UnavailableError
+from tvcli.errors import TvError, UnavailableError, UsageError, VectorError
 from tvcli.images import Image
+from tvcli.inputs.examples import Query
 from tvcli.prompts.prompt import Input, Prompt
 
 
@@ -23,34 +24,60 @@ def answer_all(
     patches: Sequence[Patch | None],
     query_options: QueryOptions,
 ) -> None:
-    """Print one line per answer, in order; a query that cannot be read is named, skipped and counted.
+    """Print one line per answer, in order; of several queries, one that cannot be answered is named, skipped, counted.
 
     Each query runs alone: its answer does not depend on the other queries.
     """
-    broken: list[TvError] = []
+    failed: list[TvError] = []
     decoding = Decoding(query_options.max_tokens, stop_at_newline=not query_options.multiline)
+
+    def skip(query: Query, error: TvError) -> None:
+        if not queries.several:
+            raise error
+        failed.append(error)
+        out.error(_named(error, query))
+
     for query in out.progress(queries.items, queries.total, "answered"):
         try:
             query_input = query.load()
-            prompt = make_prompt(query_input)
-        except UnavailableError as error:
-            if not queries.several:
-                raise
-            broken.append(error)
-            out.error(str(error))
+        except TvError as error:
+            skip(query, error)
             continue
-        describe(engine, query.name, prompt, patches)
-        for patch, answer in zip(patches, engine.answer([prompt], patches, decoding)[0], strict=True):
+        _check_encodable(engine, query_input)
+        try:
+            prompt = make_prompt(query_input)
+            describe(engine, query.name, prompt, patches)
+            answers = engine.answer([prompt], patches, decoding)[0]
+        except VectorError:  # not an error of this query alone
+            raise
+        except TvError as error:
+            skip(query, error)
+            continue
+        finally:
+            if isinstance(query_input, Image):
+                engine.forget(query_input)
+        for patch, answer in zip(patches, answers, strict=True):
             if query_options.json:
                 out.record(_record(query.name, prompt, patch, answer))
             else:
                 layers = [str(patch.layer)] if patch is not None and len(patches) > 1 else []
                 out.line(*([query.name] if queries.several else []), *layers, answer.text.strip())
-        if isinstance(query_input, Image):
-            engine.forget(query_input)
-    if broken:
-        out.error(f"{len(broken)} of the queries could not be read and were skipped")
-        raise typer.Exit(broken[-1].exit_code)
+    if failed:
+        were = "were" if len(failed) > 1 else "was"
+        out.error(f"{len(failed)} of the queries could not be answered and {were} skipped")
+        raise typer.Exit(UnavailableError.exit_code)
+
+
+def _check_encodable(engine: Engine, query_input: Input) -> None:
+    """Raises UsageError for an image if the model has no image encoder: every other image would fail too."""
+    if isinstance(query_input, Image) and not engine.has_vision:
+        raise UsageError(f"the model {engine.model.name} has no image encoder; add `mmproj`")
+
+
+def _named(error: TvError, query: Query) -> str:
+    """The error's message, with the query that it is about."""
+    name, message = query.name.strip() or repr(query.name), str(error)
+    return ": ".join([*filter(None, [query.where]), *([] if name in message else [name]), message])
 
 
 def describe(engine: Engine, name: str, prompt: Prompt, patches: Sequence[Patch | None]) -> None:

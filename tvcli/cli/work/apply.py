@@ -8,10 +8,10 @@ from tvcli.cli.work.answers import answer_all
 from tvcli.cli.work.inputs import check_one_stdin, gather, read_vector
 from tvcli.cli.work.layers import parse_layer
 from tvcli.cli.work.opening import model_request
-from tvcli.engine.protocol import Engine, Patch, tail
+from tvcli.cli.work.origin import check_origin, warn_of_zeros
+from tvcli.engine.protocol import Patch
 from tvcli.method.layers import default_layer
-from tvcli.prompts.prompt import Prompt, zero_shot
-from tvcli.vector import TaskVector
+from tvcli.prompts.prompt import zero_shot
 
 
 def run(vector: str, query_options: QueryOptions, model_options: ModelOptions, layer: str | None) -> None:
@@ -26,16 +26,6 @@ def run(vector: str, query_options: QueryOptions, model_options: ModelOptions, l
             best, why = default_layer(patching, loaded.layer)
             out.note(f"patching layer {best} ({why})")
             layers = [best]
-        check_origin(loaded.engine, patching, zero_shot("x"))
+        check_origin(loaded.engine, patching)
+        warn_of_zeros(patching, layers)
         answer_all(loaded.engine, queries, zero_shot, [Patch.of(patching, one) for one in layers], query_options)
-
-
-def check_origin(engine: Engine, vector: TaskVector, prompt: Prompt) -> None:
-    """Print where the vector came from, and warn if it was read at another token than the one that is patched."""
-    origin, delimiter = vector.provenance, tail(engine, prompt, 1)[-1]
-    if origin.model is not None:
-        out.detail(f"vector: {origin.source}, {origin.prompts} prompts, read with {origin.model}")
-        if origin.model.digest != engine.model.digest:
-            out.note(f"the vector was read with {origin.model} and is used with {engine.model}")
-    if origin.delimiter and origin.delimiter != delimiter.text:
-        out.warn(f"the vector was read at the token {origin.delimiter!r}, the query ends in {delimiter.text!r}")

@@ -87,7 +87,10 @@ def _select(engine: Engine, vector: TaskVector, pairs: list[Example], judge: Jud
         engine, vector, pairs, lambda all_: out.progress(all_, len(all_), "examples tried"), judge
     )
     best = int(accuracy.argmax())  # ties: the lowest layer, as in the paper
-    out.note(f"layer {best} answers {accuracy[best]:.0%} of the example queries correctly")
+    if accuracy[best] == 0:
+        out.warn(f"no layer answers any of the example queries correctly; the vector's layer is {best} all the same")
+    else:
+        out.note(f"layer {best} answers {accuracy[best]:.0%} of the example queries correctly")
     return vector.with_layer(best, "best on its own examples", float(accuracy[best]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,15 @@ from tvcli.cli.commands.options import QueryOptions
 from tvcli.cli.output import out
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_target, read_standard_input, standard_input_is_file
-from tvcli.images import SUFFIXES, load_image
+from tvcli.images import SUFFIXES, Image, load_image
 from tvcli.inputs.examples import Query, read_image_names, read_queries
 from tvcli.inputs.lines import STDIN
 from tvcli.text import clean
 from tvcli.vector import TaskVector, load, save, to_bytes
 
 STDOUT = "-"
+COMPANIONS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})  # of Windows and macOS
+MOST_NAMES = 5
 
 
 def check_one_stdin(*sources: str | None) -> None:
@@ -104,11 +106,33 @@ def given_text(text: str, option: str) -> str:
 
 def _image_queries(source: str) -> list[Query]:
     if source == STDIN:
-        return [Query(STDIN, lambda: load_image(read_standard_input("an image"), "standard input"))]
+        return [Query(STDIN, lambda: read_image(STDIN))]
     folder = Path(source)
-    if not folder.is_dir():
-        return [Query.image(folder, source)]
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return _images_of(folder) if folder.is_dir() else [Query.image(folder, source)]
+
+
+def read_image(source: str) -> Image:
+    """An image, or standard input for ``-``."""
+    if source == STDIN:
+        return load_image(read_standard_input("an image"), "standard input")
+    return load_image(Path(source), source)
+
+
+def _images_of(folder: Path) -> list[Query]:
+    """The images of a folder by name; notes which other files are left out, except hidden and system files."""
+    own = [path for path in sorted(folder.iterdir()) if path.name[0] != "." and path.name.lower() not in COMPANIONS]
+    folders = [path for path in own if path.is_dir()]
+    found = [path for path in own if path not in folders and path.suffix.lower() in SUFFIXES]
+    others = [path for path in own if path not in folders and path not in found]
     if not found:
-        raise UnavailableError(f"folder {source} contains no images")
+        but = f", but {_names(others)}; convert these to PNG or JPEG" if others else ""
+        raise UnavailableError(f"folder {folder} contains no images{but}")
+    for some, kind in ((others, "other file"), (folders, "folder")):
+        if some:
+            many = "s" if len(some) > 1 else ""
+            out.note(f"{len(some)} {kind}{many} of {folder} {'were' if many else 'was'} left out: {_names(some)}")
     return [Query.image(path) for path in found]
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join([*(path.name for path in paths[:MOST_NAMES]), *(["…"] if len(paths) > MOST_NAMES else [])])

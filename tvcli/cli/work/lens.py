@@ -10,11 +10,11 @@ from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
 from tvcli.cli.work import plotting
 from tvcli.cli.work.describe import sparkline
-from tvcli.cli.work.inputs import given_text, read_vector
+from tvcli.cli.work.inputs import given_text, read_image, read_vector
 from tvcli.cli.work.opening import model_request
+from tvcli.cli.work.origin import warn_of_other_models
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
-from tvcli.images import load_image
 from tvcli.inputs.tasks import Task, find_task
 from tvcli.kinds import Modality
 from tvcli.method.lens import phases, top_tokens
@@ -56,7 +56,7 @@ def vector_or_prompt(vector: str | None, text: str | None, image: str | None) ->
     """What to decode; files are read before the model is loaded."""
     if vector is not None:
         return read_vector(vector)
-    return zero_shot(given_text(text, "--text") if text is not None else load_image(str(image)))
+    return zero_shot(given_text(text, "--text") if text is not None else read_image(str(image)))
 
 
 def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
@@ -65,6 +65,7 @@ def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
         [rows] = engine.read([given])
         return np.asarray(rows)
     given.check_fits(engine.model)
+    warn_of_other_models(engine.model, given)
     return given.rows
 
 

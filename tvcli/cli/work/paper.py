@@ -45,6 +45,7 @@ def run(
             folder=folder,
             meter=out.meter,
         )
+        study.check_images()
         for name in wanted:
             try:
                 made = ITEMS[name].make(study)

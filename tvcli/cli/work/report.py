@@ -42,6 +42,7 @@ def run(
             folder=folder,
             meter=out.meter,
         )
+        study.check_images()
         page = render(study, sections(study))
     with replacing(output) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -7,6 +7,7 @@ from tvcli.cli.output import out
 from tvcli.cli.work.describe import describe_lines, describe_record
 from tvcli.cli.work.inputs import read_vector
 from tvcli.cli.work.opening import model_request
+from tvcli.cli.work.origin import warn_of_other_models
 from tvcli.method import lens
 from tvcli.method.layers import default_layer
 from tvcli.models.opening import ModelRequest
@@ -29,6 +30,7 @@ def top_tokens(vector: TaskVector, request: ModelRequest) -> list[str]:
     """The five likeliest tokens at the vector's layer (paper, table 6)."""
     with request.open() as loaded:
         vector.check_fits(loaded.engine.model)
+        warn_of_other_models(loaded.engine.model, vector)
         layer, why = default_layer(vector, loaded.layer)
         out.note(f"decoding layer {layer} ({why})")
         [tokens] = lens.top_tokens(loaded.engine, vector.rows[layer : layer + 1], 5)

@@ -1,7 +1,8 @@
-"""Results of earlier checks of model files, so that a file's header is read once and not at every start.
+"""Results of earlier checks of model files, so that a file is read whole once and not at every start.
 
 A note records that a file passed, and its facts. Notes are in the user's cache folder, one per path. A note is valid
-while the file has the same size, time and inode, and the check has the same rules.
+while the file, or each file of a model in parts, has the same size, time and inode, and the check has the same rules.
+Where no note can be written, a file is read whole at every start.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tvcli.engine.gguf.parts import part_names
+from tvcli.engine.gguf.parts import all_parts
 from tvcli.errors import TvError
 from tvcli.files import make_folder, replacing
 
-RULES = ("checks.py", "header.py", "../native/pinned.py")  # the source files that decide whether a file passes
+# the source files that decide whether a file passes
+RULES = ("checks.py", "header.py", "parts.py", "../native/pinned.py")
 SETTLED = 2.0  # seconds; a file written just now may change again without a new modification time
 MODEL, MMPROJ = "model", "mmproj"
 
@@ -34,7 +37,7 @@ class Facts:
     quantization: str
 
 
-def checked(path: Path, kind: str) -> Facts:
+def checked(path: Path, kind: str, progress: Callable[[float], None] | None = None) -> Facts:
     """The result of `checks.check_model` or `check_mmproj`, from a valid note if any. Raises UnavailableError."""
     key = _key(path, kind)
     known = _read(path, key) if key else None
@@ -42,22 +45,22 @@ def checked(path: Path, kind: str) -> Facts:
         return known
     from tvcli.engine.gguf import checks  # not at every start: it loads the gguf package
 
-    facts = checks.check_model(path) if kind == MODEL else checks.check_mmproj(path)
+    facts = checks.check_model(path, progress) if kind == MODEL else checks.check_mmproj(path, progress)
     if key and key == _key(path, kind):
         _write(path, key, facts)
     return facts
 
 
 def _key(path: Path, kind: str) -> Key | None:
-    """What identifies the file's content; `None` if that is uncertain: a model in parts, a file written just now."""
+    """What identifies the files' content; `None` if that is uncertain: a file written just now."""
     try:
-        status = path.stat()
+        found = [part.stat() for part in all_parts(path)]
     except (OSError, ValueError):
         return None
-    if len(part_names(path.name)) > 1 or time.time() - status.st_mtime < SETTLED:
+    if any(time.time() - status.st_mtime < SETTLED for status in found):
         return None
-    place = {"device": status.st_dev, "inode": status.st_ino}
-    return {"kind": kind, "rules": _rules(), "size": status.st_size, "time": status.st_mtime_ns, **place}
+    files = [[status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino] for status in found]
+    return {"kind": kind, "rules": _rules(), "files": files}
 
 
 @functools.cache

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gguf.constants import GGMLQuantizationType, GGUFValueType, LlamaFileType
 
 from tvcli.engine.gguf.checked import Facts
 from tvcli.engine.gguf.header import Header, HeaderError, read_header
-from tvcli.engine.gguf.parts import part_names
+from tvcli.engine.gguf.parts import all_parts
 from tvcli.engine.native import pinned
 from tvcli.errors import UnavailableError, reason
 
+Progress = Callable[[float], None] | None
+
 SAMPLE = 1 << 20
+CHUNK = 1 << 22
 MAX_WIDTH = 1 << 20
 NO_PRODUCT = frozenset(GGMLQuantizationType[name] for name in pinned.NO_PRODUCT)
 VISION_KINDS = {
@@ -41,7 +44,7 @@ def check_gguf(path: Path) -> Header:
         raise UnavailableError(f"model file {path} cannot be read: {error}") from error
 
 
-def check_model(path: Path) -> Facts:
+def check_model(path: Path, progress: Progress = None) -> Facts:
     """Refuse what llama.cpp would abort on in a language model. Raises UnavailableError."""
     header = check_gguf(path)
     kind = header.text("general.type") or "model"
@@ -54,37 +57,45 @@ def check_model(path: Path) -> Facts:
     _check_parts(path, header)
     for problem in _model_problems(path, header):
         raise UnavailableError(f"model file {path} {problem}")
-    return _facts(path, header)
+    return _facts(path, header, progress)
 
 
-def check_mmproj(path: Path) -> Facts:
+def check_mmproj(path: Path, progress: Progress = None) -> Facts:
     """Refuse what llama.cpp would abort on in an mmproj file. Raises UnavailableError."""
     header = check_gguf(path)
     if not _is_vision(header):
         raise UnavailableError(f"{path} is not the image encoder of a model (mmproj), which `mmproj` needs")
     for problem in _vision_problems(header):
         raise UnavailableError(f"mmproj {path} {problem}")
-    return _facts(path, header)
+    return _facts(path, header, progress)
 
 
-def _facts(path: Path, header: Header) -> Facts:
+def _facts(path: Path, header: Header, progress: Progress) -> Facts:
     file_type = header.number("general.file_type")
-    return Facts(gguf_digest(path), "" if file_type is None else quantization(file_type))
+    try:
+        digest = gguf_digest(all_parts(path) if _count(header) > 1 else [path], progress)
+    except OSError as error:
+        raise UnavailableError(f"model file {path} cannot be read: {reason(error)}") from error
+    return Facts(digest, "" if file_type is None else quantization(file_type))
 
 
 def _is_vision(header: Header) -> bool:
     return header.text("general.architecture") == "clip" or header.text("general.type") == "mmproj"
 
 
+def _count(header: Header) -> int:
+    """The number of the model's files."""
+    return header.number("split.count") or 1
+
+
 def _check_parts(path: Path, header: Header) -> None:
     """A model in several files is loaded from its first, and all must be there (``llama_model_loader``)."""
-    count = header.number("split.count") or 1
+    count = _count(header)
     if count <= 1:
         return
-    names = part_names(path.name)
-    if len(names) != count or path.suffix != ".gguf":
+    parts = all_parts(path)
+    if len(parts) != count or path.suffix != ".gguf":
         raise UnavailableError(f"{path} is one of {count} files of a model, which must keep their original names")
-    parts = [path.with_name(name) for name in names]
     if header.number("split.no") != 0:
         raise UnavailableError(f"{path} is not the first of the model's {count} files; give {parts[0].name}")
     for number, part in enumerate(parts[1:], 1):
@@ -175,16 +186,27 @@ def _vision_problems(header: Header) -> Iterator[str]:
     yield from _tensor_problems(header)
 
 
-def gguf_digest(path: Path) -> str:
-    """Identifies a model file without reading it whole: its size, first and last MiB (SHA-256, 16 hex digits)."""
-    digest = hashlib.sha256()
-    size = path.stat().st_size
-    digest.update(str(size).encode())
-    with path.open("rb") as file:
-        digest.update(file.read(SAMPLE))
-        file.seek(max(0, size - SAMPLE))
-        digest.update(file.read(SAMPLE))
-    return digest.hexdigest()[:16]
+def gguf_digest(parts: Sequence[Path], progress: Progress = None) -> str:
+    """Identifies a model by every byte of its files: the 16 hex digits of tv 0.1.0, then 32 of SHA-256.
+
+    The first 16 are of the size and the first and last MiB only; vectors that tv 0.1.0 read have only these.
+    `progress` is called with 0 to 1.
+    """
+    sizes = [part.stat().st_size for part in parts]
+    short, whole = hashlib.sha256(str(sizes[0]).encode()), hashlib.sha256()
+    with parts[0].open("rb") as file:
+        short.update(file.read(SAMPLE))
+        file.seek(max(0, sizes[0] - SAMPLE))
+        short.update(file.read(SAMPLE))
+    done, buffer = 0, memoryview(bytearray(CHUNK))
+    for part in parts:
+        with part.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                whole.update(buffer[:count])
+                done += count
+                if progress is not None:
+                    progress(min(1.0, done / sum(sizes)))
+    return short.hexdigest()[:16] + whole.hexdigest()[:32]
 
 
 def quantization(file_type: int) -> str:

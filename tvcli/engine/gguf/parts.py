@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 PART = re.compile(r"-(\d{5})-of-(\d{5})$")  # of a file name without its suffix
 
@@ -14,3 +15,8 @@ def part_names(name: str) -> tuple[str, ...]:
         return (name,)
     head, total = name[: found.start()], int(found[2])
     return tuple(f"{head}-{number:05d}-of-{total:05d}.gguf" for number in range(1, total + 1))
+
+
+def all_parts(path: Path) -> list[Path]:
+    """All files of the model whose first file is `path`."""
+    return [path.with_name(name) for name in part_names(path.name)]

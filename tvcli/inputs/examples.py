@@ -216,9 +216,9 @@ class _Rows:
         if alone is not None:
             return _input(alone)
         if isinstance(row, str):
+            left, right = pair_columns(row, where)
             if is_quoted(row):
                 self._note("%s: quotes around a column are removed, as spreadsheets write them", where)
-            left, right = pair_columns(row, where)
         else:
             left, right = two_columns(row, where, "input,output")
         if not self.started:

@@ -473,7 +473,9 @@ def tasks() -> Iterator[Case]:
         files = {"t/task.toml": toml, "t/examples.jsonl": samples}
         yield Case(f"task: {name}", ["eval", "-T", "t"], 2, words, files=files)
     files = {"t/task.toml": TOML, "t/examples.jsonl": SAMPLE}
-    yield Case("task: nothing to choose a layer on", ["eval", "-q", "-T", "t"], 2, "no validation samples", files=files)
+    ask = ["eval", "-q", "-T", "t", "--query"]
+    words = "task t has no validation samples with text to choose the layer on; give --layer"
+    yield Case("task: nothing to choose a layer on", [*ask, "text"], 2, words, files=files)
     yield Case("task: no samples file", ["eval", "-T", "t"], 3, "cannot be read", files={"t/task.toml": TOML})
     yield Case("task: not there", ["eval", "-T", "../nope"], 3, "unknown task '../nope'")
     yield Case("task: a name of 5,000 characters", ["eval", "-T", "a" * 5000], 3, "file name too long")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import hashlib
 import json
 import os
 import platform
+import re
+import shutil
 import stat
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -24,6 +29,9 @@ else:
 
 MOST_BYTES = 1 << 27  # per file that is read whole; an endless stream must not fill the memory
 CHUNK = 1 << 20
+LONGEST_NAME = 140  # bytes of a name that is made of a file's; the least limit of a file system that is in use is 143
+MOST_LINKS = 40  # as Linux follows
+DESCRIPTORS = re.compile(r"/dev/fd|/proc/(\d+)(/task/\d+)?/fd")
 
 
 def read_bytes(path: Path, what: str) -> bytes:
@@ -74,12 +82,21 @@ def _read_whole(file: BinaryIO, name: str) -> bytes:
     return bytes(data)
 
 
+def in_home(text: str) -> Path:
+    """The path, with ``~`` expanded where there is such a home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def check_readable(path: Path, what: str) -> None:
     """Raises UnavailableError, which calls it `what`, if the file cannot be opened."""
     try:
         path.open("rb").close()
-    except OSError as error:
-        raise UnavailableError(f"{what} {path} cannot be read: {reason(error)}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        said = reason(error) if isinstance(error, OSError) else error
+        raise UnavailableError(f"{what} {path} cannot be read: {said}") from error
 
 
 def check_target(path: Path) -> None:
@@ -87,16 +104,33 @@ def check_target(path: Path) -> None:
 
     Raises:
         UsageError: the folder does not exist.
-        UnavailableError: `path` is a folder itself, or may not be written.
+        UnavailableError: `path` is a folder itself, cannot be a file's name, or may not be written.
     """
-    if path.is_dir():
+    try:
+        found = _status(path)
+        if (number := _descriptor(path)) is not None:
+            os.fstat(number)
+            return
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be written: {reason(error)}") from error
+    if found is not None and stat.S_ISDIR(found.st_mode):
         raise UnavailableError(f"{path} cannot be written: is a directory")
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise UsageError(f"the folder of {path} does not exist")
-    is_device = target.exists() and not target.is_file()
-    if not os.access(target if is_device else target.parent, os.W_OK):
+    # a file is replaced, which only needs a writable folder; but a write-protected file is not to be changed
+    places = [target.parent] * (found is None or stat.S_ISREG(found.st_mode)) + [target] * (found is not None)
+    if not all(os.access(place, os.W_OK) for place in places):
         raise UnavailableError(f"{path} cannot be written: permission denied")
+
+
+def check_not_input(path: Path, inputs: Iterable[Path | None]) -> None:
+    """Raises UsageError if `path` is one of the input files, possibly under another name."""
+    if path.is_file():
+        for other in filter(None, inputs):
+            with suppress(OSError, ValueError):  # whoever reads it reports it
+                if path.samefile(other):
+                    raise UsageError(f"the output {path} is also an input")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -137,6 +171,29 @@ def parse_toml(path: Path, kind: type[TvError] = UsageError) -> dict[str, Any]:
         raise kind(f"{path}: {error}") from error
 
 
+def toml_value(value: str | Sequence[str]) -> str:
+    """Text or texts as TOML: like JSON, but without surrogates, and with DEL escaped.
+
+    Raises:
+        UsageError: the name of a file that is not UTF-8.
+    """
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{value!r} is not UTF-8 and cannot be written to a TOML file; rename the file") from error
+    return text
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The path with `ending` behind its name, cut to a start and a digest where that would be too long for a name."""
+    start = path.name
+    if len(os.fsencode(start + ending)) > LONGEST_NAME:
+        digest = hashlib.sha256(os.fsencode(start)).hexdigest()[:16]
+        start = f"{start[:8]}{digest}"
+    return path.with_name(start + ending)
+
+
 def make_folder(folder: Path) -> Path:
     """The folder, created with its parents if it is missing. Raises UnavailableError."""
     try:
@@ -155,29 +212,79 @@ def stays_inside(path: PurePosixPath) -> bool:
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` at the end of the block: the file is complete or not there.
 
-    Devices and pipes (``/dev/null``) are written directly.
+    A file that is replaced keeps its mode. Devices and pipes (``/dev/null``) are written directly; to an open file of
+    this process (``/dev/stdout``, ``/dev/fd/3``), everything is written at the end of the block.
 
     Raises:
         UnavailableError: no such folder, no permission, a full disk.
     """
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        temporary = target
-    else:
-        mark = f".{target.name}.{platform.node()}-"
-        temporary = target.with_name(f"{mark}{os.getpid()}")
-        _sweep(target.parent, mark)
     try:
-        try:
-            yield temporary
-            if temporary != target:
-                temporary.replace(target)
-        except BaseException:
-            if temporary != target:
-                temporary.unlink(missing_ok=True)
-            raise
+        found, number = _status(path), _descriptor(path)
+        if number is not None:
+            with _filling(number) as temporary:
+                yield temporary
+        elif found is not None and not stat.S_ISREG(found.st_mode):
+            yield path
+        else:
+            with _becoming(Path(os.path.realpath(path)), None if found is None else found.st_mode) as temporary:
+                yield temporary
     except OSError as error:
         raise UnavailableError(f"{path} cannot be written: {reason(error)}") from error
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """`None` if there is no such file. Raises OSError for a loop of links, or for what cannot be a name."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:  # a NUL character
+        raise OSError(errno.EINVAL, str(error)) from error
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file of this process that the path names, directly or through links."""
+    for _ in range(MOST_LINKS):
+        folder = DESCRIPTORS.fullmatch(os.path.realpath(path.parent))
+        if folder and path.name.isdecimal() and folder[1] in (None, str(os.getpid())):
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+@contextmanager
+def _filling(number: int) -> Iterator[Path]:
+    """Raises OSError."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "whole"
+        yield temporary
+        with os.fdopen(os.dup(number), "wb") as file, temporary.open("rb") as made:
+            shutil.copyfileobj(made, file)
+
+
+@contextmanager
+def _becoming(target: Path, mode: int | None) -> Iterator[Path]:
+    """Raises OSError. `mode` is that of the file to replace, if there is one."""
+    temporary = beside(target.with_name(f".{target.name}"), f".{platform.node()}-{os.getpid()}")
+    mark = temporary.name.removesuffix(str(os.getpid()))
+    _sweep(target.parent, mark)
+    try:
+        if mode is not None and not mode & stat.S_IROTH:  # nor may others read it while it is written
+            temporary.unlink(missing_ok=True)
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        yield temporary
+        if (
+            mode is not None
+            and not temporary.is_symlink()
+            and stat.S_IMODE(temporary.stat().st_mode) != stat.S_IMODE(mode)
+        ):
+            temporary.chmod(stat.S_IMODE(mode))
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _sweep(folder: Path, mark: str) -> None:

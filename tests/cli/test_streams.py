@@ -125,7 +125,7 @@ def quoted(text: str) -> str:
         ["tasks", "show", ESCAPES, "--json"],
         ["tasks", "check", ESCAPES],
         ["tasks", "check", f"no-{ESCAPES}"],
-        ["eval", "-T", ESCAPES, "--csv", "--query", "text", "--method", "no context", "--layer", "1"],
+        ["eval", "-T", ESCAPES, "--csv", "--query", "text", "--method", "no context"],
         [ESCAPES],
         ["prompt", f"--{ESCAPES}"],
         ["extract", "-e", f"{ESCAPES}.txt", "-o", "v"],

@@ -45,4 +45,4 @@ def test_every_parameter_in_a_message_is_an_option_of_some_command() -> None:
         one = waiting.pop()
         waiting += getattr(one, "commands", {}).values()
         options |= {option for parameter in one.params for option in parameter.opts}
-    assert {f"--{name}" for name in named} <= options
+    assert {f"--{name.replace('_', '-')}" for name in named} <= options

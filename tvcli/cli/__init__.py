@@ -26,6 +26,7 @@ from tvcli.cli.commands import (
     show,
     tasks,
 )
+from tvcli.cli.commands.strict import StrictCommand
 from tvcli.cli.output import attach_log_handler, hold_descriptors, out
 from tvcli.cli.signals import CTRL_C, exit_code, handle_sigterm, own_process
 from tvcli.errors import TvError, reason
@@ -41,20 +42,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("extract", rich_help_panel=MAKE)(extract.extract)
-app.command("apply", rich_help_panel=MAKE)(apply.apply)
-app.command("prompt", rich_help_panel=MAKE)(prompt.prompt)
-app.command("combine", rich_help_panel=MAKE)(combine.combine)
-app.command("export", rich_help_panel=MAKE)(export.export)
-app.command("import", rich_help_panel=MAKE)(import_.import_)
-app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate)
-app.command("paper", rich_help_panel=MEASURE)(paper.paper)
-app.command("show", rich_help_panel=INSPECT)(show.show)
-app.command("lens", rich_help_panel=INSPECT)(lens.lens)
-app.command("compare", rich_help_panel=INSPECT)(compare.compare)
-app.command("map", rich_help_panel=INSPECT)(mapping.map_)
-app.command("report", rich_help_panel=INSPECT)(report.report)
-app.command("doctor", rich_help_panel=SET_UP)(doctor.doctor)
+app.command("extract", cls=StrictCommand, rich_help_panel=MAKE)(extract.extract)
+app.command("apply", cls=StrictCommand, rich_help_panel=MAKE)(apply.apply)
+app.command("prompt", cls=StrictCommand, rich_help_panel=MAKE)(prompt.prompt)
+app.command("combine", cls=StrictCommand, rich_help_panel=MAKE)(combine.combine)
+app.command("export", cls=StrictCommand, rich_help_panel=MAKE)(export.export)
+app.command("import", cls=StrictCommand, rich_help_panel=MAKE)(import_.import_)
+app.command("eval", cls=StrictCommand, rich_help_panel=MEASURE)(evaluate.evaluate)
+app.command("paper", cls=StrictCommand, rich_help_panel=MEASURE)(paper.paper)
+app.command("show", cls=StrictCommand, rich_help_panel=INSPECT)(show.show)
+app.command("lens", cls=StrictCommand, rich_help_panel=INSPECT)(lens.lens)
+app.command("compare", cls=StrictCommand, rich_help_panel=INSPECT)(compare.compare)
+app.command("map", cls=StrictCommand, rich_help_panel=INSPECT)(mapping.map_)
+app.command("report", cls=StrictCommand, rich_help_panel=INSPECT)(report.report)
+app.command("doctor", cls=StrictCommand, rich_help_panel=SET_UP)(doctor.doctor)
 app.add_typer(models.app, name="models", rich_help_panel=SET_UP)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=SET_UP)
 

@@ -28,8 +28,25 @@ REDRAW_AFTER = 0.1  # seconds
 LONGEST = 1000  # characters of an error
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # environment variables
 # parameters in messages of the library, as a Python caller names them
-PARAMETERS = ("context", "layer", "llm", "method", "mmproj", "model", "name", "null", "resume", "rpc", "shots")
+PARAMETERS = (
+    "context",
+    "gpu_layers",
+    "layer",
+    "llm",
+    "method",
+    "mmproj",
+    "model",
+    "name",
+    "null",
+    "quant",
+    "resume",
+    "rpc",
+    "shots",
+)
 PARAMETER = re.compile(f"`({'|'.join(PARAMETERS)})`")
+# control characters (C0, DEL, C1), line and paragraph separators, bidirectional embeddings, overrides and isolates, and
+# surrogates; everything else is text, including characters that this version of Python does not know
+HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 TOKEN, SHORTEST_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}"), 8
 
 
@@ -49,9 +66,20 @@ class Output:
         self._put("\t".join(visible(column) for column in columns))
 
     def record(self, record: dict[str, Any]) -> None:
-        """One line of JSON."""
-        text = json.dumps(record, ensure_ascii=not _is_utf8(_stdout().encoding))
+        """One line of JSON. Raises TvError for NaN and infinity, which JSON cannot represent."""
+        try:
+            text = json.dumps(record, ensure_ascii=not _is_utf8(_stdout().encoding), allow_nan=False)
+        except ValueError as error:
+            raise TvError("the result contains NaN or infinity, which JSON cannot represent") from error
         self._put(_visible_json(text))
+
+    def text(self, text: str) -> None:
+        """A whole file, in UTF-8. On a terminal, control characters are escaped."""
+        if self.is_terminal():
+            text = "\n".join(map(visible, text.split("\n")))
+        with _open_pipe():
+            _stdout().buffer.write(text.encode("utf-8"))
+            _stdout().buffer.flush()
 
     def binary(self, data: bytes) -> None:
         """Binary data. Raises UsageError if it would go to a terminal."""
@@ -232,20 +260,12 @@ def _shortened(text: str) -> str:
 
 def _visible_json(text: str) -> str:
     """The same JSON, with all that `visible` would escape as JSON's own escapes; it occurs only in strings."""
-    if text.isprintable():
-        return text
-    return "".join(c if _is_harmless(c) else json.dumps(c)[1:-1] for c in text)
-
-
-def _is_harmless(character: str) -> bool:
-    return character.isprintable() or character in "\u200d\ufe0f"
+    return HARMFUL.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def visible(text: str) -> str:
-    """Control characters as escapes, so that no model output or file name can control a terminal or break a line."""
-    if text.isprintable():
-        return text
-    return "".join(c if _is_harmless(c) else _escape(c) for c in text)
+    """`HARMFUL` as escapes, so that no model output or file name can control a terminal or break a line."""
+    return HARMFUL.sub(lambda found: _escape(found[0]), text)
 
 
 def _escape(character: str) -> str:

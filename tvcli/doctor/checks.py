@@ -5,8 +5,10 @@ Results that are compared bit by bit come from batches of the same shape: llama.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -81,8 +83,34 @@ Finding = Software | Machine | Subject | Check | Speed
 def diagnose(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
     """All findings in order, up to a failure to load; `step` counts forward passes.
 
-    Native code that may crash runs in a separate process, so that there is always a verdict.
+    Native code that may crash runs in a separate process, so that there is always a verdict. The folders of the model's
+    files and the addresses of servers are left out.
     """
+    for finding in _findings(request, step):
+        if isinstance(finding, Check):
+            yield replace(finding, detail=_without_places(finding.detail, request))
+        elif isinstance(finding, Subject):
+            yield replace(finding, name=_without_places(finding.name, request))
+        else:
+            yield finding
+
+
+def _without_places(text: str, request: ModelRequest) -> str:
+    """The text without the folders of the model's files and the addresses of servers, however they are written."""
+    folders = {
+        spelled
+        for file in request.own_files()
+        for path in (file, file.absolute(), Path(os.path.realpath(file)))
+        for spelled in (str(path.parent), anonymous(str(path.parent)))
+    }
+    for folder in sorted(folders - {".", "/"}, key=len, reverse=True):
+        text = text.replace(f"{folder}{os.sep}", "")
+    for server in request.settings.rpc:
+        text = text.replace(server, "…")
+    return text
+
+
+def _findings(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
     yield software()
     features = ""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from tvcli.engine.protocol import Settings, fault
 from tvcli.errors import TvError, UnavailableError
 from tvcli.prompts.prompt import Control
 from tvcli.vector import ModelInfo
+
+log = logging.getLogger(__name__)
 
 DEFAULT_CONTEXT = 4096  # cells; a 30-shot prompt with images fits, and LLaVA-7B's cache stays at 2 GB
 MAX_BATCH = 2048  # one micro-batch, so that a non-causal image (Gemma) is never cut
@@ -57,6 +60,8 @@ class Decoder:
     def _load(self, path: Path, facts: Facts, settings: Settings) -> None:
         params = self.library.llama_model_default_params()
         params.n_gpu_layers = -1 if settings.gpu_layers is None else settings.gpu_layers
+        if settings.gpu_layers and not settings.rpc and not devices.has_gpu():
+            log.warning("`gpu_layers` does nothing: llama.cpp finds no GPU")
         if settings.rpc:
             self._devices = devices.model_devices(settings.rpc)
             params.devices = location(self._devices)

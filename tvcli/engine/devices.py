@@ -63,6 +63,11 @@ def _local() -> list[int]:
     return [library.ggml_backend_dev_get(i) for i in range(library.ggml_backend_dev_count())]
 
 
+def has_gpu() -> bool:
+    """Whether layers can lie on a GPU of this machine."""
+    return bool(_local_gpus())
+
+
 def _local_gpus() -> list[int]:
     """GPUs of one backend (two backends may list the same card), else integrated ones."""
     library = load()

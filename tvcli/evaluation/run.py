@@ -15,6 +15,7 @@ from tvcli.evaluation.store import open_store
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.files import make_folder
 from tvcli.inputs.tasks import warn_of_repeats, whose_data
+from tvcli.kinds import Method, Split
 from tvcli.method.extract import tv_version
 from tvcli.method.layers import check_layer
 from tvcli.models.opening import ModelRequest
@@ -94,9 +95,26 @@ def _check(engine: Engine, setup: Setup) -> None:
             raise UsageError(f"{name} is {used}; rename the task's folder")
     if setup.has_images and not engine.has_vision:
         raise UsageError(f"the model {engine.model.name} has no image encoder; add `mmproj` or choose text queries")
+    check_samples(setup, "; give `layer`")
     if setup.layer is not None:
         check_layer(setup.layer, engine.model.n_layer)
     setup.check_images()
+
+
+def check_samples(setup: Setup, instead: str = "") -> None:
+    """Raises UsageError if no task has samples with the modality of the queries.
+
+    `instead` is what else to do where only validation samples are missing.
+    """
+    wanted = {Split.TEST: ""}
+    if setup.layer is None and Method.PATCH in setup.methods:
+        wanted[Split.VALIDATION] = f" to choose the layer on{instead}"
+    names = ", ".join(task.name for task in setup.tasks)
+    for split, why in wanted.items():
+        for query in {transfer.query: None for transfer in setup.transfers}:
+            if not any(setup.samples(task, split, query) for task in setup.tasks):
+                said = f"tasks {names} have" if len(setup.tasks) > 1 else f"task {names} has"
+                raise UsageError(f"{said} no {split} samples with {query}{why}")
 
 
 def _save_vectors(vector_cache: VectorCache, folder: Path, found: Sequence[TransferResult]) -> None:

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import filelock
 
-from tvcli.errors import UnavailableError, UsageError, reason
+from tvcli.errors import TvError, UnavailableError, UsageError, reason
 from tvcli.evaluation.setup import NO_VARIANT, Setup, Transfer, Variant
-from tvcli.files import parse_json, replacing
+from tvcli.files import beside, parse_json, replacing
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.schema import build
@@ -103,7 +103,11 @@ class Store:
         if self._file is None:
             return
         try:
-            self._file.write("".join(json.dumps(r.to_json(), ensure_ascii=False) + "\n" for r in records))
+            lines = [json.dumps(r.to_json(), ensure_ascii=False, allow_nan=False) + "\n" for r in records]
+        except ValueError as error:
+            raise TvError("the margin of an answer is NaN or infinity") from error
+        try:
+            self._file.write("".join(lines))
             self._file.flush()
         except OSError as error:
             raise UnavailableError(f"{self._file.name} cannot be written: {reason(error)}") from error
@@ -131,7 +135,7 @@ def open_store(path: Path | None, settings: Mapping[str, object], *, resume: boo
         return
     if not path.parent.is_dir():
         raise UnavailableError(f"{path} cannot be written: its folder does not exist")
-    lock = filelock.FileLock(f"{path}.lock")
+    lock = filelock.FileLock(beside(path, ".lock"))
     try:
         with lock.acquire(timeout=0):
             try:
@@ -153,11 +157,13 @@ def _load(path: Path, settings: Mapping[str, object], *, resume: bool) -> list[R
         raise UnavailableError(f"{path} cannot be a results file: it is not a regular file")
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
+    if not whole and data and not (resume and _is_torn_head(data)):
+        _refuse_old(path, resume=resume)
     if not whole:
         path.write_text(_line(head), encoding="utf-8")
         return []
     if not resume:
-        raise UsageError(f"{path} already exists; add `resume` to continue it, or name another file")
+        _refuse_old(path, resume=resume)
     first, *lines = whole.decode("utf-8", "replace").removesuffix("\n").split("\n")  # answers may contain U+2028
     found = _head(path, first)
     _check_same(path, found, head)
@@ -169,6 +175,18 @@ def _load(path: Path, settings: Mapping[str, object], *, resume: bool) -> list[R
         with replacing(path) as temporary:
             temporary.write_bytes(whole)
     return records
+
+
+def _is_torn_head(data: bytes) -> bool:
+    """Whether a run that was killed may have left this, which has no end of a line."""
+    start = b'{"format": '
+    return data.startswith(start) or start.startswith(data)
+
+
+def _refuse_old(path: Path, *, resume: bool) -> NoReturn:
+    if resume:
+        raise UsageError(f"{path}, line 1: not a results file of tv")
+    raise UsageError(f"{path} already exists; add `resume` to continue it, or name another file")
 
 
 def _line(head: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
-from tvcli.files import parse_json, parse_toml, replacing, stays_inside
+from tvcli.files import parse_json, parse_toml, replacing, stays_inside, toml_value
 from tvcli.inputs.lines import check_texts
 from tvcli.inputs.tasks import load_task
 from tvcli.kinds import Split
@@ -141,7 +141,7 @@ def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
         toml |= {key: settings[key] for key in ("instruction", "words") if key in settings}
     lines = [{**r, **({"image": f"../{r['image']}"} if "image" in r else {})} for r in records]
     with replacing(folder / "task.toml") as temporary:
-        temporary.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in toml.items()), encoding="utf-8")
+        temporary.write_text("".join(f"{k} = {toml_value(v)}\n" for k, v in toml.items()), encoding="utf-8")
     with replacing(folder / "examples.jsonl") as temporary:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         temporary.write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvcli.engine.protocol import Engine, Patch
+from tvcli.errors import UsageError
 from tvcli.inputs.tasks import Task, usable_shots, warn_of_repeats
 from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Example, Prompt, sample_in_context, zero_shot
@@ -54,9 +55,15 @@ def phases(
     """Probability of the input, a word for the task, and the answer at the delimiter of in-context prompts.
 
     Means over the validation samples: float64 (L,) each. They rise in the order of the paper's three phases.
+
+    Raises:
+        UsageError: no validation sample has the modality and a text input.
     """
     warn_of_repeats(task, images=modality == Modality.IMAGE)
-    samples = task.samples(Split.VALIDATION, modality)
+    samples = [sample for sample in task.samples(Split.VALIDATION, modality) if sample.has(Modality.TEXT)]
+    if not samples:
+        both = "text" if modality == Modality.TEXT else f"{modality} and text"
+        raise UsageError(f"task {task.name} has no validation samples with {both}")
     examples = [sample.example(modality) for sample in samples]
     named = [sample.example(Modality.TEXT) for sample in samples]
     prompts = sample_in_context(examples, shots=usable_shots(task, examples, shots), prompts=None, seed=seed)

@@ -7,7 +7,6 @@ that of the entry that ``llm`` names.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import make_folder, parse_toml, replacing
+from tvcli.files import make_folder, parse_toml, replacing, toml_value
 from tvcli.schema import SchemaError, build
 
 DEFAULT = "picto"
@@ -126,7 +125,13 @@ class Entry:
 
 
 def wanted_model(model: str | None) -> str:
-    """The requested model; by default the one that TV_MODEL names, else the demo model."""
+    """The requested model; by default the one that TV_MODEL names, else the demo model.
+
+    Raises:
+        UsageError: the name is empty.
+    """
+    if model == "":
+        raise UsageError("`model` is empty")
     return model or os.environ.get("TV_MODEL") or DEFAULT
 
 
@@ -161,9 +166,23 @@ def names() -> list[str]:
     return sorted({path.stem for folder in folders() for path in folder.glob("*.toml")})
 
 
-def catalog() -> dict[str, Entry]:
-    """All entries by name. Raises UnavailableError for a malformed file, naming file and key."""
-    return {name: entry for name in names() if (entry := find(name)) is not None}
+def catalog(broken: list[UnavailableError] | None = None) -> dict[str, Entry]:
+    """All entries by name.
+
+    Raises UnavailableError for a malformed file, naming file and key, or appends it to `broken` if that is given.
+    """
+    entries = {}
+    for name in names():
+        try:
+            entry = find(name)
+        except UnavailableError as error:
+            if broken is None:
+                raise
+            broken.append(error)
+        else:
+            if entry is not None:
+                entries[name] = entry
+    return entries
 
 
 def read_entry(path: Path) -> Entry:
@@ -204,7 +223,7 @@ def register(name: str, text: Path, vision: Path | None) -> Path:
 
     Raises:
         UnavailableError: the name belongs to another model, or the folder cannot be written.
-        UsageError: the name is not valid.
+        UsageError: the name is not valid, or the name of a file is not UTF-8.
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is not a valid model name; `name` takes letters, digits, dots, - and _")
@@ -213,9 +232,9 @@ def register(name: str, text: Path, vision: Path | None) -> Path:
     if name == FAKE or (entry is not None and entry.files != Local(**files)):
         raise UnavailableError(f"the model {name} already exists; give another `name`")
     path = user_folder() / f"{name}.toml"
+    places = [f"{key} = {toml_value(str(value))}" for key, value in files.items()]
+    lines = [f"description = {toml_value(f'added from {text.name}')}", 'license = "unknown"', "", "[local]", *places]
     make_folder(path.parent)
-    lines = [f"description = {json.dumps(f'added from {text.name}')}", 'license = "unknown"', "", "[local]"]
-    lines += [f"{key} = {json.dumps(str(value))}" for key, value in files.items()]  # JSON's strings are TOML's
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -8,7 +8,7 @@ from pathlib import Path
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import DEFAULTS, Engine, Settings
 from tvcli.models.catalog import FAKE, wanted_model
-from tvcli.models.resolve import describe, resolve
+from tvcli.models.resolve import describe, local_files, resolve
 from tvcli.progress import Meter, silent
 
 
@@ -54,6 +54,13 @@ class ModelRequest:
         wanted = wanted_model(self.name)
         if wanted != FAKE:
             describe(wanted)
+
+    def own_files(self) -> list[Path]:
+        """The files that the user names by path, or in a catalog entry of their own. They need not exist."""
+        wanted = wanted_model(self.name)
+        found = None if wanted == FAKE else local_files(wanted)
+        files = () if found is None else (found.text, found.vision)
+        return [path for path in (*files, self.mmproj) if path is not None]
 
     def open(self) -> Model:
         """Load it; the caller closes it, or lets ``with`` do so.

@@ -15,7 +15,9 @@ VISION_ORDER = ("F16", "Q8_0", "BF16", "F32")  # F16: what a projector is traine
 _QUANT = re.compile(
     r"(?:^|[-._])((?:UD-)?(?:(?:I?Q|TQ)\d+(?:_[A-Z0-9]+)*|MXFP4(?:_\w+)?|BF16|F16|F32))(?=[-._]|$)", re.IGNORECASE
 )
-_NO_MODEL = re.compile(r"mmproj|imatrix|lora|vocoder|(^|[-._])(mtp|draft|vocab|embd)[-._]", re.IGNORECASE)
+_NO_MODEL = re.compile(r"mmproj|vocoder|(^|[-._])(lora|mtp|draft|vocab|embd)(?=[-._])", re.IGNORECASE)
+_IMATRIX = re.compile(r"(^|[-._])imatrix(?=[-._])", re.IGNORECASE)
+_VISION = re.compile(r"(^|[-._])(clip|vision|projector)(?=[-._])", re.IGNORECASE)  # also in names of whole models
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def choose(names: Iterable[str], where: str, quant: str | None = None) -> Chosen
         UnavailableError: no GGUF model, no such quantization, a part of a split file missing.
     """
     ggufs = sorted(name for name in names if name.lower().endswith(".gguf"))
-    texts = [name for name in ggufs if not _NO_MODEL.search(_base(name))]
+    texts = [name for name in ggufs if _may_be_text(_base(name))]
+    texts = [name for name in texts if not _VISION.search(_base(name))] or texts
     if not texts:
         raise UnavailableError(f"{where} contains no GGUF model; tv runs models in llama.cpp's GGUF format")
     if quant is not None:
@@ -63,6 +66,12 @@ def choose(names: Iterable[str], where: str, quant: str | None = None) -> Chosen
         raise UnavailableError(f"{where} does not have a part of the model: {min(missing)}")
     visions = [name for name in ggufs if "mmproj" in _base(name).lower()]
     return Chosen(parts, _best(visions, VISION_ORDER) if visions else None)
+
+
+def _may_be_text(name: str) -> bool:
+    """Whether it can be a text model. "imatrix" in the name of a quantized file says how that was made."""
+    is_matrix = _IMATRIX.search(name) and quantization(name) in ("", "F16", "BF16", "F32")
+    return not (_NO_MODEL.search(name) or is_matrix)
 
 
 def _best(names: list[str], order: tuple[str, ...]) -> str:

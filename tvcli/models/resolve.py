@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tvcli.engine.gguf.parts import part_names
-from tvcli.errors import UnavailableError
-from tvcli.files import check_readable
+from tvcli.errors import UnavailableError, UsageError
+from tvcli.files import check_readable, in_home
 from tvcli.models import packaged
 from tvcli.models.catalog import Entry, HubFile, Local, OnHub, Packaged, find, names
 from tvcli.progress import Meter, silent
@@ -42,21 +42,40 @@ def describe(wanted: str, quant: str | None = None) -> Entry:
     """The catalog's entry, or a new one for a path or a hub repository; `quant` takes precedence over the entry's file.
 
     Raises:
+        UsageError: `quant` where there is nothing to choose, or it contradicts the name.
         UnavailableError: it is none of these.
     """
-    path = Path(wanted).expanduser()
+    path = in_home(wanted)
     entry = None if path.is_file() else find(wanted)
     if entry is not None:
-        if quant is not None and isinstance(entry.files, OnHub):
-            return replace(entry, files=OnHub(entry.files.repository, revision=entry.files.revision, quant=quant))
-        return entry
+        if quant is None or not isinstance(entry.files, OnHub):
+            return _whole(entry, quant)
+        return replace(entry, files=OnHub(entry.files.repository, revision=entry.files.revision, quant=quant))
     if path.suffix.lower() == ".gguf" or path.exists():
-        return Entry(path.stem, "a file", "", Local(path))
+        return _whole(Entry(path.stem, "a file", "", Local(path)), quant)
     named = REPOSITORY.fullmatch(wanted)
     if named is None:
         known = ", ".join(names())
         raise UnavailableError(f"unknown model {wanted!r}; give a .gguf file, owner/repo or one of: {known}")
+    if quant and named["quant"] and quant.upper() != named["quant"].upper():
+        raise UsageError(f"{wanted} asks for {named['quant']}, and `quant` for {quant}; remove one of them")
     return Entry(wanted, "a repository", "", OnHub(named["repository"], quant=quant or named["quant"]))
+
+
+def local_files(wanted: str) -> Local | None:
+    """The files of a model that is given by path or in an entry of the user; `None` for all others."""
+    try:
+        files = describe(wanted).files
+    except UnavailableError:
+        return None
+    return files if isinstance(files, Local) else None
+
+
+def _whole(entry: Entry, quant: str | None) -> Entry:
+    """The entry, if no quantization is to be chosen."""
+    if quant is not None:
+        raise UsageError(f"`quant` needs a repository on the hub; {entry.name} is not one")
+    return entry
 
 
 def present(entry: Entry) -> ModelFiles | None:

@@ -8,6 +8,8 @@ from tvcli.errors import UsageError
 from tvcli.paper import figures, tables  # noqa: F401 - each registers its items
 from tvcli.paper.registry import REGISTERED, Item
 
+OF_LLM = ("table3", "figure5")  # these also use the model's own language model
+
 
 def _place(name: str) -> tuple[bool, int]:
     """Tables before figures, each by number."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tvcli.engine.protocol import Engine
 from tvcli.evaluation.results import TransferResult
-from tvcli.evaluation.run import Files, run
+from tvcli.evaluation.run import Files, check_samples, run
 from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.vectors import VectorCache, read_vector
 from tvcli.inputs.tasks import PAPERS_DATA, Task, whose_data
@@ -83,6 +83,7 @@ class Study:
         for known, model, found in self.done:
             if (known, model) == (setup, source_model):
                 return found
+        check_samples(setup)
         files = Files(self.folder / f"{name}.jsonl", resume=True) if self.folder else Files()
         result = run(self.engine, setup, source_model=source_model, files=files, meter=self.meter)
         self.done.append((setup, source_model, result.transfers))

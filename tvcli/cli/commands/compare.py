@@ -7,9 +7,10 @@ from typing import Annotated
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.strict import Idle
 
 
-@command(quiet=True)
+@command(quiet=True, idle=[Idle("layer", "with two vectors", lambda values: len(values["vectors"]) == 2)])
 def compare(
     vectors: options.VectorFiles,
     layer: Annotated[int | None, options.one_layer(min=0, help="The layer of the matrix.")] = None,

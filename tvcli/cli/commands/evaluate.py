@@ -8,10 +8,54 @@ from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import EvaluationOptions, FileOptions, ModelOptions
+from tvcli.cli.commands.strict import Idle, Values, idle_with
+from tvcli.kinds import Method, Source
+
+
+def _methods(values: Values) -> set[str]:
+    return set(values["method"] or Method)
+
+
+def _no_patch(values: Values) -> bool:
+    return Method.PATCH not in _methods(values)
+
+
+def _no_vectors(values: Values) -> bool:
+    return _no_patch(values) and values["vectors"] is None
+
+
+def _query_alone(values: Values) -> bool:
+    return _methods(values) == {Method.NO_CONTEXT} and values["vectors"] is None
+
+
+def _by_instruction(values: Values) -> bool:
+    return bool(values["source"] == Source.INSTRUCTION)
+
+
+def _says_nothing(values: Values) -> bool:
+    return values["source"] not in (Source.INSTRUCTION, Source.ENSEMBLE)
+
+
+IDLE = [
+    *(Idle(option, "with --source instruction", _by_instruction) for option in ("seeds", "shots", "prompts")),
+    *(
+        Idle(option, "where only 'no context' is measured", _query_alone)
+        for option in ("source", "seeds", "shots", "wording")
+    ),
+    *(Idle(option, "without the method patch, or --vectors", _no_vectors) for option in ("prompts", "source_model")),
+    Idle("layer", "without the method patch", _no_patch),
+    Idle("wording", "without --source instruction or ensemble", _says_nothing),
+    *idle_with("json", "csv"),
+]
 
 
 @command(
-    evaluation_options=EvaluationOptions, file_options=FileOptions, model_options=ModelOptions, quiet=True, verbose=True
+    evaluation_options=EvaluationOptions,
+    file_options=FileOptions,
+    model_options=ModelOptions,
+    quiet=True,
+    verbose=True,
+    idle=IDLE,
 )
 def evaluate(
     evaluation_options: EvaluationOptions,

@@ -10,11 +10,17 @@ from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.strict import idle_without
 from tvcli.kinds import Modality
 from tvcli.metrics import Metric
 
 
-@command(model_options=ModelOptions, quiet=True, verbose=True)
+@command(
+    model_options=ModelOptions,
+    quiet=True,
+    verbose=True,
+    idle=idle_without(["examples"], "modality", "shots", "prompts", "seed"),
+)
 def extract(
     model_options: ModelOptions,
     output: options.VectorOutput,

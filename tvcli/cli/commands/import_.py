@@ -16,7 +16,8 @@ from tvcli.engine.gguf import MAX_LAYERS
 @command(quiet=True)
 def import_(
     file: Annotated[
-        Path, typer.Argument(autocompletion=completion.gguf_files, help="A control vector in GGUF format.")
+        Path,
+        typer.Argument(autocompletion=completion.gguf_files, help="A control vector in GGUF format, or - for stdin."),
     ],
     output: options.VectorOutput,
     layers: Annotated[

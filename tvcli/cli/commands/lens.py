@@ -10,9 +10,15 @@ from tvcli.cli import work
 from tvcli.cli.commands import completion, options
 from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.strict import idle_with, idle_without
 
 
-@command(model_options=ModelOptions, quiet=True, verbose=True)
+@command(
+    model_options=ModelOptions,
+    quiet=True,
+    verbose=True,
+    idle=[*idle_without(["task"], "source"), *idle_with("task", "top")],
+)
 def lens(
     model_options: ModelOptions,
     vector: Annotated[

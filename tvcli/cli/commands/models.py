@@ -10,6 +10,7 @@ import typer
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
+from tvcli.cli.commands.strict import StrictCommand
 
 app = typer.Typer(help="List, describe, fetch and add models.", no_args_is_help=True)
 
@@ -17,7 +18,7 @@ Name = Annotated[str, typer.Argument(help="A catalog name, owner/repo on the hub
 Quant = Annotated[str | None, typer.Option(help="The quantization, where a repository has several: Q4_K_M, Q8_0 ...")]
 
 
-@app.command("list")
+@app.command("list", cls=StrictCommand)
 def list_models(json: options.Json = False) -> None:
     """List the models of the catalog, with size and license, and whether they are on this machine.
 
@@ -26,7 +27,7 @@ def list_models(json: options.Json = False) -> None:
     work.models.list_all(json=json)
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
     """Print all that is known about a model, and what of it was not verified.
 
@@ -35,7 +36,7 @@ def info(name: Name, quant: Quant = None, json: options.Json = False) -> None:
     work.models.info(name, quant, json=json)
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 @command(quiet=True)
 def pull(
     name: Name,
@@ -50,7 +51,7 @@ def pull(
     work.models.pull(name, quant, verify=verify, json=json)
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 def path(name: Name, quant: Quant = None, json: options.Json = False) -> None:
     """Print the local files of a model, text before vision, without fetching anything.
 
@@ -59,7 +60,7 @@ def path(name: Name, quant: Quant = None, json: options.Json = False) -> None:
     work.models.path(name, quant, json=json)
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 @command(quiet=True)
 def add(
     file: Annotated[Path, typer.Argument(help="A GGUF file; it stays where it is.")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,21 @@ from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.strict import Idle, Values
+
+OF_ITEMS = ("task", "seeds", "limit", "llm", "output", *(field.name for field in fields(ModelOptions)))
 
 
-@command(model_options=ModelOptions, quiet=True, verbose=True)
+def _lists(values: Values) -> bool:
+    return not values["items"]
+
+
+@command(
+    model_options=ModelOptions,
+    quiet=True,
+    verbose=True,
+    idle=[Idle(option, "without the name of a table or figure", _lists) for option in OF_ITEMS],
+)
 def paper(
     model_options: ModelOptions,
     items: Annotated[

@@ -10,9 +10,19 @@ from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions, QueryOptions
+from tvcli.cli.commands.strict import idle_without
 
 
-@command(query_options=QueryOptions, model_options=ModelOptions, quiet=True, verbose=True)
+@command(
+    query_options=QueryOptions,
+    model_options=ModelOptions,
+    quiet=True,
+    verbose=True,
+    idle=[
+        *idle_without(["examples"], "shots", "seed"),
+        *idle_without(["examples", "queries"], "modality"),
+    ],
+)
 def prompt(
     query_options: QueryOptions,
     model_options: ModelOptions,

@@ -14,7 +14,7 @@ from tvcli.cli.commands.options import ModelOptions
 @command(model_options=ModelOptions, quiet=True, verbose=True)
 def report(
     model_options: ModelOptions,
-    output: Annotated[Path, options.about_output("--output", "-o", help="The HTML file to write.")],
+    output: Annotated[Path, options.about_output("--output", "-o", help="The HTML file to write, or - for stdout.")],
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
     limit: options.Limit = None,

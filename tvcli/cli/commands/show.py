@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated
 
 import typer
@@ -10,9 +11,15 @@ from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.strict import idle_without
 
 
-@command(model_options=ModelOptions, quiet=True, verbose=True)
+@command(
+    model_options=ModelOptions,
+    quiet=True,
+    verbose=True,
+    idle=idle_without(["decode"], *(field.name for field in fields(ModelOptions))),
+)
 def show(
     vector: options.VectorFile,
     model_options: ModelOptions,

@@ -9,11 +9,12 @@ import typer
 
 from tvcli.cli import work
 from tvcli.cli.commands import completion, options
+from tvcli.cli.commands.strict import StrictCommand
 
 app = typer.Typer(help="List, show and check tasks.", no_args_is_help=True)
 
 
-@app.command("list")
+@app.command("list", cls=StrictCommand)
 def list_tasks(json: options.Json = False) -> None:
     """List the shipped tasks.
 
@@ -24,7 +25,7 @@ def list_tasks(json: options.Json = False) -> None:
     work.tasks.list_all(json=json)
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 def show(
     name: Annotated[str, typer.Argument(autocompletion=completion.tasks, help="A task or folder.")],
     json: options.Json = False,
@@ -38,7 +39,7 @@ def show(
     work.tasks.show(name, json=json)
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> None:
     """Check a task folder of your own: its files, keys, splits, images and answers.
 
@@ -52,7 +53,7 @@ def check(folder: Annotated[Path, typer.Argument(help="A task folder.")]) -> Non
     work.tasks.check(folder)
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 def pull(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the task folders.")] = Path("paper-tasks"),
     annotations: Annotated[

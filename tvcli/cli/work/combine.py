@@ -12,7 +12,7 @@ from tvcli.errors import UsageError
 
 
 def run(vectors: Sequence[str], output: str, weights: str | None) -> None:
-    check_output(output)
+    check_output(output)  # which may be one of the vectors: they are read before
     check_one_stdin(*vectors)
     factors = parse_weights(weights, len(vectors))
     total = vector.combine([read_vector(source) for source in vectors], factors)

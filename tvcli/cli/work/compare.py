@@ -7,14 +7,14 @@ from pathlib import Path
 
 from tvcli.cli.output import out
 from tvcli.cli.work import plotting
-from tvcli.cli.work.inputs import check_one_stdin, read_vector
+from tvcli.cli.work.inputs import check_one_stdin, input_file, read_vector
 from tvcli.cli.work.lens import show_curves
 from tvcli.method.layers import check_layer
 from tvcli.method.similarity import similarity
 
 
 def run(vectors: Sequence[str], layer: int | None, plot: Path | None, *, json: bool) -> None:
-    plotting.check(plot)
+    plotting.check(plot, map(input_file, vectors))
     check_one_stdin(*vectors)
     loaded = [read_vector(source) for source in vectors]
     raw = similarity(loaded)

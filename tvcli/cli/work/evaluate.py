@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tvcli.cli.commands.options import EvaluationOptions, FileOptions, ModelOptions
 from tvcli.cli.output import out
 from tvcli.cli.work import plotting
+from tvcli.cli.work.inputs import check_folder, task_files
 from tvcli.cli.work.opening import model_request
-from tvcli.cli.work.planning import planned
+from tvcli.cli.work.planning import find_tasks, parse_methods, planned
 from tvcli.cli.work.records import result_record
 from tvcli.errors import UsageError
 from tvcli.evaluation import run as evaluation
@@ -16,6 +18,7 @@ from tvcli.evaluation.cells import legend, method_cells, method_header
 from tvcli.evaluation.results import Difference, Score
 from tvcli.evaluation.run import Files, Result
 from tvcli.evaluation.setup import Setup
+from tvcli.files import check_not_input, make_folder
 from tvcli.kinds import Method, Modality
 from tvcli.models.opening import ModelRequest
 
@@ -30,15 +33,21 @@ def run(
     json: bool,
     csv: bool,
 ) -> None:
-    plan = planned(evaluation_options)
-    files = output_files(file_options)
+    tasks = find_tasks(evaluation_options.task)
+    plan = planned(evaluation_options, tasks)
+    if plot is not None and (
+        evaluation_options.layer is not None or Method.PATCH not in parse_methods(evaluation_options.method)
+    ):
+        raise UsageError("--plot draws the accuracy over layers, which needs the method patch and no --layer")
     request = model_request(model_options)
-    plotting.check(plot)
+    read = [*task_files(tasks), *request.own_files()]
+    files = output_files(file_options, read)
+    plotting.check(plot, [*read, files.samples])
+    if plot is not None and files.samples is not None and plot.resolve() == files.samples.resolve():
+        raise UsageError(f"--plot and --samples both write {plot}")
     other = None if source_model is None else ModelRequest(source_model, None, request.settings, out.meter)
     with request.open() as loaded:
         setup = plan(loaded.engine)
-        if plot is not None and (setup.layer is not None or Method.PATCH not in setup.methods):
-            raise UsageError("--plot draws the accuracy over layers, which needs the method patch and no --layer")
         note_skipped(setup)
         result = evaluation.run(loaded.engine, setup, source_model=other, files=files, meter=out.meter)
     show_result(result, json=json, csv=csv)
@@ -46,20 +55,27 @@ def run(
     plotting.curves(plot, series, x="layer", y="validation accuracy", title="patched at one layer at a time")
 
 
-def output_files(file_options: FileOptions) -> Files:
-    """The files to write."""
+def output_files(file_options: FileOptions, inputs: Iterable[Path]) -> Files:
+    """The files to write; `inputs` are files that must not be overwritten."""
     if file_options.resume and file_options.samples is None:
         raise UsageError("--resume needs the --samples file to continue")
+    check_folder("--samples", file_options.samples)
+    check_folder("--vectors", file_options.vectors)
+    if file_options.samples is not None:
+        check_not_input(file_options.samples, inputs)
+    if file_options.vectors is not None:
+        make_folder(file_options.vectors)  # before the work, in case it cannot be made
     return Files(file_options.samples, file_options.resume, file_options.vectors)
 
 
 def note_skipped(setup: Setup) -> None:
-    """Warn of samples without an image if the setup needs images."""
-    if setup.has_images:
+    """Warn of samples that lack the text or image that the setup needs."""
+    wanted = {part for transfer in setup.transfers for part in (transfer.source.modality, transfer.query)}
+    for modality in (modality for modality in Modality if modality in wanted):
         for task in setup.tasks:
-            missing = sum(not sample.has(Modality.IMAGE) for sample in (*task.validation, *task.test))
+            missing = sum(not sample.has(modality) for sample in (*task.validation, *task.test))
             if missing:
-                out.warn(f"task {task.name}: {missing} samples have no image and are skipped")
+                out.warn(f"task {task.name}: {missing} samples have no {modality} and are skipped")
 
 
 def show_result(result: Result, *, json: bool, csv: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from tvcli.cli.commands.options import ModelOptions
@@ -10,7 +11,9 @@ from tvcli.cli.work.inputs import STDOUT, check_output, given_text, write_vector
 from tvcli.cli.work.opening import model_request
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
+from tvcli.images import Image
 from tvcli.inputs.examples import read_examples
+from tvcli.inputs.lines import STDIN
 from tvcli.kinds import Modality
 from tvcli.method.extract import check_examples, from_examples, from_instruction
 from tvcli.method.layers import layer_accuracy
@@ -36,11 +39,16 @@ def run(
     request = model_request(model_options)
     if metric is not None and not select_layer:
         raise UsageError("--metric needs --select-layer")
+    both = examples is not None and instruction is not None
     _check(output, examples, instruction, select_layer)
+    outputs = [_name(output, kind, both) for kind in (("examples", "instruction") if both else ("",))]
+    for one in outputs:
+        check_output(one, examples, *request.own_files())
     pairs = read_examples(examples, modality) if examples is not None else []
     if pairs:
         check_examples(pairs, shots)
-    both = examples is not None and instruction is not None
+        for one in outputs:
+            check_output(one, *_image_files(str(examples), pairs))
     with request.open() as loaded:
         if pairs:
             vector = _from_pairs(loaded.engine, pairs, shots=shots, prompts=prompts, seed=seed)
@@ -60,7 +68,12 @@ def _check(output: str, examples: str | None, instruction: str | None, select_la
         raise UsageError("examples and an instruction give two vectors, which cannot both go to stdout")
     if instruction is not None:
         prompt.instruction(instruction and given_text(instruction, "--instruction"))  # raises for a lone colon
-    check_output(output)
+
+
+def _image_files(source: str, pairs: list[Example]) -> Iterator[Path]:
+    """The images of a pairs file, which names them relative to itself."""
+    folder = Path() if source == STDIN else Path(source).parent
+    return (folder / pair.input.name for pair in pairs if isinstance(pair.input, Image))
 
 
 def _from_pairs(engine: Engine, pairs: list[Example], *, shots: int, prompts: int | None, seed: int) -> TaskVector:

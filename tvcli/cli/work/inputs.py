@@ -10,10 +10,11 @@ from pathlib import Path
 from tvcli.cli.commands.options import QueryOptions
 from tvcli.cli.output import out
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import check_target, read_standard_input, standard_input_is_file
+from tvcli.files import check_not_input, check_target, read_standard_input, standard_input_is_file
 from tvcli.images import SUFFIXES, Image, load_image
 from tvcli.inputs.examples import Query, read_image_names, read_queries
 from tvcli.inputs.lines import STDIN
+from tvcli.inputs.tasks import SAMPLES, Task
 from tvcli.text import clean
 from tvcli.vector import TaskVector, load, save, to_bytes
 
@@ -36,19 +37,40 @@ def read_vector(source: str) -> TaskVector:
     return vector
 
 
-def check_output(output: str) -> None:
-    """Check before the work starts. Raises what `files.check_target` does, unless it is standard output."""
+def check_output(output: str, *inputs: str | Path | None) -> None:
+    """Check before the work starts, unless it is standard output; `inputs` are files that must not be overwritten.
+
+    Raises what `files.check_target` and `files.check_not_input` do.
+    """
     if output != STDOUT:
         check_target(Path(output))
+        check_not_input(Path(output), map(input_file, inputs))
+
+
+def input_file(source: str | Path | None) -> Path | None:
+    """The file that an argument names; for standard input, the one that the shell opened (``< pairs.txt``)."""
+    return None if source is None else Path("/dev/stdin" if source == STDIN else source)
+
+
+def task_files(tasks: Sequence[Task]) -> Iterator[Path]:
+    """The files that the tasks consist of."""
+    for task in tasks:
+        yield from (task.folder / "task.toml", task.folder / SAMPLES)
+        yield from (sample.image for sample in (*task.validation, *task.test) if sample.image is not None)
+
+
+def place(output: str) -> str:
+    """What to call it."""
+    return "standard output" if output == STDOUT else output
 
 
 def write_vector(vector: TaskVector, output: str) -> str:
     """Write a vector file, or to standard output for ``-``; returns the name of the destination."""
     if output == STDOUT:
         out.binary(to_bytes(vector))
-        return "standard output"
-    save(vector, Path(output))
-    return output
+    else:
+        save(vector, Path(output))
+    return place(output)
 
 
 @dataclass(frozen=True)
@@ -90,6 +112,12 @@ def gather(query_options: QueryOptions) -> Queries:
             f"{query_options.images_from or query_options.queries} contains no queries; write one per line"
         )
     return Queries(iter(given), len(given), several=len(given) > 1)
+
+
+def check_folder(option: str, folder: Path | None) -> None:
+    """Raises UsageError for ``-``, which elsewhere is standard output."""
+    if folder is not None and str(folder) == STDOUT:
+        raise UsageError(f"{option} cannot be standard output; name a file or folder")
 
 
 def given_text(text: str, option: str) -> str:

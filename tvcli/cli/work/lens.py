@@ -10,7 +10,7 @@ from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
 from tvcli.cli.work import plotting
 from tvcli.cli.work.describe import sparkline
-from tvcli.cli.work.inputs import given_text, read_image, read_vector
+from tvcli.cli.work.inputs import given_text, read_image, read_vector, task_files
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.origin import warn_of_other_models
 from tvcli.engine.protocol import Engine
@@ -39,13 +39,13 @@ def run(
         raise UsageError("give one of --vector, --text, --image and --task")
     if plot is not None and task is None:
         raise UsageError("--plot draws the curves of --task; there is no plot of tokens")
-    plotting.check(plot)
     if task is None:
         given = vector_or_prompt(vector, text, image)
         with request.open() as loaded:
             show_tokens(loaded.engine, residuals(loaded.engine, given), top, json=json)
         return
     found = find_task(task)
+    plotting.check(plot, task_files([found]))
     with request.open() as loaded:
         series = task_phases(loaded.engine, found, list(Modality) if source == "both" else [Modality(source)])
     show_curves(series, json=json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
 from tvcli.cli.work import plotting
+from tvcli.cli.work.inputs import task_files
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.planning import find_tasks
-from tvcli.kinds import Modality
+from tvcli.kinds import Modality, Split
 from tvcli.method.layers import check_layer
 from tvcli.method.projection import Points, collect, project, silhouette
 from tvcli.models.opening import Model
@@ -35,13 +37,16 @@ def run(
     json: bool,
 ) -> None:
     request = model_request(model_options)
-    plotting.check(plot)
+    tasks = find_tasks(task)
+    plotting.check(plot, task_files(tasks))
     how = method or projection()
     check_projection(how)
-    tasks = find_tasks(task)
     with request.open() as loaded:
         seen = source or ("both" if loaded.engine.has_vision else "text")
         modalities = list(Modality) if seen == "both" else [Modality(seen)]
+        for one, modality in itertools.product(tasks, modalities):
+            if not one.samples(Split.VALIDATION, modality):
+                out.warn(f"task {one.name} has no validation samples with {modality}")
         at = chosen_layer(loaded, layer)
         both = collect(loaded.engine, tasks, modalities, at, limit=limit, seed=seed, progress=_progress)
     panels = {name: project(points.rows, how, seed) for name, points in zip(TOKENS, both, strict=True)}

@@ -6,9 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from tvcli.cli.output import out
 from tvcli.engine.gguf.checks import check_gguf
-from tvcli.errors import UnavailableError
+from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import byte_size
 from tvcli.models import resolve
 from tvcli.models.catalog import Entry, OnHub, catalog, register
@@ -16,7 +18,15 @@ from tvcli.models.resolve import ModelFiles, describe, is_here, present, size
 
 
 def list_all(*, json: bool) -> None:
-    entries = [(entry, is_here(entry), size(entry)) for entry in catalog().values()]
+    broken: list[UnavailableError] = []
+    _print_list([(entry, is_here(entry), size(entry)) for entry in catalog(broken).values()], json=json)
+    for error in broken:
+        out.error(str(error))
+    if broken:
+        raise typer.Exit(UnavailableError.exit_code)
+
+
+def _print_list(entries: list[tuple[Entry, bool, int | None]], *, json: bool) -> None:
     if json:
         for entry, here, bytes_ in entries:
             out.record({"name": entry.name, "here": here, "bytes": bytes_, "license": entry.license})
@@ -43,7 +53,10 @@ def info(name: str, quant: str | None, *, json: bool) -> None:
 
 
 def pull(name: str, quant: str | None, *, verify: bool, json: bool) -> None:
-    _print_paths(resolve.pull(describe(name, quant), verify=verify, meter=out.meter), json=json)
+    entry = describe(name, quant)
+    if verify and not isinstance(entry.files, OnHub):
+        raise UsageError(f"--verify needs a model on the hub; {name} is not one")
+    _print_paths(resolve.pull(entry, verify=verify, meter=out.meter), json=json)
 
 
 def path(name: str, quant: str | None, *, json: bool) -> None:

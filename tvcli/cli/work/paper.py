@@ -8,11 +8,12 @@ from pathlib import Path
 from tvcli import plots
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
+from tvcli.cli.work.inputs import check_folder, task_files
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.planning import find_tasks, parse_seeds
-from tvcli.errors import NotApplicableError
-from tvcli.files import make_folder
-from tvcli.paper.items import ITEMS, find_items
+from tvcli.errors import NotApplicableError, UsageError
+from tvcli.files import check_not_input, make_folder
+from tvcli.paper.items import ITEMS, OF_LLM, find_items
 from tvcli.paper.study import Study, Table
 
 
@@ -28,12 +29,22 @@ def run(
     json: bool,
 ) -> None:
     request = model_request(model_options)
+    if not items and json:
+        for name, item in ITEMS.items():
+            out.record({"name": name, "title": item.title, "needs": item.needs})
+        return
     if not items:
         out.table("", ["name", "title", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
         return
     wanted = find_items(items)
+    if llm is not None and not set(wanted) & set(OF_LLM):
+        raise UsageError(f"--llm does nothing for {', '.join(wanted)}; it is for {' and '.join(OF_LLM)}")
     tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
+    check_folder("--output", output)
     folder = None if output is None else make_folder(output)
+    if folder is not None:
+        for name in wanted:
+            check_not_input(folder / f"{name}.png", task_files(tasks))
     with request.open() as loaded:
         study = Study(
             engine=loaded.engine,

@@ -16,11 +16,10 @@ from tvcli.metrics import Judge
 from tvcli.prompts.chat import CHATML, Chat
 
 
-def planned(evaluation_options: EvaluationOptions) -> Callable[[Engine], Setup]:
+def planned(evaluation_options: EvaluationOptions, tasks: list[Task]) -> Callable[[Engine], Setup]:
     """What to evaluate, apart from what depends on the model: the modality of the queries, and the chat template."""
     if evaluation_options.pairs == "all" and (evaluation_options.source or evaluation_options.query):
         raise UsageError("--pairs all evaluates every combination of text and image; remove --source and --query")
-    tasks = find_tasks(evaluation_options.task)
     fixed = Setup(
         tuple(tasks),
         methods=parse_methods(evaluation_options.method),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from tvcli import plots
 from tvcli.cli.output import out
+from tvcli.files import check_not_input
 
 
-def check(plot: Path | None) -> None:
-    """Check before the work starts. Raises what `plots.check_plot_file` does."""
+def check(plot: Path | None, inputs: Iterable[Path | None] = ()) -> None:
+    """Check before the work starts. Raises what `plots.check_plot_file` and `files.check_not_input` do."""
     if plot is not None:
         plots.check_plot_file(plot)
+        check_not_input(plot, inputs)
 
 
 def curves(plot: Path | None, series: Mapping[str, Any], **labels: str) -> None:

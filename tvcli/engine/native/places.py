@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tvcli.engine.native.pinned import PINNED, PREBUILT, RELEASES, Release
 from tvcli.errors import UnavailableError
+from tvcli.files import in_home
 
 VARIABLE = "TV_LLAMA_LIB"
 NAMES = ("ggml-base", "ggml", "llama", "mtmd")  # each needs those before it
@@ -43,7 +44,7 @@ def find() -> Place:
     """What TV_LLAMA_LIB names, else the first package that is installed. Raises UnavailableError if there is none."""
     named = os.environ.get(VARIABLE)
     if named:
-        return _named(Path(named).expanduser())
+        return _named(in_home(named))
     for place in _installed():
         return place
     raise UnavailableError(

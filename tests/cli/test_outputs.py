@@ -25,7 +25,7 @@ def folder(pairs_file: Path, picture: Path, vector: TaskVector, monkeypatch: pyt
     monkeypatch.chdir(place)
     os.link(pairs_file, "hard.txt")
     Path("soft.txt").symlink_to(pairs_file)
-    Path("pictures.txt").write_text(f"@{picture.name}\ta\n@{picture.name}\tb\n")
+    Path("pictures.txt").write_text(f"@{picture.name}\ta\nx\tb\n")
     for name in ("v.npy", "w.npy", "v.png"):
         save(vector, name if name.endswith(".npy") else "v.npy")
     shutil.copy("v.npy", "v.svg")

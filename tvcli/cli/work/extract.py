@@ -46,9 +46,9 @@ def run(
         check_output(one, examples, *request.own_files())
     pairs = read_examples(examples, modality) if examples is not None else []
     if pairs:
-        check_examples(pairs, shots)
         for one in outputs:
             check_output(one, *_image_files(str(examples), pairs))
+        check_examples(pairs, shots)
     with request.open() as loaded:
         if pairs:
             vector = _from_pairs(loaded.engine, pairs, shots=shots, prompts=prompts, seed=seed)

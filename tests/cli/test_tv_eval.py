@@ -210,7 +210,11 @@ def test_the_papers_folder_of_answers_is_not_used_for_other_data(tv: Runner, tmp
     """`tv paper -o` always resumes."""
     shipped = ["paper", "table2", "--json", "--limit", 6, "--seeds", 1, "-o", tmp_path / "answers"]
     other = tmp_path / "country-capital"
-    shutil.copytree(find_task("country-capital").folder, other)  # without its pictures
+    source = find_task("country-capital").folder
+    shutil.copytree(source, other)
+    (tmp_path / "images").symlink_to(source.parent / "images")
+    toml = (other / "task.toml").read_text("utf-8")
+    (other / "task.toml").write_text(toml.replace('instruction = "', 'instruction = "Say: '), encoding="utf-8")
     assert tv(*shipped, "-T", "country-capital").code == 0
     ran = tv(*shipped, "-T", other)
     assert ran.code == 2

@@ -29,7 +29,7 @@ BUILT_WITH_RPC = bool(load().llama_supports_rpc())
 
 @pytest.mark.parametrize(
     "address",
-    ["", "host", "host:", ":50052", "host:0", "host:65536", "host:x", "host:1:2", "[::1]:50052", "a b:1", "http://a:1"],
+    ["host", "host:", ":50052", "host:0", "host:65536", "host:x", "host:1:2", "[::1]:50052", "a b:1", "http://a:1"],
 )
 def test_a_malformed_address_is_a_usage_error(tv: Runner, address: str) -> None:
     ran = tv("prompt", "-t", "x", "--rpc", address)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from icc import ADOBE_RGB, DISPLAY_P3, SRGB, Profile
 from PIL import Image as Pillow
-from PIL import PpmImagePlugin
+from PIL import PpmImagePlugin, TiffImagePlugin
 
 from tvcli import images
 from tvcli.errors import UnavailableError
@@ -274,3 +274,12 @@ def test_a_narrow_picture_is_refused_when_it_is_read_and_when_it_is_made() -> No
         load_image(saved(Pillow.new("RGB", (4000, 10))), "pano.png")
     with pytest.raises(UnavailableError, match="too narrow"):
         check_shape(Image(np.zeros((1, 300, 3), np.uint8), "made"))
+
+
+def test_signed_8_bit_values_are_refused(tmp_path: Path) -> None:
+    """python-pillow/Pillow#7111: Pillow takes the negative ones for the largest."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[images.TIFF_SAMPLES] = images.SIGNED
+    Pillow.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).save(tmp_path / "i8.tif", tiffinfo=tags)
+    with pytest.raises(UnavailableError, match=r"i8\.tif has 32-bit or signed integers, of which it is not known"):
+        load_image(tmp_path / "i8.tif")

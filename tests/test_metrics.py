@@ -76,3 +76,10 @@ def test_short_matches_and_patterns_regard_case_as_the_judge_does() -> None:
         12,
         12,
     ]
+
+
+def test_a_vowel_sign_belongs_to_the_word() -> None:
+    """python/cpython#76379: दिल (heart) is not the whole of दिल्ली (Delhi)."""
+    assert not whole("दिल्ली", "दिल")
+    assert whole("दिल", "दिल")
+    assert whole("दिल, दिल्ली", "दिल")

@@ -62,3 +62,8 @@ def test_sameness_forgives_case_white_space_and_composition_alone() -> None:
     assert normalized("cote") != normalized("côte")
     assert normalized(" ") == ""
     assert normalized("α\u0345\u0301") == normalized("\u1fb4")  # their lower case depends on the order of the marks
+
+
+def test_texts_that_differ_in_invisible_characters_are_the_same() -> None:
+    """Tatoeba/tatoeba2#643."""
+    assert {normalized(text) for text in ("Japan", "Japan\u200b", "\u2060Ja\u00adpan", "\ufeffJapan")} == {"japan"}

@@ -40,7 +40,8 @@ SUFFIXES = frozenset(
 CONVERT = "convert it to PNG or JPEG"
 SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # of profiles that fit a mode
 ADDRESS = re.compile(r"\b(https?|ftp|file|data):")
-TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262  # tags
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLES = 258, 262, 339  # tags
+SIGNED = 2  # of TIFF_SAMPLES
 WHITE_IS_ZERO = 0
 
 
@@ -174,6 +175,10 @@ def _note_frames(label: str, frames: int) -> None:
 
 def _to_rgb(image: Pillow.Image, label: str) -> Pillow.Image:
     profile, opened = image.info.get("icc_profile"), image
+    if SIGNED in getattr(image, "tag_v2", {}).get(
+        TIFF_SAMPLES, ()
+    ):  # Pillow takes negative 8-bit values for large ones
+        raise _unknown_range(label, "32-bit or signed integers")
     image = ImageOps.exif_transpose(image)
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         image = _to_8_bit(image, opened, label)
@@ -193,17 +198,20 @@ def _to_rgb(image: Pillow.Image, label: str) -> Pillow.Image:
     return _managed(image if image.mode == "L" else image.convert("RGB"), profile).convert("RGB")
 
 
+def _unknown_range(label: str, kind: str) -> UnavailableError:
+    return UnavailableError(
+        f"image {label} has {kind}, of which it is not known what is black and what is white; "
+        "scale it to 0 to 255 and save it as an 8-bit PNG"
+    )
+
+
 def _to_8_bit(image: Pillow.Image, opened: Pillow.Image, label: str) -> Pillow.Image:
     """16-bit gray, scaled from its full range; Pillow's own conversion clips it at 255. Floats are refused.
 
     `opened` is the image before it was rotated: it still has its format and tags.
     """
     if image.mode == "F" or (image.mode == "I" and opened.format != "PPM"):  # Pillow scales PPM files to 16 bits
-        kind = "floating-point values" if image.mode == "F" else "32-bit or signed integers"
-        raise UnavailableError(
-            f"image {label} has {kind}, of which it is not known what is black and what is white; "
-            "scale it to 0 to 255 and save it as an 8-bit PNG"
-        )
+        raise _unknown_range(label, "floating-point values" if image.mode == "F" else "32-bit or signed integers")
     values, tags = np.asarray(image, dtype=np.float64), getattr(opened, "tag_v2", {})
     [bits] = tags.get(TIFF_BITS, (16,))
     levels = np.clip(values * (255.0 / (2.0**bits - 1)), 0, 255).astype(np.uint8)

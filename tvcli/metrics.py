@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,8 +34,14 @@ def starts(prediction: str, label: str) -> bool:
 
 
 def whole(prediction: str, label: str) -> bool:
-    """The answer begins with the whole label, as words, whatever its case."""
-    return re.match(rf"{re.escape(label.casefold())}(?!\w)", prediction.casefold()) is not None
+    """The answer begins with the whole label, as words, whatever its case.
+
+    Combining marks belong to the word: Python's ``\\w`` has no vowel signs of Indic scripts.
+    """
+    text, start = prediction.casefold(), label.casefold()
+    after = text[len(start) : len(start) + 1]
+    goes_on = re.match(r"\w", after) or (after and unicodedata.category(after)[0] == "M")
+    return text.startswith(start) and not goes_on
 
 
 RULES = {

@@ -7,6 +7,8 @@ style and marker.
 from __future__ import annotations
 
 import importlib.util
+import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_target, replacing
 
+log = logging.getLogger(__name__)
 FORMATS = (".png", ".svg", ".pdf")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 STYLES = ("-", "--", "-.", ":")
@@ -56,7 +59,7 @@ def curves(path: Path, series: Mapping[str, Sequence[float] | np.ndarray], *, x:
     """A line for each series over its index (layers)."""
     figure, axes = _figure(8.5 if len(series) > 1 else 6, 4)
     for i, (name, values) in enumerate(series.items()):
-        axes.plot(range(len(values)), values, label=name, markersize=4, **_look(i))
+        axes.plot(range(len(values)), values, label=_legend_label(name), markersize=4, **_look(i))
     axes.xaxis.get_major_locator().set_params(integer=True)
     _finish(path, figure, axes, x=x, y=y, title=title, legend=len(series) > 1)
 
@@ -92,13 +95,24 @@ def maps(
                 chosen = [c == hue and m == shape for c, m in zip(colors, markers, strict=True)]
                 look = {"color": COLORS[hues.index(hue) % 8], "marker": MARKERS[shapes.index(shape) % 8]}
                 filled = {"facecolors": "none"} if shapes.index(shape) % 2 else {}
-                axes.scatter(*points[chosen].T, s=28, label=f"{hue}, {shape}", alpha=0.85, **_outline(look, filled))
+                axes.scatter(
+                    *points[chosen].T,
+                    s=28,
+                    label=_legend_label(f"{hue}, {shape}"),
+                    alpha=0.85,
+                    **_outline(look, filled),
+                )
         axes.set_title(name)
         axes.set_xticks([])
         axes.set_yticks([])
     np.atleast_1d(all_axes)[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     figure.suptitle(title)
     _save(path, figure)
+
+
+def _legend_label(name: str) -> str:
+    """matplotlib leaves names out of the legend that begin with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def _outline(look: dict[str, str], filled: dict[str, str]) -> dict[str, str]:
@@ -118,6 +132,7 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     import matplotlib as mpl
 
     mpl.use("Agg")
+    mpl.rcParams["text.parse_math"] = False  # a $ in a name is a $
     mpl.rcParams["svg.hashsalt"] = "tv"  # the same plot gives the same file
     import matplotlib.pyplot as plt
 
@@ -139,9 +154,12 @@ def _finish(path: Path, figure: Any, axes: Any, *, x: str, y: str, title: str, l
 def _save(path: Path, figure: Any) -> None:
     import matplotlib.pyplot as plt
 
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=".*missing from font")
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=160, metadata=_undated(path))
     plt.close(figure)
+    if any("missing from font" in str(warning.message) for warning in caught):
+        log.warning("%s: the font lacks characters of the names, which are drawn as boxes", path)
 
 
 def _undated(path: Path) -> dict[str, None]:

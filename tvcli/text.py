@@ -50,9 +50,15 @@ def clean(text: str) -> str:
 
 
 def normalized(text: str) -> str:
-    """The text normalized in case, white space and Unicode composition, to compare texts.
+    """The text normalized in case, white space, Unicode composition and invisible characters, to compare texts.
 
     Compatibility characters are not normalized: ``x²`` is not ``x2``.
     """
-    folded = unicodedata.normalize("NFD", " ".join(text.split())).casefold()
+    visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    folded = unicodedata.normalize("NFD", " ".join(visible.split())).casefold()
     return unicodedata.normalize("NFC", folded)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be encoded: JSON can name half of a surrogate pair, which is no character."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -311,3 +311,25 @@ def test_pairs_are_read_as_they_were_written(
     assume(kind == "jsonl" or not all(one in names for one, names in zip(first, HEADERS, strict=True)))
     found = pairs(tmp_path_factory.getbasetemp(), written(rows, kind, end).encode(encoding), f"p.{kind}")
     assert found == [(clean(x), clean(y)) for x, y in rows]
+
+
+def test_a_space_after_a_comma_leaves_a_column_quoted(tmp_path: Path) -> None:
+    """BurntSushi/rust-csv#337."""
+    file = tmp_path / "pairs.csv"
+    file.write_text('"Greece", "Athens"\n"Peru", "Lima, the"\n', "utf-8")
+    assert [(e.input, e.output) for e in read_examples(str(file))] == [("Greece", "Athens"), ("Peru", "Lima, the")]
+
+
+@pytest.mark.parametrize("key", ["input", "output"])
+def test_half_of_a_surrogate_pair_is_refused_where_it_stands(tmp_path: Path, key: str) -> None:
+    """daaain/claude-code-log#144: it cannot be written to a results file."""
+    line = json.dumps({"input": "x", "output": "y", key: "Egypt \ud83d"})
+    sentence = f"line 1: the {key} contains half of a surrogate pair, so it is not text"
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(line, "utf-8")
+    with pytest.raises(UsageError, match=sentence):
+        read_examples(str(pairs))
+    (tmp_path / "task.toml").write_text('description = "d"\ninstruction = "i:"\n', "utf-8")
+    (tmp_path / "examples.jsonl").write_text(line, "utf-8")
+    with pytest.raises(UsageError, match=sentence):
+        load_task(tmp_path)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from tvcli.errors import UsageError
 from tvcli.files import parse_json, read_bytes, read_standard_input, standard_input
 from tvcli.schema import shown
-from tvcli.text import BYTE_ORDER_MARKS, clean, decode, lines
+from tvcli.text import BYTE_ORDER_MARKS, clean, decode, is_unicode, lines
 
 STDIN = "-"
 ARROWS = (" -> ", " → ")
@@ -181,7 +181,7 @@ def csv_rows(source: str) -> list[tuple[int, list[str]]]:
 
 
 def _read_csv(text: str, delimiter: str, source: str) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     rows: list[tuple[int, list[str]]] = []
     number = 1
     try:
@@ -220,6 +220,8 @@ def check_texts(record: dict[str, Any], where: str) -> None:
                 raise UsageError(f"{where}: the {key} must be text, not {shown(one)}")
             if one is not None and "\0" in one:
                 raise UsageError(f"{where}: the {key} contains a NUL character, so it is not text")
+            if one is not None and not is_unicode(one):
+                raise UsageError(f"{where}: the {key} contains half of a surrogate pair, so it is not text")
 
 
 def _columns(count: int) -> str:

@@ -83,3 +83,12 @@ def test_a_vowel_sign_belongs_to_the_word() -> None:
     assert not whole("दिल्ली", "दिल")
     assert whole("दिल", "दिल")
     assert whole("दिल, दिल्ली", "दिल")
+
+
+def test_a_number_is_whole_only_with_its_decimals() -> None:
+    """UKGovernmentBEIS/inspect_ai#3916."""
+    assert not whole("3.5", "3")
+    assert not whole("1,000", "1")
+    assert whole("3.5", "3.5")
+    assert whole("3. It is", "3")
+    assert whole("3, then 5", "3")

@@ -41,7 +41,8 @@ def whole(prediction: str, label: str) -> bool:
     text, start = prediction.casefold(), label.casefold()
     after = text[len(start) : len(start) + 1]
     goes_on = re.match(r"\w", after) or (after and unicodedata.category(after)[0] == "M")
-    return text.startswith(start) and not goes_on
+    in_number = re.match(r"\d[.,]\d", text[len(start) - 1 :])  # 3 is not the whole of 3.5
+    return bool(start) and text.startswith(start) and not goes_on and not in_number
 
 
 RULES = {

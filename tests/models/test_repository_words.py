@@ -33,3 +33,12 @@ def test_the_model_is_found_among_what_is_none(names: list[str], chosen: int) ->
 def test_what_is_no_model_is_not_taken_for_want_of_one(name: str) -> None:
     with pytest.raises(UnavailableError, match="contains no GGUF model"):
         choose([name], "o/r")
+
+
+@pytest.mark.parametrize(
+    "drafter", ["MTP/g-it-Q8_0.gguf", "g-it-drafter-Q8_0.gguf", "assistant/g-Q8_0.gguf", "g-eagle3-Q8_0.gguf"]
+)
+def test_a_model_that_drafts_tokens_is_not_the_model(drafter: str) -> None:
+    """ggml-org/llama.cpp#24495."""
+    assert choose(["g-it-UD-Q2_K_XL.gguf", "g-it-UD-Q4_K_XL.gguf", drafter], "r").parts == ("g-it-UD-Q4_K_XL.gguf",)
+    assert choose([drafter], "r").parts == (drafter,)

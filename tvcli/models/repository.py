@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tvcli.engine.gguf.parts import PART, part_names
 from tvcli.errors import UnavailableError
 
-TEXT_ORDER = ("Q4_K_M", "Q8_0", "Q4_K_S", "Q4_0", "Q5_K_M", "Q6_K", "F16", "BF16", "F32")
+TEXT_ORDER = ("Q4_K_M", "UD-Q4_K_XL", "Q8_0", "Q4_K_S", "Q4_0", "Q5_K_M", "Q6_K", "F16", "BF16", "F32")
 VISION_ORDER = ("F16", "Q8_0", "BF16", "F32")  # F16: what a projector is trained and tested in
 
 _QUANT = re.compile(
@@ -17,7 +17,8 @@ _QUANT = re.compile(
 )
 _NO_MODEL = re.compile(r"mmproj|vocoder|(^|[-._])(lora|mtp|draft|vocab|embd)(?=[-._])", re.IGNORECASE)
 _IMATRIX = re.compile(r"(^|[-._])imatrix(?=[-._])", re.IGNORECASE)
-_VISION = re.compile(r"(^|[-._])(clip|vision|projector)(?=[-._])", re.IGNORECASE)  # also in names of whole models
+# beside a model: its image encoder, or a smaller one that drafts its tokens; also in names and folders of whole models
+_COMPANION = re.compile(r"(^|[-._/])(clip|vision|projector|mtp|drafter|assistant|eagle\d*)(?=[-._/])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def choose(names: Iterable[str], where: str, quant: str | None = None) -> Chosen
     """
     ggufs = sorted(name for name in names if name.lower().endswith(".gguf"))
     texts = [name for name in ggufs if _may_be_text(_base(name))]
-    texts = [name for name in texts if not _VISION.search(_base(name))] or texts
+    texts = [name for name in texts if not _COMPANION.search(name)] or texts
     if not texts:
         raise UnavailableError(f"{where} contains no GGUF model; tv runs models in llama.cpp's GGUF format")
     if quant is not None:

@@ -333,3 +333,17 @@ def test_half_of_a_surrogate_pair_is_refused_where_it_stands(tmp_path: Path, key
     (tmp_path / "examples.jsonl").write_text(line, "utf-8")
     with pytest.raises(UsageError, match=sentence):
         load_task(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["q.jsonl", "q.json"])
+def test_keys_that_are_not_used_are_noted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """cppalliance/mrdocs#992."""
+    records = [{"input": "France", "img": "fr.png"}, {"input": "Peru", "img": "pe.png"}]
+    text = json.dumps(records) if name == "q.json" else "\n".join(map(json.dumps, records))
+    (tmp_path / name).write_text(text, "utf-8")
+    caplog.set_level(logging.INFO, "tvcli")
+    assert [query.name for query in read_queries(str(tmp_path / name))] == ["France", "Peru"]
+    place = "item 1" if name == "q.json" else "line 1"
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path / name}, {place}: keys that are not used: 'img'"
+    ]

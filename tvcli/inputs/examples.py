@@ -199,6 +199,7 @@ def _image(base: Path, path: str, where: str) -> Image:
         raise UnavailableError(f"{where}: {error}") from error
 
 
+KEYS = frozenset({"input", "image", "output", "split"})
 Record = tuple[str, Path, dict[str, object]]
 
 
@@ -218,7 +219,7 @@ class _Rows:
         if isinstance(row, str):
             left, right = pair_columns(row, where)
             if is_quoted(row):
-                self._note("%s: quotes around a column are removed, as spreadsheets write them", where)
+                self._note(where, "quotes around a column are removed, as spreadsheets write them")
         else:
             left, right = two_columns(row, where, "input,output")
         if not self.started:
@@ -226,8 +227,15 @@ class _Rows:
         self.started = True
         if not self.queries:
             return {**_input(left), "output": right}
-        self._note("%s: the line is a pair, of which only the input is the query", where)
+        self._note(where, "the line is a pair, of which only the input is the query")
         return _input(left)
+
+    def from_json(self, record: dict[str, object], where: str) -> dict[str, object]:
+        """The record itself. Keys that tv does not use are noted: they may be misspelled, or the paper's own."""
+        unused = sorted(record.keys() - KEYS)
+        if unused:
+            self._note(where, f"keys that are not used: {', '.join(map(repr, unused))}")
+        return record
 
     def _alone(self, row: str | list[str], where: str) -> str | None:
         """The row as a query, or `None` for a pair."""
@@ -236,12 +244,12 @@ class _Rows:
         if "\t" in row:
             return None
         if any(arrow in row for arrow in ARROWS):
-            self._note("%s: the arrow is part of the query; only a tab separates an output", where)
+            self._note(where, "the arrow is part of the query; only a tab separates an output")
         return row
 
-    def _note(self, text: str, where: str) -> None:
+    def _note(self, where: str, text: str) -> None:
         if text not in self.logged:
-            log.info(text, where)
+            log.info("%s: %s", where, text)
         self.logged.add(text)
 
 
@@ -259,7 +267,8 @@ def _records(source: str, *, queries: bool) -> Iterator[Record]:
     suffix = "" if source == STDIN else Path(source).suffix.lower()
     rows = _Rows(queries)
     if suffix == ".json":
-        yield from ((f"{label}, item {i}", base, item) for i, item in enumerate(json_list(source), 1))
+        for i, item in enumerate(json_list(source), 1):
+            yield f"{label}, item {i}", base, rows.from_json(item, f"{label}, item {i}")
         return
     table = csv_rows(source) if suffix == ".csv" else enumerate(text_lines(source), 1)
     for number, row in table:
@@ -267,6 +276,6 @@ def _records(source: str, *, queries: bool) -> Iterator[Record]:
         if isinstance(row, str) and not row.strip():
             continue
         if isinstance(row, str) and (suffix in JSON_LINES or (source == STDIN and row.lstrip().startswith("{"))):
-            yield where, base, parse_record(row, where)
+            yield where, base, rows.from_json(parse_record(row, where), where)
         else:
             yield where, base, rows.record(row, where)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tvcli.errors import UsageError
 from tvcli.method.layers import check_layer
 
@@ -14,8 +16,6 @@ def parse_layer(text: str, n_layer: int) -> list[int]:
     """
     if text == "all":
         return list(range(n_layer))
-    try:
-        layer = int(text)
-    except ValueError as error:
-        raise UsageError(f"--layer must be a number or 'all', not {text!r}") from error
-    return [check_layer(layer, n_layer)]
+    if not re.fullmatch(r"-?[0-9]{1,18}", text.strip()):  # int() would also take 0_2
+        raise UsageError(f"--layer must be a number or 'all', not {text!r}")
+    return [check_layer(int(text), n_layer)]

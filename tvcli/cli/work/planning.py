@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -66,11 +67,10 @@ def _against(tasks: list[Task]) -> dict[str, Task]:
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """``1,2,3`` to numbers."""
-    try:
-        seeds = tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--seeds must be comma-separated integers, not {text!r}") from error
-    return tuple(dict.fromkeys(seeds))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"-?[0-9]{1,18}", part) for part in parts):  # int() would also take 1_0
+        raise UsageError(f"--seeds must be comma-separated integers, not {text!r}")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def parse_methods(given: list[str] | None) -> tuple[Method, ...]:

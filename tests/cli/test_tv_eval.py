@@ -53,6 +53,7 @@ def test_all_pairs_of_modalities_are_evaluated(tv: Runner) -> None:
     [
         (["-T", "nope"], 3, "unknown task 'nope'"),
         (["--seeds", "1,x"], 2, "--seeds must be comma-separated integers"),
+        (["--seeds", "1_0"], 2, "--seeds must be comma-separated integers"),
         (["--resume"], 2, "--resume needs the --samples file"),
         (["--layer", "6"], 2, "--layer 6 is outside 0 to 5"),
         (["--wording", "shouted", "--source", "instruction"], 2, "has no wordings of kind 'shouted'"),

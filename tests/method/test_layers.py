@@ -37,6 +37,8 @@ def test_a_layer_is_a_number_of_the_model_or_all() -> None:
         assert str(caught.value) == f"`layer` {layer} is outside 0 to 2"
     with pytest.raises(UsageError) as caught:
         parse_layer("ALL", 3)
+    with pytest.raises(UsageError):
+        parse_layer("0_2", 3)
     assert str(caught.value) == "--layer must be a number or 'all', not 'ALL'"
 
 

@@ -60,8 +60,8 @@ tv lens --vector capital.npy --json
 tv map --task country-capital --task food-color --limit 6 --source text --method pca --json
 tv eval --task country-capital --limit 6 --seeds 1 --json
 tv eval --task country-capital --task food-color --limit 6 --seeds 1,2 --query text --csv
-tv eval --task country-capital --limit 3 --seeds 1 --query text --source instruction --samples a.jsonl
-tv eval --task country-capital --limit 3 --seeds 1 --query text --source instruction --samples a.jsonl --resume
+tv eval --task country-capital --limit 3 --query text --source instruction --samples a.jsonl
+tv eval --task country-capital --limit 3 --query text --source instruction --samples a.jsonl --resume
 tv eval --model fake --limit 6 --seeds 1 --pairs all
 tv paper
 tv paper table2 figure8 --model fake --limit 6 --seeds 1

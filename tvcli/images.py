@@ -175,9 +175,8 @@ def _note_frames(label: str, frames: int) -> None:
 
 def _to_rgb(image: Pillow.Image, label: str) -> Pillow.Image:
     profile, opened = image.info.get("icc_profile"), image
-    if SIGNED in getattr(image, "tag_v2", {}).get(
-        TIFF_SAMPLES, ()
-    ):  # Pillow takes negative 8-bit values for large ones
+    tags = getattr(image, "tag_v2", {})
+    if SIGNED in tags.get(TIFF_SAMPLES, ()):  # Pillow takes negative 8-bit values for large ones
         raise _unknown_range(label, "32-bit or signed integers")
     image = ImageOps.exif_transpose(image)
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import aged
 
 from tvcli.errors import UnavailableError
 
@@ -29,13 +29,6 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     monkeypatch.setattr(checks, "check_model", check)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
     return seen
-
-
-def aged(path: Path, seconds: int = 60) -> Path:
-    """As if it had been written a while ago."""
-    status = path.stat()
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - seconds * 10**9))
-    return path
 
 
 def test_a_file_is_checked_once_and_again_when_it_changes(

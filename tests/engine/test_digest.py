@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_gguf
+from conftest import aged
 from tiny_gguf import I32, U16
 
 from tvcli.engine.gguf import checks
@@ -32,14 +33,6 @@ def hashed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     monkeypatch.setattr(checks, "gguf_digest", digest)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
     return seen
-
-
-def aged(path: Path, seconds: int = 60) -> Path:
-    import os
-
-    status = path.stat()
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - seconds * 10**9))
-    return path
 
 
 def of_0_1_0(path: Path) -> str:

@@ -11,10 +11,11 @@ from tvcli.cli.output import out
 from tvcli.cli.work.inputs import check_folder, task_files
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.planning import find_tasks, parse_seeds
+from tvcli.cli.work.studies import open_study
 from tvcli.errors import NotApplicableError, UsageError
 from tvcli.files import check_not_input, make_folder
 from tvcli.paper.items import ITEMS, OF_LLM, find_items
-from tvcli.paper.study import Study, Table
+from tvcli.paper.study import Table
 
 
 def run(
@@ -45,18 +46,7 @@ def run(
     if folder is not None:
         for name in wanted:
             check_not_input(folder / f"{name}.png", task_files(tasks))
-    with request.open() as loaded:
-        study = Study(
-            engine=loaded.engine,
-            request=request,
-            llm=llm or loaded.llm,
-            tasks=tasks,
-            seeds=counted,
-            limit=limit,
-            folder=folder,
-            meter=out.meter,
-        )
-        study.check_images()
+    with open_study(request, tasks, seeds=counted, limit=limit, llm=llm, folder=folder) as study:
         for name in wanted:
             try:
                 made = ITEMS[name].make(study)

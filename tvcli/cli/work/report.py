@@ -10,11 +10,11 @@ from tvcli.cli.output import out
 from tvcli.cli.work.inputs import STDOUT, check_folder, check_output, place, task_files
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.planning import find_tasks, parse_seeds
+from tvcli.cli.work.studies import open_study
 from tvcli.errors import UsageError
 from tvcli.files import make_folder, replacing
 from tvcli.models.opening import ModelRequest
 from tvcli.paper.report import render, sections
-from tvcli.paper.study import Study
 
 
 def run(
@@ -36,18 +36,7 @@ def run(
     if llm is not None:
         ModelRequest(llm).check()
     folder = None if results is None else make_folder(results)
-    with request.open() as loaded:
-        study = Study(
-            engine=loaded.engine,
-            request=request,
-            llm=llm or loaded.llm,
-            tasks=tasks,
-            seeds=counted,
-            limit=limit,
-            folder=folder,
-            meter=out.meter,
-        )
-        study.check_images()
+    with open_study(request, tasks, seeds=counted, limit=limit, llm=llm, folder=folder) as study:
         page = render(study, sections(study))
     if str(output) == STDOUT:
         out.text(page)

@@ -1,0 +1,38 @@
+"""Options of `tv paper` and `tv report` to the study that both make their tables of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tvcli.cli.output import out
+from tvcli.inputs.tasks import Task
+from tvcli.models.opening import ModelRequest
+from tvcli.paper.study import Study
+
+
+@contextmanager
+def open_study(
+    request: ModelRequest,
+    tasks: tuple[Task, ...],
+    *,
+    seeds: tuple[int, ...],
+    limit: int | None,
+    llm: str | None,
+    folder: Path | None,
+) -> Iterator[Study]:
+    """The model is closed at the end of the block. Raises UnavailableError for images that cannot be used."""
+    with request.open() as loaded:
+        study = Study(
+            engine=loaded.engine,
+            request=request,
+            llm=llm or loaded.llm,
+            tasks=tasks,
+            seeds=seeds,
+            limit=limit,
+            folder=folder,
+            meter=out.meter,
+        )
+        study.check_images()
+        yield study

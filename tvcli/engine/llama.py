@@ -215,6 +215,11 @@ class LlamaEngine:
         chunks = [s for s in vision.segments(Prompt((image, ":"))) if isinstance(s, ImageChunk)]
         return np.concatenate([vision.encode(chunk) for chunk in chunks])
 
+    @property
+    def encodings(self) -> int:
+        """How many images, or tiles of them, were encoded so far."""
+        return 0 if self._vision is None else self._vision.encoded
+
     def forget(self, image: Image) -> None:
         self._check_open()
         if self._vision is not None:

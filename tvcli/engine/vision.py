@@ -6,7 +6,8 @@ parts, so that no text of a user is ever read as an image marker.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.devices import default_threads
+from tvcli.engine.image_cache import ImageCache
 from tvcli.engine.native import pinned
 from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import Library
@@ -27,7 +29,9 @@ from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image, check_shape
 from tvcli.prompts.prompt import Control, Prompt
 
-CACHE_BYTES = 512 << 20  # encoded images; one of LLaVA-1.5's is 9.4 MB
+log = logging.getLogger(__name__)
+
+ChunkKey = tuple[bytes, int, int]  # the image's id, the number of the chunk, tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,7 @@ class ImageChunk:
 
     pointer: Any  # mtmd_input_chunk *, owned by `owner`
     owner: Chunks
-    key: tuple[bytes, int, int]  # the image's digest, the number of the chunk, tokens
+    key: ChunkKey
     n_tokens: int
     name: str  # the image's, for messages
 
@@ -61,7 +65,7 @@ class Vision:
         """Raises UnavailableError if the file is not an mmproj or does not belong to the model."""
         self._decoder = decoder
         self._library = library = decoder.library
-        self._cache: OrderedDict[tuple[bytes, int, int], np.ndarray] = OrderedDict()
+        self._cache: ImageCache[ChunkKey] = ImageCache()
         params = library.mtmd_context_params_default()
         params.use_gpu = settings.gpu_layers != 0
         params.n_threads = settings.threads or default_threads()
@@ -78,6 +82,13 @@ class Vision:
         if self._context:
             self._library.mtmd_free(self._context)
             self._context = None
+            log.debug("%d image chunks were encoded", self.encoded)
+        self._cache.close()
+
+    @property
+    def encoded(self) -> int:
+        """How many chunks were encoded so far."""
+        return self._cache.computed
 
     def segments(self, prompt: Prompt) -> list[list[int] | ImageChunk]:
         """The prompt as runs of text tokens and of image tokens, in order (``mtmd_tokenize_from_parts``)."""
@@ -138,15 +149,13 @@ class Vision:
     def forget(self, image: Image) -> None:
         """Drop the encoded tokens of an image."""
         name = _id(image)
-        for key in [key for key in self._cache if key[0] == name]:
-            del self._cache[key]
+        self._cache.drop(lambda key: key[0] == name)
 
     def encode(self, chunk: ImageChunk) -> np.ndarray:
         """The projected image tokens, float32 (tokens, D); computed once for each image that is not dropped."""
-        found = self._cache.get(chunk.key)
-        if found is not None:
-            self._cache.move_to_end(chunk.key)
-            return found
+        return self._cache.get(chunk.key, lambda: self._encoded(chunk))
+
+    def _encoded(self, chunk: ImageChunk) -> np.ndarray:
         if self._library.mtmd_encode_chunk(self._context, chunk.pointer) != 0:
             raise TvError(f"llama.cpp cannot encode image {chunk.name}: {last_error()}")
         width = self._library.llama_model_n_embd_inp(self._decoder.handle)
@@ -154,9 +163,6 @@ class Vision:
         embeddings = np.array(output).reshape(chunk.n_tokens, width)
         if not np.isfinite(embeddings).all():  # seen with Pixtral, whose graph multiplies unset memory by zero
             raise TvError(f"llama.cpp encoded image {chunk.name} to values that are not finite; run tv again")
-        self._cache[chunk.key] = embeddings
-        while sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES and len(self._cache) > 1:
-            self._cache.popitem(last=False)
         return embeddings
 
 

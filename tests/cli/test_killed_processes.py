@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import random
@@ -19,7 +18,7 @@ import pytest
 from conftest import EVAL, Process, started
 from local_hub import LocalHub, serve
 
-from tvcli.models.catalog import Packaged, PackagedText, find
+from tvcli.models.catalog import ModelFile, Packaged, find
 from tvcli.vector import load
 
 ROUNDS = int(os.environ.get("TV_ROUNDS", "6"))
@@ -102,7 +101,7 @@ def assembling(cache: Path) -> Process:
     return Process([sys.executable, "-c", code], env=environment, **QUIET)
 
 
-def gemma() -> PackagedText:
+def gemma() -> ModelFile:
     entry = find(GEMMA)
     assert entry is not None
     assert isinstance(entry.files, Packaged)
@@ -118,7 +117,7 @@ def check(folder: Path) -> None:
 @pytest.mark.model
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME moves the cache on Linux")
 def test_a_model_is_put_together_whole_or_not_at_all(tmp_path: Path) -> None:
-    size = sum(path.stat().st_size for path in importlib.import_module(gemma().package).chunk_paths())
+    size = gemma().size
     for moment in rounds(2.0):
         kill(assembling(tmp_path), moment)
         for path in (tmp_path / "tv").glob("*"):

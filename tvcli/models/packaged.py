@@ -1,69 +1,93 @@
-"""Models in Python packages, for machines that cannot reach a hub."""
+"""Model files in Python packages, for machines that cannot reach a hub."""
 
 from __future__ import annotations
 
-import importlib
+import hashlib
 import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from tvcli.data import data_folder
 from tvcli.errors import UnavailableError
 from tvcli.files import make_folder, replacing
-from tvcli.models.catalog import Packaged, PackagedText
+from tvcli.models.catalog import ModelFile, Packages
+from tvcli.progress import Meter, silent
+
+BLOCK = 1 << 22  # bytes
 
 
-def text_file(name: str, text: PackagedText) -> Path:
-    """The text model's file, assembled from its package's chunks if necessary.
+def packaged_file(
+    name: str, file: ModelFile, packages: Packages, meter: Meter = silent, *, verify: bool = False
+) -> Path:
+    """The model's file, joined from its parts if there are several, and with `verify` joined and hashed again.
 
     Raises:
-        UnavailableError: the package is not installed or broken; the message names the command to run.
+        UnavailableError: a package is not installed or has other bytes; the message names the command to run.
     """
-    folder = _folder(text)
-    if folder is None:
+    parts = _parts(packages)
+    if parts is None:
         raise UnavailableError(
-            f"the model {name} is not installed; run: pip install {text.install!r}, or give another `model`"
+            f"the model {name} is not installed; run: pip install {packages.install!r}, or give another `model`"
         )
-    return _assembled(name, text) if text.assemble else folder / text.file
+    return parts[0] if len(parts) == 1 else _joined(name, file, parts, meter, verify=verify)
 
 
-def vision_file(files: Packaged) -> Path | None:
-    return None if files.vision is None else data_folder("models") / files.vision.file
+def is_installed(packages: Packages) -> bool:
+    return _parts(packages) is not None
 
 
-def is_installed(text: PackagedText) -> bool:
-    return _folder(text) is not None
+def _parts(packages: Packages) -> list[Path] | None:
+    """The parts on this machine, if all packages are installed."""
+    found = []
+    for part in packages.parts:
+        package, inner = part.split("/", 1)
+        spec = importlib.util.find_spec(package)  # not imported: some of these packages load llama.cpp
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        found.append(Path(spec.submodule_search_locations[0]) / inner)
+    return found
 
 
-def _folder(text: PackagedText) -> Path | None:
-    spec = importlib.util.find_spec(text.package)  # not imported: some of these packages load llama.cpp
-    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
-
-
-def _assembled(name: str, text: PackagedText) -> Path:
-    """The model file joined from chunk packages, kept in the user's cache directory.
-
-    The package's own `assemble` checks the SHA-256, which must be the one that the catalog names.
-    """
+def _joined(name: str, file: ModelFile, parts: list[Path], meter: Meter, *, verify: bool) -> Path:
+    """The file joined from its parts once, checked by its SHA-256 and kept in the user's cache folder."""
     import filelock
     import platformdirs
 
-    module = importlib.import_module(text.package)
-    if text.sha256 != module.EXPECTED_SHA256:
-        raise UnavailableError(f"package {text.package} contains another model than {name} expects")
-    target = Path(platformdirs.user_cache_dir("tv", appauthor=False)) / text.file
+    target = Path(platformdirs.user_cache_dir("tv", appauthor=False)) / file.file
     try:
-        size = sum(chunk.stat().st_size for chunk in module.chunk_paths())
-        if _is_whole(target, size):
+        if not verify and _is_whole(target, file):
             return target
         make_folder(target.parent)
         with filelock.FileLock(f"{target}.lock"):  # other processes wait for the file
-            if not _is_whole(target, size):
-                with replacing(target) as temporary:
-                    module.assemble(temporary, overwrite=True)
-    except (OSError, ValueError, UnavailableError) as error:
+            if verify or not _is_whole(target, file):
+                with replacing(target) as temporary, temporary.open("wb") as output:
+                    _join(parts, file, output, meter)
+    except (OSError, UnavailableError) as error:
         raise UnavailableError(f"model {name} cannot be assembled: {error}") from error
     return target
 
 
-def _is_whole(file: Path, size: int) -> bool:
-    return file.is_file() and file.stat().st_size == size
+def _join(parts: Iterable[Path], file: ModelFile, output: BinaryIO, meter: Meter) -> None:
+    """Raises UnavailableError if the result is not the file that the catalog describes."""
+    digest = hashlib.sha256()
+    with meter(file.size, f"assembling {file.file}", in_bytes=True) as advance:
+        for block in _blocks(parts):
+            digest.update(block)
+            output.write(block)
+            advance(len(block))
+    if digest.hexdigest() != file.sha256:
+        raise UnavailableError(
+            f"the packages contain another file than {file.file} (SHA-256 {digest.hexdigest()[:12]}…)"
+        )
+
+
+def _blocks(parts: Iterable[Path]) -> Iterator[bytes]:
+    for part in parts:
+        with part.open("rb") as file:
+            read: Callable[[], bytes] = partial(file.read, BLOCK)
+            yield from iter(read, b"")
+
+
+def _is_whole(path: Path, file: ModelFile) -> bool:
+    return path.is_file() and path.stat().st_size == file.size

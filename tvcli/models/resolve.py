@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tvcli.data import data_folder
 from tvcli.engine.gguf.parts import part_names
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_readable, in_home
 from tvcli.models import packaged
-from tvcli.models.catalog import Entry, HubFile, Local, OnHub, Packaged, find, names
+from tvcli.models.catalog import Entry, Local, OnHub, Packaged, find, names
 from tvcli.progress import Meter, silent
 
+log = logging.getLogger(__name__)
 REPOSITORY = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<quant>[\w.-]+))?")
 
 
@@ -34,7 +37,7 @@ def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> M
         UnavailableError: an unknown name, a missing file, a package that is not installed, an error of the hub.
     """
     entry = describe(wanted)
-    files = present(entry) or pull(entry, meter=meter)
+    files = present(entry, meter) or pull(entry, meter=meter)
     return files if mmproj is None else replace(files, vision=mmproj)
 
 
@@ -78,35 +81,44 @@ def _whole(entry: Entry, quant: str | None) -> Entry:
     return entry
 
 
-def present(entry: Entry) -> ModelFiles | None:
+def present(entry: Entry, meter: Meter = silent) -> ModelFiles | None:
     """The files of a model on this machine, or None. Packaged ones are assembled if necessary."""
-    return _cached(entry, entry.files) if isinstance(entry.files, OnHub) else _owned(entry, entry.files)
+    if isinstance(entry.files, OnHub):
+        return _cached(entry, entry.files) or _from_packages(entry, entry.files, meter)
+    return _owned(entry, entry.files, meter)
 
 
 def is_here(entry: Entry) -> bool:
     """Whether a model can be used without fetching or installing anything."""
-    if isinstance(entry.files, Packaged):
-        return packaged.is_installed(entry.files.text)
-    return _found(entry) is not None
+    files = entry.files
+    if not isinstance(files, Local) and files.packages is not None and packaged.is_installed(files.packages):
+        return True
+    return _on_disk(entry) is not None
 
 
 def size(entry: Entry) -> int | None:
     """All files together in bytes, as on this machine, or else as in the catalog; None if unknown."""
-    files = entry.files
-    if isinstance(files, Packaged):
-        vision = packaged.vision_file(files)
-        return files.text.size and files.text.size + (vision.stat().st_size if vision else 0)
-    if (here := _found(entry)) is not None:
+    if (here := _on_disk(entry)) is not None:
         paths = [here.text.with_name(part) for part in part_names(here.text.name)]
         return sum(path.stat().st_size for path in (*paths, here.vision) if path is not None)
-    known = [f.size for f in (files.text, files.vision) if isinstance(f, HubFile)]
-    return sum(filter(None, known)) if known and None not in known else None
+    files, shipped = entry.files, _shipped(entry)
+    if isinstance(files, Local) or files.text is None:
+        return None
+    sizes = [files.text.size]
+    if shipped is not None:
+        sizes.append(shipped.stat().st_size)
+    elif isinstance(files, OnHub) and files.vision is not None:
+        sizes.append(files.vision.size)
+    known = [one for one in sizes if one is not None]
+    return sum(known) if len(known) == len(sizes) else None
 
 
-def _found(entry: Entry) -> ModelFiles | None:
-    """Like `present`, but None for missing files."""
+def _on_disk(entry: Entry) -> ModelFiles | None:
+    """The files of a model that is on the hub or the user's own, or None if they are missing."""
     try:
-        return present(entry)
+        if isinstance(entry.files, OnHub):
+            return _cached(entry, entry.files)
+        return _owned(entry, entry.files, silent) if isinstance(entry.files, Local) else None
     except UnavailableError:
         return None
 
@@ -114,14 +126,26 @@ def _found(entry: Entry) -> ModelFiles | None:
 def pull(entry: Entry, *, verify: bool = False, meter: Meter = silent) -> ModelFiles:
     """Fetch a model as the hub has it now; `verify` also reads and hashes files that are already here.
 
+    A model that the hub does not give is taken from its packages, if they are installed.
+
     Raises:
         UnavailableError: see `resolve`.
     """
     if not isinstance(entry.files, OnHub):
-        return _owned(entry, entry.files)
+        return _owned(entry, entry.files, meter)
     from tvcli.models.hub.files import fetched_files  # loads the hub's client
 
-    return _made(entry, *fetched_files(entry.files, verify=verify, meter=meter))
+    try:
+        return _made(entry, *fetched_files(entry.files, verify=verify, meter=meter))
+    except UnavailableError as error:
+        if entry.files.packages is None:
+            raise
+        found = _from_packages(entry, entry.files, meter, verify=verify)
+        if found is None:
+            how = f"pip install {entry.files.packages.install!r}"
+            raise UnavailableError(f"{error}; without the hub, install the model from PyPI: {how}") from error
+        log.warning("%s; using the packages of %s", error, entry.name)
+        return found
 
 
 def _cached(entry: Entry, files: OnHub) -> ModelFiles | None:
@@ -131,13 +155,26 @@ def _cached(entry: Entry, files: OnHub) -> ModelFiles | None:
     return None if found is None else _made(entry, *found)
 
 
-def _owned(entry: Entry, files: Packaged | Local) -> ModelFiles:
+def _from_packages(entry: Entry, files: OnHub, meter: Meter, *, verify: bool = False) -> ModelFiles | None:
+    """The text model from packages, if they are installed."""
+    if files.text is None or files.packages is None or not packaged.is_installed(files.packages):
+        return None
+    text = packaged.packaged_file(entry.name, files.text, files.packages, meter, verify=verify)
+    return _made(entry, text, None)
+
+
+def _owned(entry: Entry, files: Packaged | Local, meter: Meter) -> ModelFiles:
     if isinstance(files, Local):
         for path in filter(None, (files.text, files.vision)):
             check_readable(path, "model file")
         return _made(entry, files.text, files.vision)
-    return _made(entry, packaged.text_file(entry.name, files.text), packaged.vision_file(files))
+    return _made(entry, packaged.packaged_file(entry.name, files.text, files.packages, meter), None)
 
 
 def _made(entry: Entry, text: Path, vision: Path | None) -> ModelFiles:
-    return ModelFiles(entry.name, text, vision, entry.layer.suggested if entry.layer else None, entry.llm)
+    layer = entry.layer.suggested if entry.layer else None
+    return ModelFiles(entry.name, text, _shipped(entry) or vision, layer, entry.llm)
+
+
+def _shipped(entry: Entry) -> Path | None:
+    return None if entry.vision is None else data_folder("models") / entry.vision.file

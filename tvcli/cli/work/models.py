@@ -99,7 +99,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 
 def _in_words(fact: Any) -> str:
-    """A file's table as "its name, size 123", anything else as it is."""
+    """A file's table as "its name, size 123", packages as "install NAME, 4 parts", anything else as it is."""
     if not isinstance(fact, dict):
         return str(fact)
-    return ", ".join(str(v) if key == "file" else f"{key} {v}" for key, v in fact.items() if v)
+    words = {"file": lambda v: str(v), "parts": lambda v: f"{len(v)} parts"}
+    return ", ".join(words[key](v) if key in words else f"{key} {v}" for key, v in fact.items() if v)

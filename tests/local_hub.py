@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tvcli.models.hub import retries
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 
@@ -159,3 +164,19 @@ def serve(hub: LocalHub) -> Iterator[LocalHub]:
         for server in servers:
             server.shutdown()
             server.server_close()
+
+
+def stand_in(served: LocalHub, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Requests go to `served`; nothing is cached, no token is set, nobody waits."""
+    from huggingface_hub import constants
+
+    files = served.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", served.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(retries, "WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)

@@ -13,6 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -206,6 +207,28 @@ def make_folder(folder: Path) -> Path:
 def stays_inside(path: PurePosixPath) -> bool:
     """Whether a relative path stays inside its folder, on every operating system."""
     return not (path.is_absolute() or ".." in path.parts or any(character in str(path) for character in "\\:"))
+
+
+def in_any_form(path: Path) -> Path:
+    """The path, or what is there under another Unicode form of its names; the path itself if nothing is.
+
+    macOS decomposes "é" into two characters in archives and on some disks; elsewhere these are different names.
+    """
+    try:
+        if path.exists():
+            return path
+        found = Path(path.anchor)
+        for part in path.relative_to(found).parts:
+            wanted = unicodedata.normalize("NFC", part)
+            same = [] if (found / part).exists() else sorted(p for p in found.iterdir() if _composed(p) == wanted)
+            found = same[0] if same else found / part
+        return found if found.exists() else path
+    except OSError:  # whoever reads it reports it
+        return path
+
+
+def _composed(path: Path) -> str:
+    return unicodedata.normalize("NFC", path.name)
 
 
 @contextmanager

@@ -5,7 +5,10 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
+import papers_archives
 import pytest
 from conftest import Runner
 from PIL import Image as Pillow
@@ -13,6 +16,7 @@ from PIL import Image as Pillow
 from tvcli.evaluation.task_checks import errors
 from tvcli.inputs.tasks import load_task
 
+Form = Literal["NFC", "NFD"]
 SAMPLES = [{"input": f"x{i}", "image": f"images/country/{i}.png", "output": f"y{i}"} for i in range(3)]
 
 
@@ -63,7 +67,7 @@ def test_what_the_hub_sent_is_the_papers_data_until_somebody_changes_it(
     _, annotations, _, images, *target = archives(
         tmp_path, {"t_val.json": SAMPLES[:1], "t_test.json": SAMPLES}, PICTURES
     )
-    monkeypatch.setattr("tvcli.cli.work.paper_data.fetch", lambda meter: (annotations, images))
+    monkeypatch.setattr("tvcli.inputs.paper_data.fetch", lambda meter: (annotations, images))
     assert tv("tasks", "pull", *target).err.startswith("wrote t to ")
     folder = tmp_path / "tasks" / "t"
     assert load_task(folder).is_papers
@@ -105,6 +109,46 @@ def test_what_a_mac_puts_into_an_archive_is_no_annotation(
 def test_a_picture_that_is_missing_shows_in_the_check(tv: Runner, tmp_path: Path) -> None:
     assert tv("tasks", "pull", *archives(tmp_path, {"t_test.json": SAMPLES}, {})).code == 0
     assert tv("tasks", "check", tmp_path / "tasks" / "t").code == 1
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize("in_json", ["NFC", "NFD"])
+@pytest.mark.parametrize("in_archive", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["São Tomé", "日本 が", "Côte d'Ivoire"])
+def test_a_picture_is_found_under_any_form_of_its_name(
+    tv: Runner, tmp_path: Path, name: str, in_archive: Form, in_json: Form, flagged: bool
+) -> None:
+    """Composed or not, and with or without the flag that says that the name is UTF-8."""
+    path, member = (normalize(form, f"images/{name}/{name}.png") for form in (in_json, in_archive))
+    arguments = archives(tmp_path, {"t_test.json": [{"input": "x", "image": path, "output": "y"}]}, {})
+    info = zipfile.ZipInfo(member) if flagged else papers_archives.Unflagged(member)
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("__MACOSX/" + member, b"no picture")
+        archive.writestr(info, png(7))
+    assert tv("tasks", "pull", *arguments).code == 0
+    task = load_task(tmp_path / "tasks" / "t")
+    assert errors(task) == []
+    assert task.test[0].image is not None
+    assert task.test[0].image.read_bytes() == png(7)
+
+
+def test_the_exact_name_goes_before_another_form_of_it(tv: Runner, tmp_path: Path) -> None:
+    names = [normalize("NFC", "images/é.png"), normalize("NFD", "images/é.png")]
+    samples = [{"input": name[-5], "image": name, "output": "y"} for name in names]
+    pictures = {name: png(gray) for gray, name in enumerate(names)}
+    assert tv("tasks", "pull", *archives(tmp_path, {"t_test.json": samples}, pictures)).code == 0
+    read = [sample.image.read_bytes() for sample in load_task(tmp_path / "tasks" / "t").test if sample.image]
+    assert read == list(pictures.values())
+
+
+def test_a_pull_says_what_tasks_check_would_find(tv: Runner, tmp_path: Path) -> None:
+    samples = [{"input": "x", "image": f"images/{i}.png", "output": "y"} for i in range(12)]
+    ran = tv("tasks", "pull", *archives(tmp_path, {"t_val.json": [], "t_test.json": samples}, {}))
+    assert ran.code == 0
+    warned = [line for line in ran.err.splitlines() if line.startswith("warning: ")]
+    assert len(warned) == 11
+    assert "the input 'x' is in the file twice, first in line 1" in warned[0]
+    assert warned[-1] == "warning: 13 more problems, which tv tasks check lists"
 
 
 @pytest.mark.parametrize("path", ["../../evil.png", "/tmp/evil.png", "images/../../../evil.png", "C:\\evil.png"])

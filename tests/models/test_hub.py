@@ -17,10 +17,9 @@ import gguf
 import pytest
 from conftest import DATA, Runner
 from filelock import FileLock
-from local_hub import COMMIT, Asked, LocalHub, serve, sha256
+from local_hub import COMMIT, Asked, LocalHub, serve, sha256, stand_in
 
 from tvcli.inputs.paper_data import ANNOTATIONS, IMAGES, REPOSITORIES
-from tvcli.models.hub import retries
 from tvcli.models.resolve import resolve
 
 TOKEN = "hf_SecretSecretSecretSecret"
@@ -41,22 +40,12 @@ def tiny_gguf(path: Path, architecture: str, padding: int) -> bytes:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     """A hub with one model in two quantizations; nothing is cached, no token is set, nobody waits."""
-    from huggingface_hub import close_session, constants
+    from huggingface_hub import close_session
 
     kinds = {"Tiny-VLM-Q8_0.gguf": ("llama", 3), TEXT: ("llama", 300_000), VISION: ("clip", 100_000)}
     files = {name: tiny_gguf(tmp_path / name, *made) for name, made in kinds.items()}
     with serve(LocalHub({REPOSITORY: {**files, "README.md": b"# Tiny"}})) as served:
-        monkeypatch.setattr(constants, "ENDPOINT", served.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", served.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(retries, "WAITS", (0.0, 0.0, 0.0))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
+        stand_in(served, monkeypatch, tmp_path / "cache")
         yield served
     close_session()
 

@@ -8,8 +8,8 @@ that an incomplete batch can be detected.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -206,11 +206,25 @@ def _head(path: Path, first: str) -> dict[str, Any]:
     return found
 
 
+def check_same_tasks(folder: Path, tasks: Sequence[Task]) -> None:
+    """Before hours of work. Raises UsageError if a results file of the folder has answers for other samples."""
+    for path in sorted(folder.glob("*.jsonl")):
+        found: dict[str, Any] = {}
+        with suppress(OSError, UsageError), path.open("rb") as file:  # whoever continues the file reports it
+            found = _head(path, file.readline().decode("utf-8", "replace"))
+        for task in tasks:
+            _check_same_task(path, found, task.name, task.digest)
+
+
+def _check_same_task(path: Path, found: dict[str, Any], task: str, digest: str) -> None:
+    if found.get("tasks", {}).get(task, digest) != digest:
+        raise UsageError(f"{path} has answers for other samples of the task {task}; name another file")
+
+
 def _check_same(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None:
     """Raises UsageError that names the difference."""
     for task, digest in head.get("tasks", {}).items():
-        if found.get("tasks", {}).get(task, digest) != digest:
-            raise UsageError(f"{path} has answers for other samples of the task {task}; name another file")
+        _check_same_task(path, found, task, digest)
     for key in sorted((found.keys() | head.keys()) - {"tasks"}):
         if found.get(key) != head.get(key):
             raise UsageError(f"{path} was made with {key} {found.get(key)!r}, not {head.get(key)!r}; name another file")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import lzma
 import re
+import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import filelock
+import platformdirs
+
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
-from tvcli.files import parse_json, parse_toml, replacing, stays_inside, toml_value
+from tvcli.files import beside, make_folder, parse_json, parse_toml, replacing, stays_inside, toml_value
 from tvcli.inputs.lines import check_texts
 from tvcli.inputs.tasks import load_task
 from tvcli.kinds import Split
@@ -26,6 +31,7 @@ from tvcli.text import decode
 REPOSITORIES = ("g-luo/vlm-cross-modal-reps", "g-luo/task_vectors_are_cross_modal")  # since 2025, and before
 ANNOTATIONS, IMAGES = "data/annotations.zip", "data/images.zip"
 SPLITS = {"val": Split.VALIDATION, "test": Split.TEST}
+UTF8 = 0x800  # the flag of a member's name (APPNOTE.TXT, appendix D)
 MAX_MEMBER, MAX_ALL = 64 << 20, 4 << 30  # bytes unpacked; a small archive can unpack to a huge size
 
 
@@ -45,7 +51,38 @@ def fetch(meter: Meter = silent) -> tuple[Path, Path]:
     raise UnavailableError(f"the paper's data cannot be fetched: {failure}") from failure
 
 
-def convert(annotations: Path, images: Path, target: Path) -> list[str]:
+def own_folder() -> Path:
+    """Where the paper's tasks are kept for this user."""
+    return Path(platformdirs.user_data_dir("tv", appauthor=False)) / "paper-tasks"
+
+
+def pull(target: Path, meter: Meter = silent) -> list[str]:
+    """Fetch the archives and write their task folders, marked as the paper's own data; returns the names.
+
+    Raises UnavailableError; see also `convert`.
+    """
+    names = convert(*fetch(meter), target, meter)
+    for name in names:
+        mark_as_papers(target / name)
+    return names
+
+
+def replace_by_pull(folder: Path, meter: Meter = silent) -> None:
+    """Make `folder` anew by `pull`: it has everything or is not changed, also when two processes do this at once.
+
+    Raises UnavailableError; see also `convert`.
+    """
+    make_folder(folder.parent)
+    where = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
+    with filelock.FileLock(beside(folder, ".lock")), where as temporary:
+        made = Path(temporary) / "made"
+        pull(made, meter)
+        if folder.exists():
+            folder.rename(Path(temporary) / "old")
+        made.rename(folder)
+
+
+def convert(annotations: Path, images: Path, target: Path, meter: Meter = silent) -> list[str]:
     """Write a task folder for each ``NAME_val.json`` / ``NAME_test.json``; returns the names.
 
     Only images that a sample names are extracted, and only to paths inside `target`.
@@ -63,8 +100,10 @@ def convert(annotations: Path, images: Path, target: Path) -> list[str]:
             members = _members(image_archive, dict.fromkeys(map(PurePosixPath, named)))
             for name, records in tasks.items():
                 _write_task(target, name, records)
-            for path, member in members.items():
-                _extract(image_archive, member, target / path)
+            with meter(len(members), "images unpacked") as advance:
+                for path, member in members.items():
+                    _extract(image_archive, member, target / path)
+                    advance(1)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         words = reason(error) if isinstance(error, OSError) else str(error)
         raise UnavailableError(f"the archives {annotations} and {images} cannot be converted: {words}") from error
@@ -148,12 +187,15 @@ def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
 
 
 def _members(images: zipfile.ZipFile, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """The archive's name of each image; ``tv tasks check`` reports missing ones."""
-    names = {PurePosixPath(name): name for name in images.namelist()}
+    """The archive's name of each image, in any Unicode form; ``tv tasks check`` reports missing ones."""
+    shown = [info for info in images.infolist() if not _is_hidden(info.filename)]
+    names = {PurePosixPath(_composed(_name(info))): info.filename for info in shown}
+    names |= {PurePosixPath(info.filename): info.filename for info in shown}  # the same form, if both are there
     found: dict[PurePosixPath, str] = {}
     for path in paths:
         candidates = (path, PurePosixPath("data") / path, PurePosixPath(*path.parts[1:]))
-        member = next((names[candidate] for candidate in candidates if candidate in names), None)
+        forms = [form for one in candidates for form in (one, PurePosixPath(_composed(str(one))))]
+        member = next((names[form] for form in forms if form in names), None)
         if member is not None:
             found[path] = member
     for member in found.values():
@@ -161,6 +203,20 @@ def _members(images: zipfile.ZipFile, paths: Iterable[PurePosixPath]) -> dict[Pu
     if sum(images.getinfo(member).file_size for member in found.values()) > MAX_ALL:
         raise UsageError(f"the images are too large: they unpack to more than {MAX_ALL >> 30} GiB")
     return found
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """The member's name. macOS writes UTF-8 without the flag that says so, and zipfile then reads it as CP437."""
+    if info.flag_bits & UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _check_size(archive: zipfile.ZipFile, member: str) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import parse_record, parse_toml, read_bytes
+from tvcli.files import in_any_form, parse_record, parse_toml, read_bytes
 from tvcli.images import load_image
 from tvcli.inputs.lines import check_texts
 from tvcli.kinds import Modality, Split
@@ -300,5 +300,5 @@ def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[
         raise UsageError(f"{where}: a sample needs a text input or an image")
     if row.split not in tuple(Split):
         raise UsageError(f"{where}: the split must be {' or '.join(Split)}, not {row.split!r}")
-    image = path.parent / row.image if row.image else None
+    image = in_any_form(path.parent / row.image) if row.image else None
     return Split(row.split), Sample(clean(row.input), tuple(map(clean, outputs)), image, number, where)

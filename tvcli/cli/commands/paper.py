@@ -14,7 +14,7 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.commands.strict import Idle, Values
 
-OF_ITEMS = ("task", "seeds", "limit", "llm", "output", *(field.name for field in fields(ModelOptions)))
+OF_ITEMS = ("data", "task", "seeds", "limit", "llm", "output", *(field.name for field in fields(ModelOptions)))
 
 
 def _lists(values: Values) -> bool:
@@ -32,6 +32,13 @@ def paper(
     items: Annotated[
         list[str] | None, typer.Argument(help="table2, figure6 ..., or all; without a name, list them.")
     ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="tv: the shipped tasks; paper: the paper's own data, fetched the first time; "
+            "or a folder that `tv tasks pull` wrote."
+        ),
+    ] = "tv",
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
     limit: options.Limit = None,
@@ -45,11 +52,12 @@ def paper(
 ) -> None:
     """Make the paper's tables and figures for a model.
 
-    Without --task, the data are tv's own, and the paper's numbers in the tables
-    were measured on other data; `tv tasks pull` fetches the paper's data.
+    Without --data and --task, the data are tv's own, and the paper's numbers in
+    the tables were measured on other data. With --data paper, answers are saved
+    in a folder of their own even without -o.
 
     Examples:
         tv paper
         tv paper table2 --limit 5 --seeds 1 -o results
     """
-    work.paper.run(model_options, items or [], task, seeds=seeds, limit=limit, llm=llm, output=output, json=json)
+    work.paper.run(model_options, items or [], data, task, seeds=seeds, limit=limit, llm=llm, output=output, json=json)

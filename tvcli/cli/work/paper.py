@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tvcli import plots
@@ -10,17 +10,20 @@ from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
 from tvcli.cli.work.inputs import check_folder, task_files
 from tvcli.cli.work.opening import model_request
-from tvcli.cli.work.planning import find_tasks, parse_seeds
+from tvcli.cli.work.paper_data import folder_of, tasks_of
+from tvcli.cli.work.planning import parse_seeds
 from tvcli.cli.work.studies import open_study
 from tvcli.errors import NotApplicableError, UsageError
+from tvcli.evaluation.store import check_same_tasks
 from tvcli.files import check_not_input, make_folder
 from tvcli.paper.items import ITEMS, OF_LLM, find_items
-from tvcli.paper.study import Table
+from tvcli.paper.study import Study, Table
 
 
 def run(
     model_options: ModelOptions,
     items: Sequence[str],
+    data: str,
     task: list[str] | None,
     *,
     seeds: str,
@@ -40,25 +43,41 @@ def run(
     wanted = find_items(items)
     if llm is not None and not set(wanted) & set(OF_LLM):
         raise UsageError(f"--llm does nothing for {', '.join(wanted)}; it is for {' and '.join(OF_LLM)}")
-    tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
+    counted = parse_seeds(seeds)
     check_folder("--output", output)
-    folder = None if output is None else make_folder(output)
+    tasks = tasks_of(data, task)
+    folder = output or folder_of(data, request)
     if folder is not None:
+        make_folder(folder)
+        check_same_tasks(folder, tasks)
         for name in wanted:
             check_not_input(folder / f"{name}.png", task_files(tasks))
     with open_study(request, tasks, seeds=counted, limit=limit, llm=llm, folder=folder) as study:
-        for name in wanted:
-            try:
-                made = ITEMS[name].make(study)
-            except NotApplicableError as error:
-                if list(items) != ["all"]:
-                    raise
-                out.warn(f"skipped {name}: {error}")
-                continue
-            show_table(name, ITEMS[name].title, made, json=json)
-            if folder is not None and made.draw is not None and plots.available():
-                made.draw(folder / f"{name}.png")
-                out.note(f"drew {folder / name}.png")
+        _report_skipped(dict(_make(study, name, json=json) for name in wanted), every=list(items) == ["all"])
+
+
+def _make(study: Study, name: str, *, json: bool) -> tuple[str, NotApplicableError | None]:
+    """Make, print and draw an item; returns its name, and why it cannot be made."""
+    try:
+        made = ITEMS[name].make(study)
+    except NotApplicableError as error:
+        return name, error
+    show_table(name, ITEMS[name].title, made, json=json)
+    if study.folder is not None and made.draw is not None and plots.available():
+        made.draw(study.folder / f"{name}.png")
+        out.note(f"drew {study.folder / name}.png")
+    return name, None
+
+
+def _report_skipped(found: Mapping[str, NotApplicableError | None], *, every: bool) -> None:
+    """After all others. Raises NotApplicableError if they were asked for by name."""
+    skipped = {name: error for name, error in found.items() if error is not None}
+    if len(found) == 1 and not every and skipped:
+        raise next(iter(skipped.values()))
+    for name, error in skipped.items():
+        out.warn(f"skipped {name}: {error}")
+    if skipped and not every:
+        raise NotApplicableError(f"{', '.join(skipped)} cannot be made")
 
 
 def show_table(name: str, title: str, made: Table, *, json: bool) -> None:

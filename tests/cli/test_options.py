@@ -144,6 +144,7 @@ IDLE: list[tuple[list[str], list[str], str]] = [
         (["paper"], [*option], "without the name of a table or figure")
         for option in [
             *OF_MODEL.items(),
+            ("--data", "paper"),
             ("--task", "food-color"),
             ("--seeds", "1"),
             ("--limit", "5"),

@@ -54,3 +54,10 @@ class Method(Kind):
     NO_CONTEXT = "no context"
     PROMPT = "prompt"
     PATCH = "patch"
+
+
+class View(Kind):
+    """What is looked for in the delimiter's residuals: the paper's three quantities (figure 8), or tv's own."""
+
+    PAPER = "paper"
+    WORDS = "words"

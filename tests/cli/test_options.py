@@ -138,6 +138,8 @@ IDLE: list[tuple[list[str], list[str], str]] = [
         for option in (["--modality", "text"], ["--shots", "5"], ["--prompts", "3"], ["--seed", "1"])
     ),
     (["lens", "-t", "x"], ["--source", "text"], "without --task"),
+    (["lens", "-t", "x"], ["--view", "words"], "without --task"),
+    (["lens", "-t", "x"], ["--sets", "5"], "without --task"),
     (["lens", "-T", "food-color"], ["--top", "5"], "with --task"),
     *((["show", "v.npy"], [*option], "without --decode") for option in OF_MODEL.items()),
     *(

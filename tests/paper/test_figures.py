@@ -18,7 +18,6 @@ from tvcli.errors import UsageError
 from tvcli.evaluation.setup import Variant
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Modality, Source, Split
-from tvcli.method.lens import phases
 from tvcli.method.projection import collect
 from tvcli.paper import figures
 from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
@@ -61,7 +60,6 @@ def test_the_map_draws_vectors_beside_contexts(
     ("make", "y", "digits"),
     [
         (figures.figure5, "cosine similarity", 2),
-        (figures.figure8, "probability at the delimiter", 3),
         (figures.layers, "validation accuracy", 2),
     ],
 )
@@ -147,16 +145,6 @@ def test_the_examples_shown_are_validation_samples_and_the_queries_test_samples(
     monkeypatch.setattr(Task, "samples", samples)
     figures.figure4(known)
     assert asked == [(Split.VALIDATION, Modality.TEXT), (Split.TEST, Modality.IMAGE)]
-
-
-def test_the_phases_are_means_over_tasks_of_the_first_seed(planted_folder: Path) -> None:
-    known = study(planted_folder)
-    known.seeds = (2, 1)
-    curves = [phases(known.engine, task, Modality.IMAGE, seed=2) for task in known.tasks]
-    found = figures.mean_phases(known)
-    assert len(found) == 2 * len(curves[0])
-    for name in curves[0]:
-        assert np.allclose(found[f"{name}, image examples"], np.mean([curve[name] for curve in curves], axis=0))
 
 
 def test_one_task_is_compared_with_no_other_and_a_lone_pair_is_not_centered(planted_folder: Path) -> None:

@@ -29,7 +29,7 @@ from tvcli.inputs.tasks import Sample, Task, load_task
 from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.method.extract import from_examples
 from tvcli.method.layers import layer_accuracy
-from tvcli.method.lens import phases
+from tvcli.method.phases import phases
 from tvcli.method.projection import collect
 from tvcli.paper import figures
 from tvcli.paper.study import Study
@@ -156,7 +156,7 @@ def repeating(pictures: Sequence[Path] = ()) -> Task:
     [
         lambda engine, task: from_examples(engine, [s.example(Modality.TEXT) for s in task.validation], shots=9),
         lambda engine, task: read_vector(engine, Setup((task,)), task, Source.TEXT, Variant(1)),
-        lambda engine, task: phases(engine, task, Modality.TEXT, shots=9),
+        lambda engine, task: phases(engine, task, Source.TEXT, sets=2 * len(WORDS), shots=9),
     ],
     ids=["extract", "evaluation", "lens"],
 )
@@ -337,7 +337,13 @@ def test_the_limit_of_a_map_cuts_points_and_no_shots(caplog: pytest.LogCaptureFi
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("read", [phases, lambda engine, task, modality: collect(engine, [task], [modality], 1)])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda engine, task, modality: phases(engine, task, Source(modality.value)),
+        lambda engine, task, modality: collect(engine, [task], [modality], 1),
+    ],
+)
 def test_fewer_shots_of_a_lens_or_a_map_are_told_of(
     read: Callable[..., object], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

@@ -34,7 +34,13 @@ def resampled(values: np.ndarray, name: str) -> np.ndarray:
     return np.asarray(counts @ values.T / n)
 
 
+def bounds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The limits of the intervals of resampled values, float64 (RESAMPLES, ...), over the first axis."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return np.asarray(low), np.asarray(high)
+
+
 def interval(values: np.ndarray) -> Interval:
     """The interval of resampled values, float64 (RESAMPLES,)."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = bounds(values)
     return Interval(float(low), float(high))

@@ -90,7 +90,7 @@ class Sample:
 class Task:
     """A folder of samples. `wordings` are other wordings of the instruction, by kind (paper, table 9).
 
-    `words` name the task, in addition to the last part of its name; `None` takes them from the instruction.
+    `words` name the task, the best one first; `None` takes them from its name and instruction.
     """
 
     name: str

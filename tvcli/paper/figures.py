@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from tvcli.evaluation.cells import accuracy, constant, legend
 from tvcli.evaluation.results import MAJORITY, TransferResult
 from tvcli.evaluation.setup import Setup, Variant
 from tvcli.kinds import Method, Modality, Source, Split
-from tvcli.method.lens import phases
 from tvcli.method.projection import collect, project, silhouette
 from tvcli.method.similarity import similarity
 from tvcli.metrics import Judge
@@ -133,31 +131,6 @@ def figure6(study: Study) -> Table:
     note = f"{study.data}; average over tasks, letter case ignored, patched at layer {layer}"
     header = ("examples", "n", MAJORITY, "examples alone", "with the instruction vector")
     return Table(header, tuple(rows), note, legend=legend(examples))
-
-
-@item("figure8", "evolution of the delimiter: input, task, answer", "six tasks")
-def figure8(study: Study) -> Table:
-    series = mean_phases(study)
-    rows = [(name, *(f"{value:.3f}" for value in values)) for name, values in series.items()]
-    layers = tuple(str(layer) for layer in range(study.engine.model.n_layer))
-
-    def draw(path: Path) -> None:
-        plots.curves(path, series, x="layer", y="probability at the delimiter")
-
-    note = (
-        "what the delimiter decodes to, mean over tasks: in the paper, first the input, then the task, then the answer"
-    )
-    return Table(("looked for", *layers), tuple(rows), note, draw)
-
-
-def mean_phases(study: Study) -> Mapping[str, np.ndarray]:
-    """Mean over tasks of `lens.phases`, by phase and by modality."""
-    found: dict[str, list[np.ndarray]] = {}
-    for modality in study.modalities:
-        for task in study.tasks:
-            for phase, curve in phases(study.engine, task, modality, seed=study.seeds[0]).items():
-                found.setdefault(f"{phase}, {modality} examples", []).append(curve)
-    return {name: np.mean(curves, axis=0) for name, curves in found.items()}
 
 
 def layers(study: Study) -> Table:

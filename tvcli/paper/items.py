@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tvcli.errors import UsageError
-from tvcli.paper import figures, tables  # noqa: F401 - each registers its items
+from tvcli.paper import evolution, figures, tables  # noqa: F401 - each registers its items
 from tvcli.paper.registry import REGISTERED, Item
 
 OF_LLM = ("table3", "figure5")  # these also use the model's own language model

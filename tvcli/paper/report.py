@@ -14,7 +14,7 @@ from tvcli import plots
 from tvcli.errors import UnavailableError
 from tvcli.images import load_image, thumbnail
 from tvcli.method.extract import tv_version
-from tvcli.paper import figures, tables
+from tvcli.paper import evolution, figures, tables
 from tvcli.paper.study import Study, Table
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -23,7 +23,7 @@ CONTENTS = (
     ("The three methods", tables.table2),
     ("Which layer works", figures.layers),
     ("Examples", figures.figure4),
-    ("What the delimiter decodes to, layer by layer", figures.figure8),
+    ("What the delimiter decodes to, layer by layer", evolution.figure8),
     ("What vectors decode to", tables.table6),
     ("Similarity of vectors", figures.figure5),
     ("Map of vectors and context tokens", figures.figure2),

@@ -136,7 +136,13 @@ def in_context(examples: Sequence[Example], template: Template = QA) -> Prompt:
 def sample_in_context(
     examples: Sequence[Example], *, shots: int, prompts: int | None, seed: int, template: Template = QA
 ) -> list[Prompt]:
-    """Prompts of `shots` examples each, the last of them unanswered.
+    """Prompts of `shots` examples each, the last of them unanswered; see `sample_shots`."""
+    sampled = sample_shots(examples, shots=shots, prompts=prompts, seed=seed)
+    return [in_context([examples[i] for i in numbers], template) for numbers in sampled]
+
+
+def sample_shots(examples: Sequence[Example], *, shots: int, prompts: int | None, seed: int) -> list[list[int]]:
+    """The indices of the examples of each prompt.
 
     Every example is the last one once; with `prompts`, the last examples follow a shuffled order, repeated until
     there are that many prompts. The other examples are drawn without replacement, from those that are not the same as
@@ -150,8 +156,7 @@ def sample_in_context(
     sampled = []
     for last in turns:
         others = [i for i in range(len(examples)) if i not in same[last]]
-        chosen = rng.sample(others, min(shots - 1, len(others)))
-        sampled.append(in_context([examples[i] for i in (*chosen, last)], template))
+        sampled.append([*rng.sample(others, min(shots - 1, len(others))), last])
     return sampled
 
 

@@ -17,7 +17,7 @@ from tvcli.cli.commands.strict import idle_with, idle_without
     model_options=ModelOptions,
     quiet=True,
     verbose=True,
-    idle=[*idle_without(["task"], "source"), *idle_with("task", "top")],
+    idle=[*idle_without(["task"], "source", "view", "sets"), *idle_with("task", "top")],
 )
 def lens(
     model_options: ModelOptions,
@@ -36,8 +36,17 @@ def lens(
         ),
     ] = None,
     source: Annotated[
-        Literal["text", "image", "both"], typer.Option(help="Modality of the examples of --task.")
+        Literal["text", "image", "both", "instruction"],
+        typer.Option(help="Prompts of --task: text or image examples, both, or the instruction in all its wordings."),
     ] = "text",
+    view: Annotated[
+        Literal["paper", "words"],
+        typer.Option(
+            help="What --task looks for: the paper's token 'auf', one word for the task and the label;"
+            " or the example's word, all words for the task and the label, in every spelling."
+        ),
+    ] = "paper",
+    sets: Annotated[int, typer.Option(min=1, help="Sets of examples to average over.")] = 100,
     top: Annotated[int, typer.Option(min=1, help="Tokens per layer.")] = 5,
     plot: options.Plot = None,
     json: options.Json = False,
@@ -49,5 +58,8 @@ def lens(
         tv lens --image flag.png --top 3
         tv lens --vector capital.npy --json
         tv lens --task country-capital --source both
+        tv lens --task country-capital --view words --sets 30
     """
-    work.lens.run(model_options, vector, text, image, task, source=source, top=top, plot=plot, json=json)
+    work.lens.run(
+        model_options, vector, text, image, task, source=source, view=view, sets=sets, top=top, plot=plot, json=json
+    )

@@ -15,9 +15,11 @@ from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.origin import warn_of_other_models
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
+from tvcli.evaluation.curves import Curve, curve
 from tvcli.inputs.tasks import Task, find_task
-from tvcli.kinds import Modality
-from tvcli.method.lens import phases, top_tokens
+from tvcli.kinds import Source, View
+from tvcli.method.lens import top_tokens
+from tvcli.method.phases import phases
 from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.vector import TaskVector
 
@@ -30,6 +32,8 @@ def run(
     task: str | None,
     *,
     source: str,
+    view: str,
+    sets: int,
     top: int,
     plot: Path | None,
     json: bool,
@@ -47,8 +51,10 @@ def run(
     found = find_task(task)
     plotting.check(plot, task_files([found]))
     with request.open() as loaded:
-        series = task_phases(loaded.engine, found, list(Modality) if source == "both" else [Modality(source)])
-    show_curves(series, json=json)
+        sources = [Source.TEXT, Source.IMAGE] if source == "both" else [Source(source)]
+        curves = task_curves(loaded.engine, found, sources, View(view), sets)
+    show_phases(curves, json=json)
+    series = {name: one.mean for name, one in curves.items()}
     plotting.curves(plot, series, x="layer", y="probability at the delimiter", title=task)
 
 
@@ -69,15 +75,18 @@ def residuals(engine: Engine, given: TaskVector | Prompt) -> np.ndarray:
     return given.rows
 
 
-def task_phases(engine: Engine, found: Task, modalities: list[Modality]) -> dict[str, np.ndarray]:
-    """Curves by phase and by modality of the examples."""
-    series: dict[str, np.ndarray] = {}
-    for modality in modalities:
-        if modality == Modality.IMAGE and not engine.has_vision:
-            raise UsageError(f"the model {engine.model.name} has no image encoder; add --mmproj FILE")
-        curves = phases(engine, found, modality, progress=lambda all_: out.progress(all_, len(all_), "decoded"))
-        series |= {f"{phase}, {modality} examples": values for phase, values in curves.items()}
-    return series
+def task_curves(engine: Engine, found: Task, sources: list[Source], view: View, sets: int) -> dict[str, Curve]:
+    """Curves by phase and by source of the prompts."""
+    if Source.IMAGE in sources and not engine.has_vision:
+        raise UsageError(f"the model {engine.model.name} has no image encoder; add --mmproj FILE")
+    curves: dict[str, Curve] = {}
+    for source in sources:
+        runs = phases(
+            engine, found, source, view=view, sets=sets, progress=lambda all_: out.progress(all_, len(all_), "decoded")
+        )
+        kind = "instruction" if source == Source.INSTRUCTION else f"{source} examples"
+        curves |= {f"{phase}, {kind}": curve({found.name: values}) for phase, values in runs.items()}
+    return curves
 
 
 def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
@@ -94,6 +103,30 @@ def show_curves(series: dict[str, np.ndarray], *, json: bool) -> None:
     else:
         rows = [[name, *(f"{value:.4f}" for value in values)] for name, values in series.items()]
         out.table("", ["curve", *map(str, range(layers))], rows)
+
+
+def show_phases(curves: dict[str, Curve], *, json: bool) -> None:
+    """Print one line per curve: its mean at every layer, or on a terminal a sparkline and its highest mean."""
+    if json:
+        out.record({name: record(one) for name, one in curves.items()})
+        return
+    layers = len(next(iter(curves.values())).mean)
+    if out.is_terminal():
+        rows = [
+            [name, str(one.n), sparkline(one.mean), f"{one.cell(one.peak)} at {one.peak}"]
+            for name, one in curves.items()
+        ]
+        out.table("", ["curve", "n", f"layers 0 to {layers - 1}", "highest [95 % interval]"], rows)
+    else:
+        rows = [[name, str(one.n), *(f"{value:.4f}" for value in one.mean)] for name, one in curves.items()]
+        out.table("", ["curve", "n", *map(str, range(layers))], rows)
+
+
+def record(one: Curve) -> dict[str, object]:
+    """A curve as JSON; the limits of the interval are null for a single run."""
+    limits = {"low": one.low, "high": one.high}
+    rounded = {name: [round(float(v), 6) for v in values] for name, values in ({"mean": one.mean} | limits).items()}
+    return {"n": one.n, **{name: None if np.isnan(values).any() else values for name, values in rounded.items()}}
 
 
 def show_tokens(engine: Engine, rows: np.ndarray, top: int, *, json: bool) -> None:

@@ -17,7 +17,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Operation", "Patch", "Settings", "tail"),
+    "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Lora", "Operation", "Patch", "Settings", "tail"),
     "tvcli.errors": ("TvError", "UnavailableError", "UsageError", "VectorError"),
     "tvcli.kinds": ("Modality",),
     "tvcli.method.extract": ("from_examples", "from_instruction"),

@@ -124,6 +124,7 @@ OF_MODEL = {
     "--threads": "1",
     "--gpu-layers": "1",
     "--rpc": "h:1",
+    "--lora": "a.gguf",
 }
 IDLE: list[tuple[list[str], list[str], str]] = [
     (["apply", "v.npy", "-t", "x"], ["--modality", "text"], "without --queries"),

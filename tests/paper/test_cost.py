@@ -14,7 +14,7 @@ import pytest
 
 from tvcli.cli import main
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import Patch, Settings
+from tvcli.engine.protocol import Lora, Patch, Settings
 from tvcli.errors import TvError
 from tvcli.inputs.tasks import Sample, Task, find_task
 from tvcli.method.extract import from_examples
@@ -123,4 +123,5 @@ def test_the_memory_is_that_of_the_command_with_one_query(monkeypatch: pytest.Mo
     named = ["--model", "m.gguf", "--mmproj", "v.gguf", "--context", "512", "--threads", "3", "--gpu-layers", "0"]
     assert commands == [[sys.executable, "-m", "tvcli", *asked, *named]]
     assert model_options(ModelRequest()) == []
+    assert model_options(ModelRequest(loras=(Lora(Path("a.gguf"), 0.1),))) == ["--lora", "a.gguf:0.1"]
     assert math.isnan(memory_of(["apply"], "x", replace(request, settings=Settings(rpc=("h:1",)))))

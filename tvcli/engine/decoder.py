@@ -14,12 +14,13 @@ from tvcli.engine import devices
 from tvcli.engine.batches import Limits
 from tvcli.engine.gguf.checked import Facts
 from tvcli.engine.hook import ResidualHook
+from tvcli.engine.lora import Adapters
 from tvcli.engine.native import pinned
 from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import Library, load
 from tvcli.engine.native.log import forget_errors, last_error
 from tvcli.engine.native.memory import address, buffer, floats, location
-from tvcli.engine.protocol import Settings, fault
+from tvcli.engine.protocol import Lora, Settings, fault
 from tvcli.errors import TvError, UnavailableError
 from tvcli.prompts.prompt import Control
 from tvcli.vector import ModelInfo
@@ -34,8 +35,8 @@ MAX_RECURRENT_SEQUENCES = 32  # a recurrent model has a whole state per sequence
 class Decoder:
     """Owns ``llama_model`` and ``llama_context``, and keeps the hook's callback alive with them."""
 
-    def __init__(self, path: Path, facts: Facts, settings: Settings) -> None:
-        """Raises UnavailableError if llama.cpp cannot load the file, or it is not a decoder-only language model.
+    def __init__(self, path: Path, facts: Facts, settings: Settings, loras: Sequence[Lora] = ()) -> None:
+        """Raises UnavailableError if llama.cpp cannot load a file, or it is not a decoder-only language model.
 
         See `devices.model_devices` for errors of RPC servers.
         """
@@ -44,6 +45,7 @@ class Decoder:
         self.context: Any = None  # llama_context *
         try:
             self._load(path, facts, settings)
+            self._adapt(loras)
             self._open_context(path, settings)
         except BaseException:
             self.close()
@@ -99,6 +101,11 @@ class Decoder:
         if kind:
             raise UnavailableError(f"model {path} ({architecture}) is {kind}; tv needs a decoder-only language model")
 
+    def _adapt(self, loras: Sequence[Lora]) -> None:
+        """Before a context is made, which reserves space for adapters."""
+        self._adapters = Adapters(self.library, self.handle, loras)
+        self.info = self._adapters.adapted(self.info)
+
     def _open_context(self, path: Path, settings: Settings) -> None:
         library = self.library
         recurrent = library.llama_model_is_recurrent(self.handle) or library.llama_model_is_hybrid(self.handle)
@@ -125,6 +132,7 @@ class Decoder:
             self.context = library.llama_init_from_model(self.handle, params)
         if not self.context:
             raise UnavailableError(f"model {self._path} cannot be run: {last_error()}")
+        self._adapters.attach(self.context)
         self._memory = library.llama_get_memory(self.context)
         if not self._memory:
             raise UnavailableError(f"model {self._path} ({self.info.architecture}) does not generate text")

@@ -27,6 +27,7 @@ from tvcli.engine.protocol import (
     Answer,
     Decoding,
     ImageTokens,
+    Lora,
     Patch,
     Settings,
     Token,
@@ -72,11 +73,13 @@ Use = Callable[[Block, _Decoded], None]
 class LlamaEngine:
     """A GGUF model, with its mmproj for images. Implements `protocol.Engine`."""
 
-    def __init__(self, model: Path, mmproj: Path | None = None, settings: Settings = DEFAULTS) -> None:
-        """Load and probe a model.
+    def __init__(
+        self, model: Path, mmproj: Path | None = None, settings: Settings = DEFAULTS, loras: Sequence[Lora] = ()
+    ) -> None:
+        """Load and probe a model; LoRA adapters are part of its identity (`Adapters.adapted`).
 
         Raises:
-            UnavailableError: a file that is missing or broken, an mmproj that does not belong to the model,
+            UnavailableError: a file that is missing or broken, an mmproj or adapter that does not belong to the model,
                 or an architecture whose residual stream llama.cpp does not name.
         """
         facts = checked(model, MODEL, settings.progress)
@@ -86,7 +89,7 @@ class LlamaEngine:
         self._said: set[str] = set()  # warnings
         resources = ExitStack()
         self._free = weakref.finalize(self, resources.close)  # by close, or with the last reference to the engine
-        self._loaded = Decoder(model, facts, settings)
+        self._loaded = Decoder(model, facts, settings, loras)
         resources.callback(self._loaded.close)
         self.model = self._loaded.info
         try:

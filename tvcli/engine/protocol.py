@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -79,6 +80,17 @@ class Settings:
 
 
 DEFAULTS = Settings()
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA adapter: its file, and the factor by which its change of the weights is multiplied."""
+
+    path: Path
+    scale: float = 1.0
+
+    def __str__(self) -> str:
+        return self.path.stem if self.scale == 1 else f"{self.path.stem}:{self.scale:g}"
 
 
 @dataclass(frozen=True)

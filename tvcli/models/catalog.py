@@ -58,7 +58,7 @@ class Packaged:
 
 @dataclass(frozen=True)
 class Shipped:
-    """An mmproj file in the catalog's own folder."""
+    """An mmproj file or LoRA adapter in the catalog's own folder."""
 
     file: str
 
@@ -107,6 +107,7 @@ class Entry:
     license: str
     files: Packaged | OnHub | Local
     vision: Shipped | None = None  # instead of the one of `files`
+    lora: Shipped | None = None  # an adapter of the text model
     layer: SuggestedLayer | None = None
     llm: str | None = None  # the catalog's name of the language model that this one was made from
     architecture: str = ""  # llama.cpp's ``general.architecture``

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import DEFAULTS, Engine, Settings
+from tvcli.engine.protocol import DEFAULTS, Engine, Lora, Settings
+from tvcli.errors import UsageError
 from tvcli.models.catalog import FAKE, wanted_model
 from tvcli.models.resolve import describe, local_files, resolve
 from tvcli.progress import Meter, silent
@@ -48,6 +50,7 @@ class ModelRequest:
     mmproj: Path | None = None
     settings: Settings = DEFAULTS
     meter: Meter = field(default=silent, compare=False)  # for fetching files
+    loras: tuple[Lora, ...] = ()  # adapters, after the catalog's own
 
     def check(self) -> None:
         """Raises UnavailableError for a name that is not a model, without fetching or loading it."""
@@ -60,7 +63,7 @@ class ModelRequest:
         wanted = wanted_model(self.name)
         found = None if wanted == FAKE else local_files(wanted)
         files = () if found is None else (found.text, found.vision)
-        return [path for path in (*files, self.mmproj) if path is not None]
+        return [path for path in (*files, self.mmproj, *(lora.path for lora in self.loras)) if path is not None]
 
     def open(self) -> Model:
         """Load it; the caller closes it, or lets ``with`` do so.
@@ -70,13 +73,22 @@ class ModelRequest:
         """
         wanted = wanted_model(self.name)
         if wanted == FAKE:
+            if self.loras:
+                raise UsageError("the model fake has no weights, so `lora` does nothing")
             return Model(FakeEngine(), FAKE, llm=FAKE)
         files = resolve(wanted, self.mmproj, self.meter)
         from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
 
-        return Model(LlamaEngine(files.text, files.vision, self.settings), files.name, files.layer, files.llm)
+        engine = LlamaEngine(files.text, files.vision, self.settings, (*files.loras, *self.loras))
+        return Model(engine, files.name, files.layer, files.llm)
 
 
-def open_model(model: str | None = None, mmproj: str | Path | None = None, settings: Settings = DEFAULTS) -> Model:
+def open_model(
+    model: str | None = None,
+    mmproj: str | Path | None = None,
+    settings: Settings = DEFAULTS,
+    loras: Sequence[Lora] = (),
+) -> Model:
     """Load a model, to be used as it is or in a ``with`` block; see `ModelRequest.open`."""
-    return ModelRequest(model, None if mmproj is None else Path(mmproj), settings).open()
+    vision = None if mmproj is None else Path(mmproj)
+    return ModelRequest(model, vision, settings, loras=tuple(loras)).open()

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tvcli.data import data_folder
 from tvcli.engine.gguf.parts import part_names
+from tvcli.engine.protocol import Lora
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_readable, in_home
 from tvcli.models import packaged
-from tvcli.models.catalog import Entry, Local, OnHub, Packaged, find, names
+from tvcli.models.catalog import Entry, Local, OnHub, Packaged, Shipped, find, names
 from tvcli.progress import Meter, silent
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class ModelFiles:
     vision: Path | None = None
     layer: int | None = None
     llm: str | None = None
+    loras: tuple[Lora, ...] = ()
 
 
 def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> ModelFiles:
@@ -101,7 +103,7 @@ def size(entry: Entry) -> int | None:
     if (here := _on_disk(entry)) is not None:
         paths = [here.text.with_name(part) for part in part_names(here.text.name)]
         return sum(path.stat().st_size for path in (*paths, here.vision) if path is not None)
-    files, shipped = entry.files, _shipped(entry)
+    files, shipped = entry.files, _shipped(entry.vision)
     if isinstance(files, Local) or files.text is None:
         return None
     sizes = [files.text.size]
@@ -172,9 +174,10 @@ def _owned(entry: Entry, files: Packaged | Local, meter: Meter) -> ModelFiles:
 
 
 def _made(entry: Entry, text: Path, vision: Path | None) -> ModelFiles:
-    layer = entry.layer.suggested if entry.layer else None
-    return ModelFiles(entry.name, text, _shipped(entry) or vision, layer, entry.llm)
+    layer, lora = entry.layer.suggested if entry.layer else None, _shipped(entry.lora)
+    loras = () if lora is None else (Lora(lora),)
+    return ModelFiles(entry.name, text, _shipped(entry.vision) or vision, layer, entry.llm, loras)
 
 
-def _shipped(entry: Entry) -> Path | None:
-    return None if entry.vision is None else data_folder("models") / entry.vision.file
+def _shipped(file: Shipped | None) -> Path | None:
+    return None if file is None else data_folder("models") / file.file

@@ -84,11 +84,13 @@ def memory_of(command: Sequence[object], x: str, request: ModelRequest) -> float
 
 def model_options(request: ModelRequest) -> list[object]:
     """A request as command-line options."""
-    given = {
+    given: dict[str, object] = {
         "--model": request.name,
         "--mmproj": request.mmproj,
         "--context": request.settings.context,
         "--threads": request.settings.threads,
         "--gpu-layers": request.settings.gpu_layers,
     }
-    return [part for option, value in given.items() if value is not None for part in (option, value)]
+    pairs = [(option, value) for option, value in given.items() if value is not None]
+    pairs += [("--lora", f"{lora.path}:{lora.scale!r}") for lora in request.loras]
+    return [part for pair in pairs for part in pair]

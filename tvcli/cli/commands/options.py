@@ -34,6 +34,11 @@ Rpc = Annotated[
     about_model("--rpc", metavar="HOST:PORT", help="A llama.cpp rpc-server to put layers on; may be repeated."),
 ]
 
+Loras = Annotated[
+    list[str] | None,
+    about_model("--lora", metavar="FILE[:SCALE]", help="A LoRA adapter (GGUF) of the model; may be repeated."),
+]
+
 Images = Annotated[
     list[str] | None, about_queries("--image", "-i", help="Image files, a folder of them, or - for one on stdin.")
 ]
@@ -86,6 +91,7 @@ class ModelOptions:
     threads: Threads = None
     gpu_layers: GpuLayers = None
     rpc: Rpc = None
+    lora: Loras = None
 
 
 @dataclass(frozen=True)

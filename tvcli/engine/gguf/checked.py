@@ -24,7 +24,7 @@ from tvcli.files import make_folder, replacing
 # the source files that decide whether a file passes
 RULES = ("checks.py", "header.py", "parts.py", "../native/pinned.py")
 SETTLED = 2.0  # seconds; a file written just now may change again without a new modification time
-MODEL, MMPROJ = "model", "mmproj"
+MODEL, MMPROJ, ADAPTER = "model", "mmproj", "adapter"
 
 Key = dict[str, object]
 
@@ -38,14 +38,15 @@ class Facts:
 
 
 def checked(path: Path, kind: str, progress: Callable[[float], None] | None = None) -> Facts:
-    """The result of `checks.check_model` or `check_mmproj`, from a valid note if any. Raises UnavailableError."""
+    """The result of the kind's check in `checks`, from a valid note if there is one. Raises UnavailableError."""
     key = _key(path, kind)
     known = _read(path, key) if key else None
     if known is not None:
         return known
     from tvcli.engine.gguf import checks  # not at every start: it loads the gguf package
 
-    facts = checks.check_model(path, progress) if kind == MODEL else checks.check_mmproj(path, progress)
+    check = {MODEL: checks.check_model, MMPROJ: checks.check_mmproj, ADAPTER: checks.check_adapter}[kind]
+    facts = check(path, progress)
     if key and key == _key(path, kind):
         _write(path, key, facts)
     return facts

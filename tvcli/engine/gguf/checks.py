@@ -10,7 +10,7 @@ from pathlib import Path
 from gguf.constants import GGMLQuantizationType, GGUFValueType, LlamaFileType
 
 from tvcli.engine.gguf.checked import Facts
-from tvcli.engine.gguf.header import Header, HeaderError, read_header
+from tvcli.engine.gguf.header import Header, HeaderError, Tensor, read_header
 from tvcli.engine.gguf.parts import all_parts
 from tvcli.engine.native import pinned
 from tvcli.errors import UnavailableError, reason
@@ -67,6 +67,16 @@ def check_mmproj(path: Path, progress: Progress = None) -> Facts:
         raise UnavailableError(f"{path} is not the image encoder of a model (mmproj), which `mmproj` needs")
     for problem in _vision_problems(header):
         raise UnavailableError(f"mmproj {path} {problem}")
+    return _facts(path, header, progress)
+
+
+def check_adapter(path: Path, progress: Progress = None) -> Facts:
+    """Refuse what llama.cpp would abort on in a LoRA adapter. Raises UnavailableError."""
+    header = check_gguf(path)
+    if (header.text("general.type"), header.text("adapter.type")) != ("adapter", "lora"):
+        raise UnavailableError(f"{path} is not a LoRA adapter, which `lora` needs; convert_lora_to_gguf.py writes them")
+    for problem in _adapter_problems(header):
+        raise UnavailableError(f"LoRA adapter {path} {problem}")
     return _facts(path, header, progress)
 
 
@@ -184,6 +194,33 @@ def _vision_problems(header: Header) -> Iterator[str]:
     if width and heads and width % heads:
         yield f"has a width of {width}, which is not divisible by its {heads} heads"
     yield from _tensor_problems(header)
+
+
+def _adapter_problems(header: Header) -> Iterator[str]:
+    """What llama.cpp reads with the wrong type or multiplies without a check (``llama_adapter_lora_init_impl``).
+
+    It checks the shapes against those of the model itself.
+    """
+    if not header.text("general.architecture"):
+        yield "does not name its architecture (general.architecture)"
+    alpha = header.keys.get("adapter.lora.alpha")
+    if alpha is not None and (alpha.kind, alpha.length) != (GGUFValueType.FLOAT32, None):
+        yield f"has adapter.lora.alpha as {alpha.type_name}, not float32"
+    if "adapter.alora.invocation_tokens" in header.keys:
+        yield "is an activated LoRA, which applies only after some tokens; tv has no support for that"
+    yield from _tensor_problems(header)
+    for name, a in header.tensors.items():
+        b = header.tensors.get(name.removesuffix("lora_a") + "lora_b") if name.endswith(".lora_a") else None
+        if b is None:
+            continue
+        ranks = (a.shape[0], b.shape[0]) if "token_embd.weight" in name else (_size(a, 1), b.shape[0])
+        deep = [_size(one, axis) for one in (a, b) for axis in (2, 3)]
+        if ranks[0] != ranks[1] or (deep != [1, 1, 1, 1] and "_exps." not in name) or deep[:2] != deep[2:]:
+            yield f"has the tensors {name} and {name[:-1]}b of shapes that cannot be multiplied"
+
+
+def _size(tensor: Tensor, axis: int) -> int:
+    return tensor.shape[axis] if axis < len(tensor.shape) else 1
 
 
 def gguf_digest(parts: Sequence[Path], progress: Progress = None) -> str:

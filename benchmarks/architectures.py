@@ -61,6 +61,10 @@ def prompts_of(family: Family) -> dict[str, Prompt]:
     return prompts
 
 
+def pixels_of(prompt: Prompt) -> list[np.ndarray]:
+    return [image.pixels for image in prompt.images if isinstance(image, Image)]
+
+
 def token_ids(engine: LlamaEngine, prompt: Prompt, tokens: list[str], image_token: str) -> list[int]:
     """tv's own tokens, with the image token for every image embedding of llama.cpp."""
     ids: list[int] = []
@@ -68,7 +72,7 @@ def token_ids(engine: LlamaEngine, prompt: Prompt, tokens: list[str], image_toke
         if isinstance(piece, Token):
             ids.append(piece.id)
         elif "[IMG_BREAK]" in tokens:
-            columns = prompt.images[0].pixels.shape[1] // 14
+            columns = pixels_of(prompt)[0].shape[1] // 14
             row = [tokens.index("[IMG]")] * columns + [tokens.index("[IMG_BREAK]")]
             ids += (row * 10)[: piece.count]
         else:
@@ -79,7 +83,7 @@ def token_ids(engine: LlamaEngine, prompt: Prompt, tokens: list[str], image_toke
 @torch.no_grad()
 def reference(twin: Twin, ids: list[int], prompt: Prompt, token: int) -> np.ndarray:
     """Residuals at the last token before the final norm, float32 (L, D)."""
-    tiles = [tile for image in prompt.images for tile in twin.tiles(image.pixels)]
+    tiles = [tile for pixels in pixels_of(prompt) for tile in twin.tiles(pixels)]
     inputs = twin.inputs(tiles) if tiles else {}
     kind = torch.tensor([[int(one == token and bool(tiles)) for one in ids]])
     if tiles and "gemma3" in type(twin.model).__name__.lower():

@@ -272,6 +272,7 @@ def every_picture_of_a_prompt_and_every_part_of_it_is_seen(of: Subject) -> None:
         own = of.own(prompt)
         for number, image in enumerate(prompt.images):
             for corner in (0, -1):  # the first tile and the last, the first patch and the last
+                assert isinstance(image, Image)
                 pixels = image.pixels.copy()
                 pixels[corner, corner] = 255 - pixels[corner, corner]
                 other = Image(pixels, f"{image.name}, {corner}")

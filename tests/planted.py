@@ -29,7 +29,7 @@ import tvcli.models.opening
 from tvcli.data import data_folder
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
-from tvcli.images import Image, load_image
+from tvcli.images import load_image
 from tvcli.paper.study import Study
 from tvcli.prompts.prompt import Input, Prompt
 
@@ -117,7 +117,7 @@ class Planted(FakeEngine):
         return "".join(self._name(part) for part in prompt.parts)
 
     def _name(self, part: Input) -> str:
-        return f"[{self.shown[part.digest]}]" if isinstance(part, Image) else part
+        return part if isinstance(part, str) else f"[{self.shown[part.digest]}]"
 
 
 def hash01(text: str) -> float:

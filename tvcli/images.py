@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
+from tvcli.encoded import EncodedImage, is_encoded, load_encoded
 from tvcli.errors import UnavailableError
 from tvcli.files import read_bytes
 
@@ -61,6 +62,16 @@ class Image:
         """Identifies the pixels, so that an image is encoded once for many prompts."""
         shape = str(self.pixels.shape).encode()
         return hashlib.blake2b(shape + self.pixels.tobytes(), digest_size=16).digest()
+
+
+AnyImage = Image | EncodedImage
+
+
+def load_any(source: str | Path | bytes, name: str | None = None) -> AnyImage:
+    """An image, or image tokens, whichever the file's bytes are. Raises what `load_image` and `load_encoded` do."""
+    label = name or ("<bytes>" if isinstance(source, bytes) else str(source))
+    data = source if isinstance(source, bytes) else _read(Path(source), label)
+    return load_encoded(data, label) if is_encoded(data) else load_image(data, label)
 
 
 def load_image(source: str | Path | bytes, name: str | None = None) -> Image:

@@ -12,19 +12,17 @@ from __future__ import annotations
 import io
 import json
 import logging
-import math
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tokenize import TokenError  # from NumPy's parser for headers of Python 2
 from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
 from numpy.lib import format as npy
 
 from tvcli import notebook
+from tvcli.arrays import read_array
 from tvcli.errors import VectorError
 from tvcli.files import parse_json, read_bytes, replacing
 from tvcli.schema import SchemaError, build, shown
@@ -310,23 +308,7 @@ def _parse(file: BinaryIO, size: int) -> TaskVector:
 
 
 def _read_array(file: BinaryIO, size: int, what: str) -> np.ndarray:
-    """One .npy array, its declared size checked against the file before anything is allocated."""
-    start = file.tell()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # for headers from Python 2, which are read or refused like others
-        try:
-            version = npy.read_magic(file)
-            reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = reader(file)
-        except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
-            raise VectorError(f"{what} is not a NumPy array file (.npy)") from error
-        if dtype.hasobject:
-            raise VectorError(f"{what} has pickled Python objects, which are never loaded; save a float32 array")
-        count = math.prod(shape)
-        if count < 0 or count * dtype.itemsize > size - file.tell():
-            raise VectorError(f"{what} is truncated: {shape} {dtype} does not fit in the file")
-        file.seek(start)
-        try:
-            return np.array(npy.read_array(file, allow_pickle=False))
-        except (ValueError, TypeError) as error:
-            raise VectorError(f"{what} cannot be read ({error})") from error
+    try:
+        return read_array(file, size, what)
+    except ValueError as error:
+        raise VectorError(str(error)) from error

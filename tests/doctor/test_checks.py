@@ -22,6 +22,7 @@ from tvcli.engine.fake import FakeEngine
 from tvcli.engine.native.places import Place
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, ImageTokens, Patch, Settings, Token
 from tvcli.errors import TvError, UnavailableError
+from tvcli.images import Image
 from tvcli.models.opening import Model, ModelRequest
 from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.vector import ModelInfo
@@ -52,6 +53,7 @@ def test_a_word_is_asked_and_a_picture_if_the_model_sees() -> None:
     assert list(asked) == ["text", "image"]
     assert asked["text"] == zero_shot("Greece")
     [picture] = asked["image"].images
+    assert isinstance(picture, Image)
     assert picture.name == "a color gradient"
     pixels = picture.pixels
     assert pixels.shape == (224, 224, 3)

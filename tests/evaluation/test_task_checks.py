@@ -140,10 +140,10 @@ def test_errors_are_in_the_order_of_their_kind_and_of_their_lines(pictures: list
             Sample("yak", ("g",), broken, 8),
         ],
     )
-    from tvcli.images import load_image
+    from tvcli.images import load_any
 
     with pytest.raises(UnavailableError) as caught:
-        load_image(broken)
+        load_any(broken)
     assert errors(task) == [
         f"{FILE}, line 2: the input 'CAT' is in both splits, first in line 1",
         f"{FILE}, line 4: the input 'Cat' is in the file twice, first in line 1",
@@ -156,15 +156,15 @@ def test_errors_are_in_the_order_of_their_kind_and_of_their_lines(pictures: list
 
 def test_a_picture_is_decoded_once(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from tvcli.evaluation import task_checks as checks
-    from tvcli.images import load_image
+    from tvcli.images import load_any
 
     seen: list[Path] = []
 
     def load(path: Path) -> object:
         seen.append(path)
-        return load_image(path)
+        return load_any(path)
 
-    monkeypatch.setattr(checks, "load_image", load)
+    monkeypatch.setattr(checks, "load_any", load)
     errors(made([], [Sample("a", ("x",), pictures[0], 1), Sample("b", ("x",), pictures[0], 2)]))
     assert seen == [pictures[0]]
 

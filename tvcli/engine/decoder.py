@@ -84,6 +84,8 @@ class Decoder:
             quantization=facts.quantization,
             digest=facts.digest,
         )
+        self.n_embd_inp = self.library.llama_model_n_embd_inp(self.handle)  # more than D with deepstack
+        self.rope_type = self.library.llama_model_rope_type(self.handle)
         self._check_kind(path)
 
     def _check_kind(self, path: Path) -> None:
@@ -229,11 +231,41 @@ class Decoder:
         n = len(tokens)
         if logits and n > self._params.n_outputs_max:  # llama.cpp would abort the process
             raise ValueError(f"space is reserved for the logits of {self._params.n_outputs_max} rows, not of {n}")
-        token, position, sequence = (np.ascontiguousarray(a, np.int32) for a in (tokens, positions, sequences))
+        token = np.ascontiguousarray(tokens, np.int32)
+        self._decode(n, address(token), None, positions, sequences, logits=logits)
+
+    def decode_embeddings(self, embeddings: np.ndarray, position: int, sequence: int, *, causal: bool) -> None:
+        """Vectors in the place of token embeddings, float32 (n, n_embd_inp), from `position` on, without logits.
+
+        Not `causal`, every one of them attends to all of them; they must then fit `n_batch`.
+        """
+        count = len(embeddings)
+        positions, sequences = np.arange(position, position + count), np.full(count, sequence)
+        self.library.llama_set_causal_attn(self.context, causal)  # does nothing if it is so already
+        try:
+            for start in range(0, count, self.n_batch):
+                rows = np.ascontiguousarray(embeddings[start : start + self.n_batch], np.float32)
+                places = slice(start, start + len(rows))
+                self._decode(len(rows), None, address(rows), positions[places], sequences[places], logits=False)
+        finally:
+            self.library.llama_set_causal_attn(self.context, True)
+
+    def _decode(
+        self,
+        n: int,
+        tokens: int | None,
+        embeddings: int | None,
+        positions: np.ndarray,
+        sequences: np.ndarray,
+        *,
+        logits: bool,
+    ) -> None:
+        """One ``llama_decode`` of `n` rows, of which `tokens` or `embeddings` is the address."""
+        position, sequence = (np.ascontiguousarray(a, np.int32) for a in (positions, sequences))
         counts, wanted = np.ones(n, np.int32), np.full(n, logits, np.int8)
         pointers = (address(sequence) + sequence.itemsize * np.arange(n)).astype(np.uintp)
         batch = self.library.llama_batch(
-            n, address(token), None, address(position), address(counts), address(pointers), address(wanted)
+            n, tokens, embeddings, address(position), address(counts), address(pointers), address(wanted)
         )
         with deferred_interrupt():
             code = self.library.llama_decode(self.context, batch)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tvcli.encoded import EncodedImage
 from tvcli.engine.protocol import (
     FIRST_TOKEN,
     Answer,
@@ -26,7 +27,7 @@ from tvcli.engine.protocol import (
     lead,
 )
 from tvcli.errors import UsageError
-from tvcli.images import Image
+from tvcli.images import AnyImage, Image
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo
 
@@ -63,7 +64,7 @@ class FakeEngine:
         if self._closed:
             raise UsageError(f"the model {self.model.name} is closed; open it again")
 
-    def forget(self, image: Image) -> None:
+    def forget(self, image: AnyImage) -> None:
         self._check_open()
 
     @property
@@ -71,7 +72,7 @@ class FakeEngine:
         return ["NumPy"] * self.model.n_layer
 
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
-        parts = [self.tokens(part) if isinstance(part, str) else [ImageTokens(1)] for part in prompt.parts]
+        parts = [self.tokens(part) if isinstance(part, str) else [_run(part)] for part in prompt.parts]
         return [piece for part in parts for piece in part]
 
     def tokens(self, text: str) -> list[Token]:
@@ -132,15 +133,27 @@ class FakeEngine:
 
     def _embed(self, prompt: Prompt) -> np.ndarray:
         """Token embeddings, float32 (tokens, D)."""
-        if prompt.images and not self.has_vision:
+        if any(isinstance(image, Image) for image in prompt.images) and not self.has_vision:
             raise UsageError(f"the model {self.model.name} has no image encoder; add `mmproj`")
-        seeds = []
+        rows: list[np.ndarray] = []
         for part in prompt.parts:
+            if isinstance(part, EncodedImage):
+                rows += self._fitting(part)
+                continue
             names = [_bytes(p) for p in _pieces(part)] if isinstance(part, str) else [part.digest]
-            seeds += [zlib.crc32(name) for name in names]
-        if len(seeds) > CONTEXT:
-            raise UsageError(f"a prompt of {len(seeds)} tokens does not fit the context of {CONTEXT}")
-        return np.array([_noise(seed, self.model.n_embd) for seed in seeds])
+            rows += [_noise(zlib.crc32(name), self.model.n_embd) for name in names]
+        if len(rows) > CONTEXT:
+            raise UsageError(f"a prompt of {len(rows)} tokens does not fit the context of {CONTEXT}")
+        return np.array(rows)
+
+    def _fitting(self, image: EncodedImage) -> list[np.ndarray]:
+        width = image.tokens.shape[1]
+        if width != self.model.n_embd:
+            raise UsageError(
+                f"image tokens {image.name}: they have a width of {width}, the model {self.model.name} takes "
+                f"{self.model.n_embd}"
+            )
+        return list(image.tokens)
 
     def _forward(self, embeddings: np.ndarray, patch: Patch | None) -> np.ndarray:
         """The residual stream at the last token after every layer, as patched; float32 (L, D)."""
@@ -153,6 +166,10 @@ class FakeEngine:
                     h = patch.applied(h)
             stream.append(h)
         return np.array(stream)
+
+
+def _run(image: AnyImage) -> ImageTokens:
+    return ImageTokens(1 if isinstance(image, Image) else len(image.tokens))
 
 
 def _pieces(text: str) -> list[str]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tvcli.encoded import EncodedImage
 from tvcli.engine.batches import Block, plan
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.gguf.checked import MMPROJ, MODEL, checked
+from tvcli.engine.given import GivenTokens, check_given
 from tvcli.engine.hook import Edit
 from tvcli.engine.protocol import (
     DEFAULTS,
@@ -26,6 +28,8 @@ from tvcli.engine.protocol import (
     NOT_FINITE,
     Answer,
     Decoding,
+    ImageEncoder,
+    ImageRun,
     ImageTokens,
     Lora,
     Patch,
@@ -34,17 +38,17 @@ from tvcli.engine.protocol import (
     fault_sentence,
     lead,
 )
-from tvcli.engine.vision import ImageChunk, Vision
+from tvcli.engine.vision import Vision
 from tvcli.errors import TvError, UnavailableError, UsageError
-from tvcli.images import Image
-from tvcli.prompts.prompt import Control, Prompt
+from tvcli.images import AnyImage, Image
+from tvcli.prompts.prompt import Control, Input, Prompt
 
 log = logging.getLogger(__name__)
 
 
 TAIL = 1  # text tokens decoded with the hook: the delimiter
 
-Segment = list[int] | ImageChunk  # text tokens, or a run of image tokens
+Segment = list[int] | ImageRun  # text tokens, or a run of image tokens
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class _Encoded:
 
     @property
     def length(self) -> int:
-        return len(self.tail) + sum(s.n_tokens if isinstance(s, ImageChunk) else len(s) for s in self.prefix)
+        return len(self.tail) + sum(len(s) if isinstance(s, list) else s.n_tokens for s in self.prefix)
 
 
 @dataclass(frozen=True)
@@ -74,23 +78,36 @@ class LlamaEngine:
     """A GGUF model, with its mmproj for images. Implements `protocol.Engine`."""
 
     def __init__(
-        self, model: Path, mmproj: Path | None = None, settings: Settings = DEFAULTS, loras: Sequence[Lora] = ()
+        self,
+        model: Path,
+        mmproj: Path | None = None,
+        settings: Settings = DEFAULTS,
+        loras: Sequence[Lora] = (),
+        encoder: ImageEncoder | None = None,
     ) -> None:
         """Load and probe a model; LoRA adapters are part of its identity (`Adapters.adapted`).
 
+        An `encoder` sees for a model without `mmproj`, and is closed with the engine.
+
         Raises:
+            UsageError: both an `mmproj` and an encoder.
             UnavailableError: a file that is missing or broken, an mmproj or adapter that does not belong to the model,
                 or an architecture whose residual stream llama.cpp does not name.
         """
+        if mmproj is not None and encoder is not None:
+            raise UsageError(f"the model {model.stem} has an image encoder of its own; leave `mmproj` out")
         facts = checked(model, MODEL, settings.progress)
         self._mmproj_digest = "" if mmproj is None else checked(mmproj, MMPROJ, settings.progress).digest
         self._vision: Vision | None = None
+        self._encoder = encoder
         self._dirty = False  # cells may hold NaN
         self._said: set[str] = set()  # warnings
         resources = ExitStack()
         self._free = weakref.finalize(self, resources.close)  # by close, or with the last reference to the engine
         self._loaded = Decoder(model, facts, settings, loras)
         resources.callback(self._loaded.close)
+        if encoder is not None:
+            resources.callback(encoder.close)
         self.model = self._loaded.info
         try:
             self._probe()
@@ -124,9 +141,8 @@ class LlamaEngine:
         return self._loaded
 
     @property
-    def _image_encoder(self) -> Vision:
-        """Raises UsageError if the engine is closed, or has no image encoder."""
-        self._check_open()
+    def _mtmd(self) -> Vision:
+        """Raises UsageError if the engine has no image encoder."""
         if self._vision is None:
             raise UsageError(f"the model {self.model.name} has no image encoder; add `mmproj`")
         return self._vision
@@ -143,11 +159,12 @@ class LlamaEngine:
     def identity(self) -> Mapping[str, str]:
         build = self._loaded.library.build
         library = f"llama.cpp {build.version} (ggml {build.ggml}), {build.kernels}"
-        return {"model": self.model.digest, "mmproj": self._mmproj_digest, "library": library}
+        outside = {} if self._encoder is None else {"image encoder": self._encoder.identity}
+        return {"model": self.model.digest, "mmproj": self._mmproj_digest, "library": library, **outside}
 
     @property
     def has_vision(self) -> bool:
-        return self._vision is not None
+        return self._vision is not None or self._encoder is not None
 
     @property
     def chat_template(self) -> str:
@@ -163,10 +180,10 @@ class LlamaEngine:
         encoded = self._encode(prompt)
         pieces: list[Token | ImageTokens] = []
         for segment in (*encoded.prefix, encoded.tail):
-            if isinstance(segment, ImageChunk):
-                pieces.append(ImageTokens(segment.n_tokens))
-            else:
+            if isinstance(segment, list):
                 pieces += [Token(token, self.token_text(token)) for token in segment]
+            else:
+                pieces.append(ImageTokens(segment.n_tokens))
         return pieces
 
     def tokens(self, text: str) -> list[Token]:
@@ -214,19 +231,21 @@ class LlamaEngine:
         Raises:
             UsageError: the model has no image encoder.
         """
-        vision = self._image_encoder
-        chunks = [s for s in vision.segments(Prompt((image, ":"))) if isinstance(s, ImageChunk)]
-        return np.concatenate([vision.encode(chunk) for chunk in chunks])
+        self._check_open()
+        if self._encoder is not None:
+            return self._encoder.encode(image).tokens
+        return self._mtmd.image_tokens(image)
 
     @property
     def encodings(self) -> int:
         """How many images, or tiles of them, were encoded so far."""
         return 0 if self._vision is None else self._vision.encoded
 
-    def forget(self, image: Image) -> None:
+    def forget(self, image: AnyImage) -> None:
         self._check_open()
-        if self._vision is not None:
-            self._vision.forget(image)
+        for encoder in (self._vision, self._encoder):
+            if encoder is not None and isinstance(image, Image):
+                encoder.forget(image)
 
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
         """The hook writes nothing: llama.cpp's own control vector adds (patched - residual) to the layer's output."""
@@ -250,16 +269,31 @@ class LlamaEngine:
     # -- prompts to rows ----------------------------------------------------------------------------------
 
     def _encode(self, prompt: Prompt) -> _Encoded:
-        if not prompt.images:
-            texts = [text for part in prompt.parts if isinstance(part, str) for text in self._decoder.safe_texts(part)]
-            runs = [self._decoder.tokenize(text, first=i == 0) for i, text in enumerate(texts)]
-            segments: list[Segment] = [[token for run in runs for token in run]]
-        else:
-            segments = [*self._image_encoder.segments(prompt)]
+        self._check_open()
+        segments: list[Segment] = []
+        for piece in _pieces(map(self._seen, prompt.parts)):
+            if isinstance(piece, EncodedImage):
+                check_given(piece, self._decoder)
+                segments.append(self._tokenize([Control(piece.before)], first=not segments))
+                segments += [GivenTokens(piece, self._decoder), self._tokenize([Control(piece.after)], first=False)]
+            elif any(isinstance(part, Image) for part in piece):
+                segments += self._mtmd.segments(piece, first=not segments)
+            else:
+                segments.append(self._tokenize(map(str, piece), first=not segments))
         first = segments[0]
         if isinstance(prompt.parts[0], Control) and isinstance(first, list):
             segments[0] = self._decoder.with_one_bos(first)
         return _split(segments)
+
+    def _seen(self, part: Input) -> Input:
+        """The part as llama.cpp takes it: an encoder outside of it sees before."""
+        return self._encoder.encode(part) if self._encoder is not None and isinstance(part, Image) else part
+
+    def _tokenize(self, texts: Iterable[str], *, first: bool) -> list[int]:
+        """The tokens of texts, BOS before the `first` ones of a prompt where the model wants it."""
+        safe = [piece for text in texts for piece in self._decoder.safe_texts(text)]
+        runs = [self._decoder.tokenize(text, first=first and i == 0) for i, text in enumerate(safe)]
+        return [token for run in runs for token in run]
 
     def _run(
         self,
@@ -324,13 +358,13 @@ class LlamaEngine:
         waiting: list[tuple[int, int, int]] = []  # token, position, sequence
         for i, one in enumerate(encoded):
             for segment in _without_start(one.prefix, len(common)):
-                if isinstance(segment, ImageChunk):
-                    self._decode_text(waiting)
-                    waiting = []
-                    positions[i] = self._image_encoder.decode(segment, int(positions[i]), i * stride)
-                else:
+                if isinstance(segment, list):
                     waiting += [(token, int(positions[i]) + n, i * stride) for n, token in enumerate(segment)]
                     positions[i] += len(segment)
+                else:
+                    self._decode_text(waiting)
+                    waiting = []
+                    positions[i] = segment.decode(int(positions[i]), i * stride)
         self._decode_text(waiting)
         return positions
 
@@ -374,6 +408,21 @@ class LlamaEngine:
         return self._decoder.is_end(token) or (decoding.stop_at_newline and b"\n" in self._decoder.piece(token))
 
 
+def _pieces(parts: Iterable[Input]) -> Iterator[EncodedImage | list[str | Image]]:
+    """Encoded images, and all other parts between them, in order."""
+    stretch: list[str | Image] = []
+    for part in parts:
+        if isinstance(part, EncodedImage):
+            if stretch:
+                yield stretch
+            yield part
+            stretch = []
+        else:
+            stretch.append(part)
+    if stretch:
+        yield stretch
+
+
 def _common_start(encoded: Sequence[_Encoded]) -> list[int]:
     """The text tokens that all prompts begin with; empty for a single prompt."""
     starts = [one.prefix[0] if one.prefix and isinstance(one.prefix[0], list) else [] for one in encoded]
@@ -388,9 +437,9 @@ def _common_start(encoded: Sequence[_Encoded]) -> list[int]:
 def _split(segments: Sequence[Segment]) -> _Encoded:
     """Raises TvError unless the last segment is text of `TAIL` tokens or more."""
     *before, last = segments
-    if isinstance(last, ImageChunk) or len(last) < TAIL:
+    if not isinstance(last, list) or len(last) < TAIL:
         raise TvError("the prompt does not end in text tokens, so it has no delimiter")
-    return _Encoded([s for s in (*before, last[:-TAIL]) if isinstance(s, ImageChunk) or s], last[-TAIL:])
+    return _Encoded([s for s in (*before, last[:-TAIL]) if s or not isinstance(s, list)], last[-TAIL:])
 
 
 def _without_start(prefix: Sequence[Segment], count: int) -> Sequence[Segment]:

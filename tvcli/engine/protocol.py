@@ -16,7 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from tvcli import notebook
-from tvcli.images import Image
+from tvcli.encoded import EncodedImage
+from tvcli.images import AnyImage, Image
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo, TaskVector
 
@@ -147,6 +148,31 @@ def fault_sentence(patch: Patch | None, problem: str) -> str:
     return f"{after}the model's logits are {problem}, so the answer means nothing"
 
 
+class ImageRun(Protocol):
+    """A run of image tokens at its place in a prompt."""
+
+    @property
+    def n_tokens(self) -> int: ...
+
+    def decode(self, position: int, sequence: int) -> int:
+        """Put the tokens into the KV cache; returns the next position."""
+
+
+class ImageEncoder(Protocol):
+    """A model's image encoder and projector, run outside llama.cpp."""
+
+    @property
+    def identity(self) -> str:
+        """What its image tokens depend on besides the image: a digest of its files, and the programs."""
+
+    def encode(self, image: Image) -> EncodedImage: ...
+
+    def forget(self, image: Image) -> None:
+        """Drop what is in memory of an image that is not used again."""
+
+    def close(self) -> None: ...
+
+
 class Engine(Protocol):
     """A loaded model. The result of a call never depends on earlier calls.
 
@@ -202,7 +228,7 @@ class Engine(Protocol):
         A sweep over layers is one prompt under L patches, in one decode.
         """
 
-    def forget(self, image: Image) -> None:
+    def forget(self, image: AnyImage) -> None:
         """Drop what is cached for an image that is not used again."""
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from tvcli.engine.native.memory import address, floats, integers, location, numb
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image, check_shape
-from tvcli.prompts.prompt import Control, Prompt
+from tvcli.prompts.prompt import Control
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +36,17 @@ ChunkKey = tuple[bytes, int, int]  # the image's id, the number of the chunk, to
 
 @dataclass(frozen=True, eq=False)
 class ImageChunk:
-    """A run of image tokens: one image, or one tile of it."""
+    """A run of image tokens: one image, or one tile of it. Implements `protocol.ImageRun`."""
 
     pointer: Any  # mtmd_input_chunk *, owned by `owner`
     owner: Chunks
+    vision: Vision
     key: ChunkKey
     n_tokens: int
     name: str  # the image's, for messages
+
+    def decode(self, position: int, sequence: int) -> int:
+        return self.vision.decode(self, position, sequence)
 
 
 class Chunks:
@@ -90,19 +94,24 @@ class Vision:
         """How many chunks were encoded so far."""
         return self._cache.computed
 
-    def segments(self, prompt: Prompt) -> list[list[int] | ImageChunk]:
-        """The prompt as runs of text tokens and of image tokens, in order (``mtmd_tokenize_from_parts``)."""
+    def segments(self, given: Sequence[str | Image], *, first: bool) -> list[list[int] | ImageChunk]:
+        """Parts of a prompt as runs of text tokens and of image tokens, in order (``mtmd_tokenize_from_parts``).
+
+        BOS is put before the `first` parts of a prompt where the model wants it.
+        """
         chunks = Chunks(self._library)
         forget_errors()
         with ExitStack() as stack:
-            texts = [self._decoder.safe_texts(p) if isinstance(p, str) else [p] for p in prompt.parts]
+            texts = [self._decoder.safe_texts(p) if isinstance(p, str) else [p] for p in given]
             parts = [self._part(part, stack) for text in texts for part in text]
             array = pointers(map(location, parts))
-            code = self._library.mtmd_tokenize_from_parts(self._context, chunks.pointer, array, len(parts), True)
+            code = self._library.mtmd_tokenize_from_parts(self._context, chunks.pointer, array, len(parts), first)
         if code != 0:
-            names = ", ".join(image.name for image in prompt.images)
+            names = ", ".join(part.name for part in given if isinstance(part, Image))
             raise TvError(f"llama.cpp cannot prepare {names}: {last_error()}")
-        return list(_split(self._library, chunks, {_id(image): image.name for image in prompt.images}))
+        return list(
+            _split(self, self._library, chunks, {_id(part): part.name for part in given if isinstance(part, Image)})
+        )
 
     def _part(self, part: str | Image, stack: ExitStack) -> Any:
         if isinstance(part, str):
@@ -117,6 +126,11 @@ class Vision:
         stack.callback(self._library.mtmd_bitmap_free, bitmap)
         self._library.mtmd_bitmap_set_id(bitmap, _id(part))
         return self._library.mtmd_input_part(None, bitmap)
+
+    def image_tokens(self, image: Image) -> np.ndarray:
+        """The output of image encoder and projector, float32 (tokens, D); tiles one after another."""
+        chunks = [run for run in self.segments([image], first=True) if isinstance(run, ImageChunk)]
+        return np.concatenate([self.encode(chunk) for chunk in chunks])
 
     def decode(self, chunk: ImageChunk, position: int, sequence: int) -> int:
         """Put an image chunk into the KV cache; returns the next position (``mtmd_helper_decode_image_chunk``)."""
@@ -171,7 +185,9 @@ def _id(image: Image) -> bytes:
     return image.digest.hex().encode()
 
 
-def _split(library: Library, chunks: Chunks, names: Mapping[bytes, str]) -> Iterator[list[int] | ImageChunk]:
+def _split(
+    vision: Vision, library: Library, chunks: Chunks, names: Mapping[bytes, str]
+) -> Iterator[list[int] | ImageChunk]:
     """Read mtmd's chunks; an image may give several (tiles), with text of the template between them."""
     seen: Counter[bytes] = Counter()
     for index in range(library.mtmd_input_chunks_size(chunks.pointer)):
@@ -185,5 +201,5 @@ def _split(library: Library, chunks: Chunks, names: Mapping[bytes, str]) -> Iter
         if n_tokens == 0:
             raise TvError("llama.cpp produced no tokens for an image; the mmproj does not work with this model")
         digest = library.mtmd_input_chunk_get_id(pointer)
-        yield ImageChunk(pointer, chunks, (digest, seen[digest], n_tokens), n_tokens, names.get(digest, ""))
+        yield ImageChunk(pointer, chunks, vision, (digest, seen[digest], n_tokens), n_tokens, names.get(digest, ""))
         seen[digest] += 1

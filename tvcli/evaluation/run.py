@@ -93,7 +93,7 @@ def _check(engine: Engine, setup: Setup) -> None:
         if names.count(name) > 1 or name == AVERAGE:
             used = "the name of a table row" if name == AVERAGE else "the name of two tasks"
             raise UsageError(f"{name} is {used}; rename the task's folder")
-    if setup.has_images and not engine.has_vision:
+    if setup.has_pixels and not engine.has_vision:
         raise UsageError(f"the model {engine.model.name} has no image encoder; add `mmproj` or choose text queries")
     check_samples(setup, "; give `layer`")
     if setup.layer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tvcli.encoded import SUFFIXES
 from tvcli.inputs.tasks import Sample, Task, check_images
 from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.metrics import PAPERS_METRIC, Judge
@@ -77,6 +78,13 @@ class Setup:
 
     def samples(self, task: Task, split: Split, modality: Modality) -> list[Sample]:
         return task.samples(split, modality)[: self.limit]
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the model must see images itself: not all of them are image tokens."""
+        samples = (s for task in self.tasks for split in Split for s in self.samples(task, split, Modality.IMAGE))
+        kinds = {sample.image.suffix.lower() for sample in samples if sample.image is not None}
+        return self.has_images and not (kinds and kinds <= SUFFIXES)
 
     def check_images(self) -> None:
         """Raises UnavailableError if an image that will be part of a prompt cannot be used."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import parse_record, read_bytes, read_standard_input, standard_input
-from tvcli.images import Image, load_image
+from tvcli.images import AnyImage, load_any
 from tvcli.inputs.lines import (
     ARROWS,
     STDIN,
@@ -100,7 +100,7 @@ class Query:
 
     @classmethod
     def image(cls, path: Path, name: str | None = None, where: str = "") -> Query:
-        return cls(name or str(path), lambda: load_image(path, name), where)
+        return cls(name or str(path), lambda: load_any(path, name), where)
 
 
 def read_queries(source: str, modality: Modality = Modality.TEXT) -> Iterator[Query]:
@@ -192,9 +192,9 @@ def _text(record: dict[str, object], where: str) -> str:
     return clean(text)
 
 
-def _image(base: Path, path: str, where: str) -> Image:
+def _image(base: Path, path: str, where: str) -> AnyImage:
     try:
-        return load_image(base / path, name=path)
+        return load_any(base / path, name=path)
     except UnavailableError as error:
         raise UnavailableError(f"{where}: {error}") from error
 

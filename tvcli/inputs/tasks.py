@@ -21,7 +21,7 @@ from pathlib import Path
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import in_any_form, parse_record, parse_toml, read_bytes
-from tvcli.images import load_image
+from tvcli.images import load_any
 from tvcli.inputs.lines import check_texts
 from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Example, Input, identities, most_shots
@@ -52,7 +52,7 @@ class Sample:
         if Modality(modality) == Modality.TEXT or self.image is None:
             return self.input
         try:
-            return load_image(self.image)
+            return load_any(self.image)
         except UnavailableError as error:
             raise UnavailableError(self._located(str(error))) from error
 
@@ -81,7 +81,7 @@ class Sample:
     def _image_identities(self) -> frozenset[Hashable]:
         """Empty for an image that cannot be read, which is reported when the image is loaded."""
         try:
-            return frozenset() if self.image is None else identities(load_image(self.image))
+            return frozenset() if self.image is None else identities(load_any(self.image))
         except UnavailableError:
             return frozenset()
 
@@ -194,7 +194,7 @@ def check_images(samples: Iterable[Sample]) -> None:
 def _problem(path: Path, time: int, size: int) -> str:
     """`time` and `size` are those of the file, so that a changed file is decoded again."""
     try:
-        load_image(path)
+        load_any(path)
     except UnavailableError as error:
         return str(error)
     return ""

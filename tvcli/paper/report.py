@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from tvcli import plots
 from tvcli.errors import UnavailableError
-from tvcli.images import load_image, thumbnail
+from tvcli.images import Image, load_any, thumbnail
 from tvcli.method.extract import tv_version
 from tvcli.paper import evolution, figures, tables
 from tvcli.paper.study import Study, Table
@@ -81,10 +81,14 @@ def _svg(report: Table) -> str:
 def _data_url(path: Path) -> str | None:
     """A small PNG: browsers do not show TIFF, and a full photo per row would make the page too large.
 
-    `None` if the image cannot be read: a text query is answered without it, and the page does not need it either.
+    `None` for image tokens, and if the image cannot be read: a text query is answered without it, and the page does not
+    need it either.
     """
     try:
-        png = thumbnail(load_image(path), THUMBNAIL)
+        image = load_any(path)
     except UnavailableError:
         return None
+    if not isinstance(image, Image):
+        return None
+    png = thumbnail(image, THUMBNAIL)
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

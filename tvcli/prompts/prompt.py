@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import Protocol
 
 from tvcli.errors import UsageError
-from tvcli.images import Image
+from tvcli.images import AnyImage
 from tvcli.text import clean, normalized
 
-Input = str | Image
+Input = str | AnyImage
 Turn = tuple[Input, str | None]  # an input and its answer, `None` if it is wanted
 
 
@@ -27,13 +27,13 @@ class Control(str):
 
 
 def identities(*inputs: Input) -> frozenset[Hashable]:
-    """Keys that are equal for equal inputs: an image's pixels, a text without regard to case, white space and Unicode
-    composition; none for an empty text.
+    """Keys that are equal for equal inputs: an image's pixels or tokens, a text without regard to case, white space and
+    Unicode composition; none for an empty text.
 
     Examples or samples that share a key are the same. A prompt must never contain its query's own answer, so examples
     are always chosen by these keys.
     """
-    keys = (x.digest if isinstance(x, Image) else normalized(x) for x in inputs)
+    keys = (normalized(x) if isinstance(x, str) else x.digest for x in inputs)
     return frozenset(key for key in keys if key)
 
 
@@ -55,7 +55,7 @@ class Example:
 
     @property
     def is_image(self) -> bool:
-        return isinstance(self.input, Image)
+        return not isinstance(self.input, str)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Prompt:
         return f"Prompt({', '.join(map(repr, self.parts))})"
 
     @property
-    def images(self) -> tuple[Image, ...]:
-        return tuple(part for part in self.parts if isinstance(part, Image))
+    def images(self) -> tuple[AnyImage, ...]:
+        return tuple(part for part in self.parts if not isinstance(part, str))
 
 
 def prompt_of(*parts: Input) -> Prompt:
@@ -82,7 +82,7 @@ def prompt_of(*parts: Input) -> Prompt:
     for part in parts:
         if type(part) is str and merged and type(merged[-1]) is str:
             merged[-1] += part
-        elif isinstance(part, Image) or part:
+        elif not isinstance(part, str) or part:
             merged.append(part)
     return Prompt(tuple(merged))
 

@@ -40,7 +40,10 @@ Loras = Annotated[
 ]
 
 Images = Annotated[
-    list[str] | None, about_queries("--image", "-i", help="Image files, a folder of them, or - for one on stdin.")
+    list[str] | None,
+    about_queries(
+        "--image", "-i", help="Image files, a folder of them, - for one on stdin, or image tokens (.npy, .npz)."
+    ),
 ]
 ImagesFrom = Annotated[str | None, about_queries(help="File of image names, one per line; - for stdin.")]
 Null = Annotated[bool, about_queries("--null", "-0", help="Names end in NUL, as find -print0 writes them.")]

@@ -54,7 +54,7 @@ def answer_all(
             skip(query, error)
             continue
         finally:
-            if isinstance(query_input, Image):
+            if not isinstance(query_input, str):
                 engine.forget(query_input)
         for patch, answer in zip(patches, answers, strict=True):
             if query_options.json:

@@ -11,7 +11,7 @@ from tvcli.cli.commands.options import QueryOptions
 from tvcli.cli.output import out
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_not_input, check_target, read_standard_input, standard_input_is_file
-from tvcli.images import SUFFIXES, Image, load_image
+from tvcli.images import SUFFIXES, AnyImage, load_any
 from tvcli.inputs.examples import Query, read_image_names, read_queries
 from tvcli.inputs.lines import STDIN
 from tvcli.inputs.tasks import SAMPLES, Task
@@ -139,11 +139,11 @@ def _image_queries(source: str) -> list[Query]:
     return _images_of(folder) if folder.is_dir() else [Query.image(folder, source)]
 
 
-def read_image(source: str) -> Image:
+def read_image(source: str) -> AnyImage:
     """An image, or standard input for ``-``."""
     if source == STDIN:
-        return load_image(read_standard_input("an image"), "standard input")
-    return load_image(Path(source), source)
+        return load_any(read_standard_input("an image"), "standard input")
+    return load_any(Path(source), source)
 
 
 def _images_of(folder: Path) -> list[Query]:

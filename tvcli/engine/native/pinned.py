@@ -111,6 +111,16 @@ DEVICE_ACCELERATOR = 3  # ggml/include/ggml-backend.h: GGML_BACKEND_DEVICE_TYPE_
 DEVICE_META = 4  # ggml/include/ggml-backend.h: GGML_BACKEND_DEVICE_TYPE_META
 CHUNK_TEXT = 0  # tools/mtmd/mtmd.h: MTMD_INPUT_CHUNK_TYPE_TEXT
 POOLING_NONE = 0  # include/llama.h: LLAMA_POOLING_TYPE_NONE
+ROPE_NONE = -1  # include/llama.h: LLAMA_ROPE_TYPE_NONE
+ROPE_NORM = 0  # include/llama.h: LLAMA_ROPE_TYPE_NORM
+ROPE_NEOX = 2  # ggml/include/ggml.h: GGML_ROPE_TYPE_NEOX
+
+# -- embeddings in the place of tokens ---------------------------------------------------------------------
+
+# tools/mtmd/mtmd.cpp: mtmd_decode_use_non_causal; text models whose image tokens may attend to each other both ways
+BOTH_WAYS = frozenset({"gemma3", "gemma4", "deepseek4"})
+# src/models/glm4.cpp, glm4-moe.cpp, granite-switch.cpp: embeddings abort the process (glm4: without M-RoPE)
+ONLY_TOKENS = frozenset({"glm4", "glm4moe", "granite-switch"})
 
 # -- RPC servers -------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import stat
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -35,11 +35,11 @@ MOST_LINKS = 40  # as Linux follows
 DESCRIPTORS = re.compile(r"/dev/fd|/proc/(\d+)(/task/\d+)?/fd")
 
 
-def read_bytes(path: Path, what: str) -> bytes:
-    """The whole file. Raises UnavailableError, which calls it `what`, also for more than `MOST_BYTES`."""
+def read_bytes(path: Path, what: str, most: int = MOST_BYTES) -> bytes:
+    """The whole file. Raises UnavailableError, which calls it `what`, also for more than `most` bytes."""
     try:
         with path.open("rb") as file:
-            return _read_whole(file, f"{what} {path}")
+            return _read_whole(file, f"{what} {path}", most)
     except OSError as error:
         raise UnavailableError(f"{what} {path} cannot be read: {reason(error)}") from error
     except ValueError as error:  # a NUL character in the name
@@ -74,12 +74,12 @@ def read_standard_input(what: str) -> bytes:
     return _read_whole(file, "standard input")
 
 
-def _read_whole(file: BinaryIO, name: str) -> bytes:
+def _read_whole(file: BinaryIO, name: str, most: int = MOST_BYTES) -> bytes:
     data = bytearray()
     while chunk := file.read(CHUNK):
         data += chunk
-        if len(data) > MOST_BYTES:
-            raise UnavailableError(f"{name} cannot be read: it is larger than {MOST_BYTES >> 20} MiB")
+        if len(data) > most:
+            raise UnavailableError(f"{name} cannot be read: it is larger than {most >> 20} MiB")
     return bytes(data)
 
 
@@ -134,10 +134,13 @@ def check_not_input(path: Path, inputs: Iterable[Path | None]) -> None:
                     raise UsageError(f"the output {path} is also an input")
 
 
-def parse_json(text: str | bytes) -> Any:
-    """`json.loads`, with all errors as ValueError; a key that occurs twice is an error too."""
+def parse_json(text: str | bytes, made: Callable[[dict[str, Any]], Any] = lambda record: record) -> Any:
+    """`json.loads`, with all errors as ValueError; a key that occurs twice is an error too.
+
+    `made` is called with every object as soon as it is read, and what it returns takes the object's place.
+    """
     try:
-        return json.loads(text, object_pairs_hook=_keys_once)
+        return json.loads(text, object_pairs_hook=lambda pairs: made(_keys_once(pairs)))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 

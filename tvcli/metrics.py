@@ -11,6 +11,7 @@ from tvcli.kinds import Kind
 from tvcli.text import clean
 
 SHORT = 3  # letters; a shorter match is weak evidence
+LONG = 48  # new tokens of an answer that a pattern judges, such as a riddle
 
 
 class Metric(Kind):
@@ -76,8 +77,8 @@ class Judge:
         return re.match(pattern, clean(answer)) is not None if pattern else self.correct(answer, labels)
 
     def max_tokens(self, pattern: str) -> int:
-        """New tokens that an answer needs to be judged; a pattern needs as many as a whole label."""
-        return RULES[Metric.EXACT if pattern else self.metric].max_tokens
+        """New tokens that an answer needs to be judged."""
+        return LONG if pattern else RULES[self.metric].max_tokens
 
     def _plain(self, text: str) -> str:
         return clean(text).casefold() if self.ignore_case else clean(text)

@@ -17,7 +17,7 @@ from tvcli.engine.gguf.control_vector import save as save_control_vector
 from tvcli.inputs.tasks import find_task
 from tvcli.vector import TaskVector, save
 
-NEED_MORE = ("tv tasks pull", "tv models pull", "tv models add", "tv doctor")  # a network, or weights: only parsed
+NEED_MORE = ("tv tasks pull", "tv tasks import", "tv models pull", "tv models add", "tv doctor")  # only parsed
 WIDTH = 78  # of help on a terminal of 80 columns
 
 

@@ -270,10 +270,10 @@ def test_a_vector_is_patched_at_the_layer_of_its_column() -> None:
     rows = np.arange(96, dtype=np.float32).reshape(6, 16)
     vector_cache.vectors["t", Source.TEXT, Variant(2)] = TaskVector(rows)
     cell = Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(2))
-    patch = evaluation._patch(setup.tasks[0], Condition(cell, 3))
+    patch = evaluation._patch(setup.tasks[0], Condition(cell, 3), setup.tasks[0].test[0])
     assert patch is not None
     assert (patch.layer, patch.row.tolist()) == (3, rows[3].tolist())
-    assert evaluation._patch(setup.tasks[0], Condition(cell)) is None
+    assert evaluation._patch(setup.tasks[0], Condition(cell), setup.tasks[0].test[0]) is None
 
 
 def test_vectors_are_never_read_from_the_test_split() -> None:

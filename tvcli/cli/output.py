@@ -29,8 +29,10 @@ LONGEST = 1000  # characters of an error
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # environment variables
 # parameters in messages of the library, as a Python caller names them
 PARAMETERS = (
+    "captions",
     "context",
     "gpu_layers",
+    "judge",
     "layer",
     "llm",
     "method",
@@ -38,10 +40,15 @@ PARAMETERS = (
     "model",
     "name",
     "null",
+    "override",
     "quant",
     "resume",
     "rpc",
     "shots",
+    "source",
+    "task",
+    "test",
+    "validation",
 )
 PARAMETER = re.compile(f"`({'|'.join(PARAMETERS)})`")
 # control characters (C0, DEL, C1), line and paragraph separators, bidirectional embeddings, overrides and isolates, and

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvcli.engine.protocol import MAX_ROWS, Answer, Decoding, Engine, Patch
 from tvcli.errors import TvError
+from tvcli.evaluation.judging import JudgeCommand, Request
 from tvcli.evaluation.prompts import PromptMaker, few_shot_prompts, zero_shot_prompts
 from tvcli.evaluation.results import best_layer, layer_curve
 from tvcli.evaluation.setup import Setup, Transfer
@@ -19,7 +20,7 @@ from tvcli.evaluation.store import Cell, Record, Store, cells_of
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Method, Modality, Split
-from tvcli.metrics import Judge
+from tvcli.metrics import Metric
 from tvcli.prompts.prompt import Prompt
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,12 @@ class QueryGroup:
         return len(self.samples) * len(self.conditions)
 
     def batches(self) -> Iterator[range]:
-        """Ranges of sample numbers, the same in every run: an answer can depend on the shape of its batch."""
-        size = max(1, min(PROMPTS, MAX_ROWS // len(self.conditions)))
+        """Ranges of sample numbers, the same in every run: an answer can depend on the shape of its batch.
+
+        All prompts of a batch have the same patches, so samples with instructions of their own are alone in theirs.
+        """
+        most = 1 if self.task.has_own_instructions else PROMPTS
+        size = max(1, min(most, MAX_ROWS // len(self.conditions)))
         for start in range(0, len(self.samples), size):
             yield range(start, min(start + size, len(self.samples)))
 
@@ -65,6 +70,7 @@ class Evaluation:
     setup: Setup
     store: Store
     vector_cache: VectorCache
+    command: JudgeCommand | None = None  # judges the answers, if the setup has one
 
     def run(self, advance: Callable[[int], None] = lambda rows: None) -> dict[Transfer, int | None]:
         """Answer all; `advance` gets the number of rows of every batch. Returns each transfer's patched layer."""
@@ -129,11 +135,11 @@ class Evaluation:
         return QueryGroup(task, modality, split, make_prompt, samples, tuple(conditions))
 
     def _answer(self, group: QueryGroup, advance: Callable[[int], None]) -> None:
-        patches: list[Patch | None] = []
         for batch in group.batches() if group.conditions else ():
             missing = {(n, c) for n in batch for c in group.conditions if not self.store.has(c.cell, n, c.layer)}
             if missing:
-                patches = patches or [self._patch(group.task, condition) for condition in group.conditions]
+                first = group.samples[batch.start]
+                patches = [self._patch(group.task, condition, first) for condition in group.conditions]
                 prompts = [group.make_prompt(number, group.samples[number]) for number in batch]
                 answers = self._answers(group, batch, prompts, patches)
                 found = [
@@ -142,7 +148,7 @@ class Evaluation:
                     for condition, answer in zip(group.conditions, row, strict=True)
                     if (number, condition) in missing
                 ]
-                self.store.add(found)
+                self._add(group, found)
             advance(len(batch) * len(group.conditions))
 
     def _answers(
@@ -160,18 +166,35 @@ class Evaluation:
                     raise type(own)(f"{group.samples[number].where or group.task.name}: {own}") from error
             raise
 
-    def _patch(self, task: Task, condition: Condition) -> Patch | None:
-        if condition.layer is None or condition.cell.source is None:
+    def _patch(self, task: Task, condition: Condition, sample: Sample) -> Patch | None:
+        source, variant = condition.cell.source, condition.cell.variant
+        if condition.layer is None or source is None:
             return None
-        return Patch.of(self.vector_cache.get(task, condition.cell.source, condition.cell.variant), condition.layer)
+        if sample.instruction:
+            return Patch.of(self.vector_cache.own(task, sample.instruction), condition.layer)
+        return Patch.of(self.vector_cache.get(task, source, variant), condition.layer)
 
     def _decoding(self, task: Task) -> Decoding:
-        return Decoding(self.setup.judge.max_tokens(task.pattern))
+        """The paper's metric takes one token. What is judged by more goes on after newlines: an answer may begin with
+        one, as many do that an instruction vector brings, or have several lines."""
+        judge = replace(self.setup.judge, metric=Metric.EXACT) if self.setup.command else self.setup.judge
+        goes_on = bool(task.pattern or self.setup.command) or self.setup.overrides(task)
+        return Decoding(judge.max_tokens(task.pattern), stop_at_newline=not goes_on)
+
+    def _add(self, group: QueryGroup, records: list[Record]) -> None:
+        """Save the records; if a command judges them, each as soon as it is judged."""
+        if self.command is None:
+            self.store.add(records)
+            return
+        requests = [_request(group.task, self.setup, group.samples[record.sample], record) for record in records]
+        for number, verdict in self.command.verdicts(requests):
+            self.store.add([replace(records[number], correct=verdict.correct, against=verdict.against)])
 
     def _record(self, group: QueryGroup, condition: Condition, number: int, answer: Answer) -> Record:
-        sample, other = group.samples[number], self.setup.against.get(group.task.name)
-        against = None if other is None else _answers_other(other, sample, answer.text, self.setup.judge)
-        follows = self.setup.judge.follows(answer.text, sample.outputs, group.task.pattern)
+        sample, judge = group.samples[number], self.setup.judge
+        overridden = _overridden_labels(group.task, self.setup, sample)
+        against = None if overridden is None else any(judge.follows(answer.text, *one) for one in overridden)
+        follows = judge.follows(answer.text, sample.outputs, group.task.pattern)
         return Record(
             cell=condition.cell,
             sample=number,
@@ -185,8 +208,31 @@ class Evaluation:
         )
 
 
-def _answers_other(other: Task, sample: Sample, answer: str, judge: Judge) -> bool:
+def _overridden_labels(task: Task, setup: Setup, sample: Sample) -> list[tuple[tuple[str, ...], str]] | None:
+    """The labels and the pattern of what the prompt asks; `None` if the vector is to do nothing else."""
+    if sample.instruction:
+        return [(sample.against, "")] if sample.against else None
+    if (other := setup.against.get(task.name)) is None:
+        return None
     own = sample.identities(images=not sample.input)  # an image without a text is identified by its pixels
     samples = (*other.validation, *other.test)
     same = [s for s in samples if not own.isdisjoint(s.identities(images=not sample.input))]
-    return any(judge.follows(answer, s.outputs, other.pattern) for s in same)
+    return [(s.outputs, other.pattern) for s in same]
+
+
+def _request(task: Task, setup: Setup, sample: Sample, record: Record) -> Request:
+    """What a judge is told of an answer; not how it came about."""
+    overridden = _overridden_labels(task, setup, sample) or []
+    other = setup.against.get(task.name)
+    asked = sample.question if other is None else other.instruction
+    own = sample.instruction or record.cell.variant.wording or task.instruction
+    return {
+        "task": task.name,
+        "follow": sample.question if sample.question and not setup.overrides(task) else own,
+        "labels": list(sample.outputs),
+        "overridden": asked if setup.overrides(task) else None,
+        "overridden_labels": [label for labels, _ in overridden for label in labels],
+        "input": sample.input,
+        "image": None if sample.image is None else str(sample.image.resolve()),
+        "answer": record.answer,
+    }

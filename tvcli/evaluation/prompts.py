@@ -14,8 +14,9 @@ PromptMaker = Callable[[int, Sample], Prompt]  # for a sample and its number in 
 
 
 def zero_shot_prompts(setup: Setup, task: Task, modality: Modality) -> PromptMaker:
-    """The query alone; in an override setup, after the competing task's instruction (paper, table 5)."""
-    return _without_examples(setup, modality, "\n\n".join(_competing_instruction(setup, task)))
+    """The query alone; in an override setup, after the competing task's instruction (after the paper's table 5)."""
+    system = "\n\n".join(_competing_instruction(setup, task))
+    return lambda _, sample: zero_shot(sample.load(modality), setup.template, system)
 
 
 def few_shot_prompts(setup: Setup, task: Task, transfer: Transfer, variant: Variant) -> PromptMaker:
@@ -25,10 +26,15 @@ def few_shot_prompts(setup: Setup, task: Task, transfer: Transfer, variant: Vari
     more samples of the split as needed. None of them is the query's own sample or repeats it.
     """
     instructions = [] if variant.wording is None else [variant.wording]
-    system = "\n\n".join([*instructions, *_competing_instruction(setup, task)])
+    competing = _competing_instruction(setup, task)
+    system = "\n\n".join([*instructions, *competing])
     modality = transfer.source.modality
     if modality is None:
-        return _without_examples(setup, transfer.query, system)
+        return lambda _, sample: zero_shot(
+            sample.load(transfer.query),
+            setup.template,
+            "\n\n".join([sample.instruction, *competing]) if sample.instruction else system,
+        )
     images, limit = transfer.has_images, len(setup.samples(task, Split.TEST, modality))
     pool = [(sample, sample.identities(images=images)) for sample in task.samples(Split.TEST, modality)]
 
@@ -48,8 +54,4 @@ def few_shot_prompts(setup: Setup, task: Task, transfer: Transfer, variant: Vari
 
 def _competing_instruction(setup: Setup, task: Task) -> list[str]:
     """The instruction of the competing task, if there is one."""
-    return [setup.against[task.name].instruction] if setup.against else []
-
-
-def _without_examples(setup: Setup, modality: Modality, system: str) -> PromptMaker:
-    return lambda _, sample: zero_shot(sample.load(modality), setup.template, system)
+    return [setup.against[task.name].instruction] if task.name in setup.against else []

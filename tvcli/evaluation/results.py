@@ -105,8 +105,11 @@ def best_layer(store: Store, setup: Setup, transfer: Transfer) -> int:
 def majority(setup: Setup, task: Task, modality: Modality) -> str:
     """The constant answer that is correct most often on the validation split; ties: the most frequent label.
 
-    The paper's table 2 calls its accuracy on the test split "Random". Empty if the task has no labels.
+    The paper's table 2 calls its accuracy on the test split "Random". Empty if the task has no labels, or a command
+    judges the answers: labels would be another judge.
     """
+    if setup.command:
+        return ""
     samples = setup.samples(task, Split.VALIDATION, modality)
     labels = Counter(label for sample in samples for label in sample.outputs)
     hits = {label: sum(setup.judge.follows(label, s.outputs, task.pattern) for s in samples) for label in labels}
@@ -174,7 +177,7 @@ def _score(answers: Sequence[_Answers], method: str, resampled_means: np.ndarray
     several = len({len(rates) for rates in by_task}) == 1 and len(by_task[0]) > 1
     records = [record for one in answers for record in one.records.get(method, ())]
     others = [record.against for record in records if record.against is not None]
-    labeled = [record for record in records if record.labels]
+    labeled = [record for record in records if record.labels and not setup.command]
     return Score(
         mean=float(np.mean([rates.mean() for rates in by_task])),
         interval=interval(resampled_means),

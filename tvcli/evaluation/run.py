@@ -9,13 +9,14 @@ from pathlib import Path
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError, VectorError
 from tvcli.evaluation.answering import Evaluation
+from tvcli.evaluation.judging import open_judge
 from tvcli.evaluation.results import AVERAGE, TransferResult, transfer_result
 from tvcli.evaluation.setup import Setup
 from tvcli.evaluation.store import open_store
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.files import make_folder
 from tvcli.inputs.tasks import warn_of_repeats, whose_data
-from tvcli.kinds import Method, Split
+from tvcli.kinds import Method, Source, Split
 from tvcli.method.extract import tv_version
 from tvcli.method.layers import check_layer
 from tvcli.models.opening import ModelRequest
@@ -57,6 +58,7 @@ def run(
         UsageError: the setup has images and the model has no image encoder; see also `open_store`.
     """
     _check(engine, setup)
+    _check_own_instructions(setup, reads_all=files.vectors is not None or source_model is not None)
     for task in setup.tasks:
         warn_of_repeats(task, images=setup.has_images)
     settings = {**engine.identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
@@ -65,8 +67,8 @@ def run(
         vector_cache = _vectors_of_other_model(source_model, setup, engine.model)
         origin = vector_cache.engine.model
         settings["source_model"] = vector_cache.engine.identity
-    with open_store(files.samples, settings, resume=files.resume) as store:
-        evaluation = Evaluation(engine, setup, store, vector_cache)
+    with open_store(files.samples, settings, resume=files.resume) as store, open_judge(setup.command) as command:
+        evaluation = Evaluation(engine, setup, store, vector_cache, command)
         with meter(evaluation.total_rows(), "answered") as advance:
             layers = evaluation.run(advance)
         found = tuple(transfer_result(store, setup, transfer, layer) for transfer, layer in layers.items())
@@ -99,6 +101,17 @@ def _check(engine: Engine, setup: Setup) -> None:
     if setup.layer is not None:
         check_layer(setup.layer, engine.model.n_layer)
     setup.check_images()
+
+
+def _check_own_instructions(setup: Setup, *, reads_all: bool) -> None:
+    """Raises UsageError where vectors of a whole task are needed, but its samples have instructions of their own."""
+    own = next((task.name for task in setup.tasks if task.has_own_instructions), None)
+    if own is None:
+        return
+    if any(transfer.source != Source.INSTRUCTION for transfer in setup.transfers):
+        raise UsageError(f"the samples of task {own} have instructions of their own; `source` must be instruction")
+    if reads_all:
+        raise UsageError(f"the samples of task {own} have instructions of their own, so it has no vectors to save")
 
 
 def check_samples(setup: Setup, instead: str = "") -> None:

@@ -66,6 +66,7 @@ class Setup:
     template: Template = QA
     wording: str = ""  # the kind of wordings of the instruction (paper, table 9)
     against: dict[str, Task] = field(default_factory=dict)  # competing tasks, by task (paper, table 5)
+    command: str = ""  # judges the answers instead of `judge`
 
     def __post_init__(self) -> None:
         for method in self.methods:
@@ -75,6 +76,19 @@ class Setup:
     def has_images(self) -> bool:
         """Whether any transfer has images."""
         return any(transfer.has_images for transfer in self.transfers)
+
+    @property
+    def judged_by(self) -> str:
+        """Who says whether an answer is right."""
+        if self.command:
+            return f"judged by {self.command}"
+        patterns = {bool(task.pattern) for task in self.tasks}
+        by = {"labels": False in patterns, "regular expressions": True in patterns}
+        return f"judged by {' and '.join(name for name, used in by.items() if used)}"
+
+    def overrides(self, task: Task) -> bool:
+        """Whether the prompt asks for something else than the vector."""
+        return task.name in self.against or task.has_own_instructions
 
     def samples(self, task: Task, split: Split, modality: Modality) -> list[Sample]:
         return task.samples(split, modality)[: self.limit]
@@ -116,5 +130,6 @@ class Setup:
             "template": self.template.name,
             "wording": self.wording,
             "overridden": bool(self.against),
+            "judge": self.command or None,
             "tasks": {task.name: task.digest for task in (*self.tasks, *self.against.values())},
         }

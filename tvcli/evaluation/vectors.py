@@ -22,6 +22,10 @@ class VectorCache:
     setup: Setup
     vectors: dict[tuple[str, Source, Variant], TaskVector] = field(default_factory=dict)  # by name of the task
 
+    def own(self, task: Task, instruction: str) -> TaskVector:
+        """The vector of one sample's instruction. It is used for that sample alone, so it is not kept."""
+        return read_vector(self.engine, self.setup, task, Source.INSTRUCTION, Variant(wording=instruction))
+
     def get(self, task: Task, source: Source, variant: Variant) -> TaskVector:
         """Raises UsageError if the task has fewer validation samples of the modality than shots."""
         key = (task.name, source, variant)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -209,11 +209,11 @@ def json_list(source: str) -> list[dict[str, Any]]:
     return value
 
 
-def check_texts(record: dict[str, Any], where: str) -> None:
+def check_texts(record: dict[str, Any], where: str, keys: Sequence[str] = ("input", "output")) -> None:
     """Raises UsageError for an input or output that is not text, such as a number; it may be missing."""
-    for key in ("input", "output"):
+    for key in keys:
         value = record.get(key)
-        for one in value if isinstance(value, list) and key == "output" else [value]:
+        for one in value if isinstance(value, list) and key in ("output", "against") else [value]:
             if isinstance(one, int | float) and not isinstance(one, bool):
                 raise UsageError(f"{where}: the {key} is the number {shown(one)}; write it as text, in quotes")
             if one is not None and not isinstance(one, str):

@@ -1,7 +1,8 @@
 """Tasks: folders with a `task.toml`, an `examples.jsonl` and images.
 
 Each line of `examples.jsonl` is a sample: ``input`` (text), ``output`` (accepted answers, the first is the
-label), ``image`` (a path relative to the folder) and ``split`` ("validation" or "test").
+label), ``image`` (a path relative to the folder) and ``split`` ("validation" or "test"). A ``question`` stands behind
+the input in the prompt; an ``instruction`` overrides it, and ``against`` are then the answers to the question.
 """
 
 from __future__ import annotations
@@ -24,37 +25,46 @@ from tvcli.files import in_any_form, parse_record, parse_toml, read_bytes
 from tvcli.images import load_any
 from tvcli.inputs.lines import check_texts
 from tvcli.kinds import Modality, Split
-from tvcli.prompts.prompt import Example, Input, identities, most_shots
+from tvcli.prompts.prompt import Content, Example, identities, most_shots
 from tvcli.schema import SchemaError, build
 from tvcli.text import clean, decode, lines
 
 PAPERS_DATA, OWN_DATA, OTHER_DATA = "the paper's data", "tv's own data", "other data"
 SAMPLES = "examples.jsonl"
+TEXTS = ("input", "output", "question", "instruction", "against")  # keys of a sample
 log = logging.getLogger(__name__)
 _warned: set[tuple[Path, str, str]] = set()  # folder, digest and text of warnings that were logged
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One input as text and, if there is one, as an image, with its accepted answers."""
+    """One input as text and, if there is one, as an image, with its accepted answers.
+
+    With an instruction of its own, `outputs` are what that asks for, and `against` the answers to the question, which
+    it overrides (paper, table 5).
+    """
 
     input: str
     outputs: tuple[str, ...]
     image: Path | None = None
     line: int = field(default=0, compare=False)  # in the samples file; the first is 1
     where: str = field(default="", compare=False)  # file and line, for messages
+    question: str = ""  # behind the input
+    instruction: str = ""
+    against: tuple[str, ...] = ()
 
     def has(self, modality: Modality) -> bool:
         return bool(self.input) if Modality(modality) == Modality.TEXT else self.image is not None
 
-    def load(self, modality: Modality) -> Input:
-        """The text, or the decoded image if there is one. Raises UnavailableError with file and line."""
+    def load(self, modality: Modality) -> Content:
+        """The text, or the decoded image if there is one, and the question. Raises UnavailableError with its line."""
         if Modality(modality) == Modality.TEXT or self.image is None:
-            return self.input
+            return f"{self.input} {self.question}".strip()
         try:
-            return load_any(self.image)
+            image = load_any(self.image)
         except UnavailableError as error:
             raise UnavailableError(self._located(str(error))) from error
+        return (image, self.question) if self.question else image
 
     def problem(self) -> str:
         """Why its image cannot be used, with file and line, or an empty string. A file is decoded once for this."""
@@ -104,6 +114,7 @@ class Task:
     against: str = ""  # the competing task, whose instruction the prompt has (paper, table 5)
     kind: str = ""
     pattern: str = ""  # a regular expression for right answers, where there are no labels
+    origin: str = ""  # the data set that ``tv tasks import`` took it from
     paper: str = ""  # the task's `digest` if ``tv tasks pull`` made it from the paper's own data
     order: int | None = None  # among the shipped tasks; tasks without it come last
     words: tuple[str, ...] | None = None
@@ -119,7 +130,7 @@ class Task:
     def digest(self) -> str:
         """Identifies all that answers depend on: wordings, labels, splits, images (SHA-256, 16 hex digits)."""
         samples = [
-            [split, sample.input, sample.outputs, _image_digest(sample.image)]
+            [split, sample.input, sample.outputs, _image_digest(sample.image), *_asked(sample)]
             for split, samples in ((Split.VALIDATION, self.validation), (Split.TEST, self.test))
             for sample in samples
         ]
@@ -130,6 +141,16 @@ class Task:
     def is_papers(self) -> bool:
         """Whether these are the paper's own samples and images, unchanged."""
         return bool(self.paper) and self.paper == self.digest
+
+    @cached_property
+    def has_questions(self) -> bool:
+        """Whether samples have a question behind their input."""
+        return any(sample.question for sample in (*self.validation, *self.test))
+
+    @cached_property
+    def has_own_instructions(self) -> bool:
+        """Whether samples have instructions of their own, each of which needs its own vector."""
+        return any(sample.instruction for sample in (*self.validation, *self.test))
 
     def instructions(self, wording: str) -> list[str]:
         """The instruction, or its wordings of one kind.
@@ -208,11 +229,19 @@ def _image_digest(path: Path | None) -> str:
         return ""
 
 
+def _asked(sample: Sample) -> list[object]:
+    """What a digest has of samples that ask a question; nothing for others, whose digests stay as they were."""
+    asked: list[object] = [sample.question, sample.instruction, sample.against]
+    return asked if any(asked) else []
+
+
 def whose_data(tasks: Sequence[Task]) -> str:
     """Whose samples and images these are, for the title of a table."""
     shipped = data_folder("tasks").resolve()
     if tasks and all(task.is_papers for task in tasks):
         return PAPERS_DATA
+    if tasks and all(task.origin for task in tasks):
+        return f"questions of {', '.join(dict.fromkeys(task.origin for task in tasks))}"
     return OWN_DATA if all(shipped in task.folder.resolve().parents for task in tasks) else OTHER_DATA
 
 
@@ -270,6 +299,9 @@ class _Line:
     output: str | tuple[str, ...] = ()
     image: str | None = None
     split: str = Split.TEST.value
+    question: str = ""
+    instruction: str = ""
+    against: str | tuple[str, ...] = ()
 
 
 def _read_samples(path: Path, *, needs_output: bool) -> dict[Split, tuple[Sample, ...]]:
@@ -287,13 +319,14 @@ def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[
     where = f"{path}, line {number}"
     try:
         record = parse_record(line, where)
-        check_texts(record, where)
+        check_texts(record, where, TEXTS)
         row = build(_Line, record)
     except SchemaError as error:
         raise UsageError(f"{where}: {error}") from error
-    outputs = (row.output,) if isinstance(row.output, str) else row.output
-    if not all(output.strip() for output in outputs):
-        raise UsageError(f"{where}: the output must be text or a list of texts")
+    outputs, against = ((texts,) if isinstance(texts, str) else texts for texts in (row.output, row.against))
+    for key, texts in (("output", outputs), ("against", against)):
+        if not all(text.strip() for text in texts):
+            raise UsageError(f"{where}: the {key} must be text or a list of texts")
     if needs_output and not outputs:
         raise UsageError(f"{where}: the output is missing")
     if not (row.input.strip() or row.image):
@@ -301,4 +334,13 @@ def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[
     if row.split not in tuple(Split):
         raise UsageError(f"{where}: the split must be {' or '.join(Split)}, not {row.split!r}")
     image = in_any_form(path.parent / row.image) if row.image else None
-    return Split(row.split), Sample(clean(row.input), tuple(map(clean, outputs)), image, number, where)
+    return Split(row.split), Sample(
+        input=clean(row.input),
+        outputs=tuple(map(clean, outputs)),
+        image=image,
+        line=number,
+        where=where,
+        question=clean(row.question),
+        instruction=clean(row.instruction),
+        against=tuple(map(clean, against)),
+    )

@@ -1,19 +1,27 @@
-"""The paper's results by their numbers in the ICML 2025 version."""
+"""The paper's results by their numbers in the ICML 2025 version, and tv's own experiments in their manner."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tvcli.errors import UsageError
-from tvcli.paper import evolution, figures, tables  # noqa: F401 - each registers its items
+from tvcli.paper import evolution, figures, questions, tables  # noqa: F401 - each registers its items
 from tvcli.paper.registry import REGISTERED, Item
 
 OF_LLM = ("table3", "figure5")  # these also use the model's own language model
+OF_JUDGE = ("table5", "after-table5")  # in these a command may judge the answers
+OF_QUESTIONS = ("table4", "table5", "figure7")  # these use the tasks that ``tv tasks import`` makes; no others do
+NAME = re.compile(r"(after-)?(table|figure)([0-9]+)")
 
 
-def _place(name: str) -> tuple[bool, int]:
-    """Tables before figures, each by number."""
-    return name.startswith("figure"), int(name.removeprefix("table").removeprefix("figure"))
+def _place(name: str) -> tuple[bool, int, bool]:
+    """Tables before figures, each by number; what comes after a result of the paper stands behind it."""
+    parts = NAME.fullmatch(name)
+    if parts is None:
+        raise ValueError(f"an item cannot be called {name!r}")
+    after, kind, number = parts.groups()
+    return kind == "figure", int(number), after is not None
 
 
 ITEMS: dict[str, Item] = {name: REGISTERED[name] for name in sorted(REGISTERED, key=_place)}

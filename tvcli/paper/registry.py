@@ -23,7 +23,10 @@ REGISTERED: dict[str, Item] = {}
 
 
 def item(name: str, title: str, needs: str) -> Callable[[Make], Make]:
-    """Register the decorated function by the result's number in the ICML 2025 version, such as ``table2``."""
+    """Register the decorated function by the result's number in the ICML 2025 version, such as ``table2``.
+
+    ``after-table4`` is an experiment of tv's own in the manner of table 4, with other data or another question.
+    """
 
     def register(make: Make) -> Make:
         REGISTERED[name] = Item(title, needs, make)

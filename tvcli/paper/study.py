@@ -39,6 +39,8 @@ class Study:
     request: ModelRequest
     llm: str | None = None  # the language model that `request` was made from, for table 3
     tasks: tuple[Task, ...]
+    imported: tuple[Task, ...] = ()  # by ``tv tasks import``: for tables 4 and 5
+    judge: str = ""  # a command that judges the answers in table 5
     seeds: tuple[int, ...] = (1, 2, 3)
     limit: int | None = None
     folder: Path | None = None

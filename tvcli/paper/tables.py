@@ -9,10 +9,9 @@ from tvcli.errors import NotApplicableError
 from tvcli.evaluation.cells import accuracy, constant, difference, legend, method_cells, method_header
 from tvcli.evaluation.results import MAJORITY, TransferResult
 from tvcli.evaluation.setup import ALL_TRANSFERS, Variant
-from tvcli.inputs.tasks import find_task, load_task, task_folders
+from tvcli.inputs.tasks import Task
 from tvcli.kinds import Method, Source
 from tvcli.method.lens import top_tokens
-from tvcli.metrics import Judge, Metric
 from tvcli.models.opening import ModelRequest
 from tvcli.paper.cost import measure_cost
 from tvcli.paper.numbers import averages, paper_numbers
@@ -54,39 +53,14 @@ def table3(study: Study) -> Table:
     return Table(header, (*rows, *papers), note, legend=legend(other))
 
 
-@item("table4", "visual questions as instruction vectors", "question sets")
-def table4(study: Study) -> Table:
-    tasks = tuple(load_task(folder) for folder in task_folders("vqa"))
-    [found] = study.evaluate("table4", replace(study.setup(Source.INSTRUCTION), tasks=tasks))
-    by_name = {task.name: task.instruction for task in tasks}
-    rows = [(by_name.get(name, name), *cells) for name, *cells in _rows(found)]
-    note = f"instruction vectors, patched at layer {found.layer}"
-    return Table(("question", *method_header()), tuple(rows), note, legend=legend(found))
-
-
-@item("table5", "overriding the prompt's task, against a system prompt", "pairs of tasks")
-def table5(study: Study) -> Table:
-    """How often the answer follows the vector's task, and in brackets the prompt's task, which it is to override."""
-    tasks = tuple(load_task(folder) for folder in task_folders("override"))
-    against = {task.name: find_task(task.against) for task in tasks}
-    setup, judge = study.setup(Source.INSTRUCTION), Judge(Metric.EXACT)
-    [found] = study.evaluate("table5", replace(setup, tasks=tasks, against=against, judge=judge, layer=study.layer()))
-    kinds = {task.name: f"{task.kind}: {task.name} against {task.against}" for task in tasks}
-    rows = [(kinds.get(name, name), *cells) for name, *cells in _rows(found)]
-    names: dict[str, str] = {Method.NO_CONTEXT: "prompt alone", Method.PROMPT: "system prompt"}
-    header = [names.get(name, name) for name in method_header()]
-    note = "follows the vector (follows the prompt); 'system prompt' gives the same request as a system prompt"
-    return Table(("kind", *header), tuple(rows), note, legend=legend(found))
-
-
 @item("table6", "tokens that vectors decode to", "six tasks")
 def table6(study: Study) -> Table:
-    layer, rows = study.layer(), []
-    for task in study.tasks:
-        for modality in study.modalities:
-            vector = study.vector(task, Source(modality), Variant(study.seeds[0]))
-            [tokens] = top_tokens(study.engine, vector.rows[layer : layer + 1], 5)
-            rows.append((task.name, modality, ", ".join(token.text.strip() or repr(token.text) for token in tokens)))
+    layer, seed = study.layer(), study.seeds[0]
+    rows = [
+        (task.name, modality, _tokens(study, task, Source(modality), Variant(seed)))
+        for task in study.tasks
+        for modality in study.modalities
+    ]
     return Table(("task", "examples", "top tokens"), tuple(rows), f"what vectors decode to at layer {layer}")
 
 
@@ -160,6 +134,24 @@ def table12(study: Study) -> Table:
         rows.append((name, *method_cells(found.average), str(found.layer), *papers))
     header = ("pair", *method_header(), "layer", *(_paper_name(study, f"{model}, patch") for model in paper))
     return Table(header, tuple(rows), f"{study.data}; average over tasks", legend=legend(everything[-1]))
+
+
+@item("table13", "tokens that vectors of instructions decode to", "six tasks")
+def table13(study: Study) -> Table:
+    layer = study.layer()
+    rows = [
+        (task.name, text, _tokens(study, task, Source.INSTRUCTION, Variant(wording=text)))
+        for task in study.tasks
+        for text in task.instructions("")
+    ]
+    return Table(("task", "instruction", "top tokens"), tuple(rows), f"what vectors decode to at layer {layer}")
+
+
+def _tokens(study: Study, task: Task, source: Source, variant: Variant) -> str:
+    layer = study.layer()
+    vector = study.vector(task, source, variant)
+    [tokens] = top_tokens(study.engine, vector.rows[layer : layer + 1], 5)
+    return ", ".join(token.text.strip() or repr(token.text) for token in tokens)
 
 
 def _rows(found: TransferResult) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tvcli.errors import TvError
 from tvcli.prompts.jinja_process import TemplateError, rendered
-from tvcli.prompts.prompt import Control, Input, Prompt, Turn, prompt_of
+from tvcli.prompts.prompt import Control, Input, Prompt, Turn, parts_of, prompt_of
 
 # ChatML, for models without a template
 CHATML = (
@@ -35,13 +35,15 @@ class Chat:
         for x, answer in turns:
             for role, content in (("user", x), ("assistant", answer)):
                 if content is not None:
-                    messages.append({"role": role, "content": _slot(len(contents))})
-                    contents.append(content)
+                    parts = parts_of(content)
+                    slots = map(_slot, range(len(contents), len(contents) + len(parts)))
+                    messages.append({"role": role, "content": "".join(slots)})
+                    contents += parts
         pieces = _SLOT.split(self._rendered(messages))
         if any(int(piece) >= len(contents) for piece in pieces[1::2]):
             raise TvError("the model's chat template cannot be used: it invents messages")
-        parts = [Control(piece) if i % 2 == 0 else contents[int(piece)] for i, piece in enumerate(pieces)]
-        return prompt_of(*parts)
+        filled = [Control(piece) if i % 2 == 0 else contents[int(piece)] for i, piece in enumerate(pieces)]
+        return prompt_of(*filled)
 
     def _rendered(self, messages: Sequence[dict[str, str]]) -> str:
         variables = {"messages": messages, "add_generation_prompt": True, "bos_token": "", "eos_token": ""}

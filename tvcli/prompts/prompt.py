@@ -17,7 +17,13 @@ from tvcli.images import AnyImage
 from tvcli.text import clean, normalized
 
 Input = str | AnyImage
-Turn = tuple[Input, str | None]  # an input and its answer, `None` if it is wanted
+Content = Input | tuple[Input, ...]  # an input, or an image and a question about it (paper, table 5)
+Turn = tuple[Content, str | None]  # what is asked and its answer, `None` if it is wanted
+
+
+def parts_of(content: Content) -> tuple[Input, ...]:
+    """The input first, then the question about it if there is one."""
+    return content if isinstance(content, tuple) else (content,)
 
 
 class Control(str):
@@ -44,18 +50,18 @@ class Example:
     `word` is the text that belongs to an image, if there is one.
     """
 
-    input: Input
+    input: Content
     output: str
     where: str = ""
     word: str = ""
 
     @cached_property
     def identities(self) -> frozenset[Hashable]:
-        return identities(self.input, self.word)
+        return identities(parts_of(self.input)[0], self.word)
 
     @property
     def is_image(self) -> bool:
-        return not isinstance(self.input, str)
+        return not isinstance(parts_of(self.input)[0], str)
 
 
 @dataclass(frozen=True)
@@ -107,14 +113,14 @@ class QuestionAnswer:
         before, after = self.name.split("{x}")
         parts: list[Input] = [f"{system}\n\n" if system else ""]
         for x, answer in turns:
-            parts += [before, x, after, "" if answer is None else f"{answer}\n\n"]
+            parts += [before, *parts_of(x), after, "" if answer is None else f"{answer}\n\n"]
         return prompt_of(*parts)
 
 
 QA = QuestionAnswer()
 
 
-def zero_shot(x: Input, template: Template = QA, system: str = "") -> Prompt:
+def zero_shot(x: Content, template: Template = QA, system: str = "") -> Prompt:
     """A prompt of the query, without examples."""
     return template.render([(x, None)], system)
 
@@ -177,14 +183,14 @@ def _same(examples: Sequence[Example]) -> list[frozenset[int]]:
     return [found[example.identities] | {number} for number, example in enumerate(examples)]
 
 
-def others_than(x: Input, examples: Sequence[Example]) -> list[Example]:
+def others_than(x: Content, examples: Sequence[Example]) -> list[Example]:
     """The examples that can be shown before the query `x`: those that are not the same (`identities`)."""
-    own = identities(x)
+    own = identities(parts_of(x)[0])
     return [example for example in examples if own.isdisjoint(example.identities)]
 
 
 def few_shot(
-    x: Input, examples: Sequence[Example], *, shots: int, seed: int, system: str = "", template: Template = QA
+    x: Content, examples: Sequence[Example], *, shots: int, seed: int, system: str = "", template: Template = QA
 ) -> Prompt:
     """A prompt of a system text, `shots` answered examples (never the query itself) and the query."""
     others = others_than(x, examples)

@@ -43,6 +43,7 @@ IDLE = [
         for option in ("source", "seeds", "shots", "wording")
     ),
     *(Idle(option, "without the method patch, or --vectors", _no_vectors) for option in ("prompts", "source_model")),
+    *idle_with("judge", "metric", "ignore_case"),
     Idle("layer", "without the method patch", _no_patch),
     Idle("wording", "without --source instruction or ensemble", _says_nothing),
     *idle_with("json", "csv"),
@@ -71,6 +72,10 @@ def evaluate(
     Without --task, the paper's six tasks on tv's own data. The majority column
     is the accuracy of a constant answer; intervals are 95 %, by bootstrap over
     queries.
+
+    --judge starts the command once, without a shell. A line that it reads has
+    id, answer, follow (what is asked for), labels, and with --override also
+    overridden; it answers with {"id": 0, "correct": true, "against": false}.
 
     Examples:
         tv eval --task country-capital --limit 10 --seeds 1

@@ -70,6 +70,13 @@ Verbose = Annotated[bool, about_output("--verbose", "-v", help="Print which toke
 Seed = Annotated[int, typer.Option(help="Seed for choosing examples.")]
 Seeds = Annotated[str, typer.Option(help="Comma-separated seeds for choosing examples.")]
 RecordModality = Annotated[Modality, typer.Option(help="Which modality to take if a JSON record has both.")]
+Judge = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="A command that judges every answer: it reads JSON Lines, and writes a verdict per line.",
+    ),
+]
 Tasks = Annotated[
     list[str] | None,
     typer.Option(
@@ -143,6 +150,7 @@ class EvaluationOptions:
     ignore_case: Annotated[
         bool, typer.Option("--ignore-case", help="Ignore letter case, as in the paper's figure 6.")
     ] = False
+    judge: Judge = None
     layer: Annotated[int | None, one_layer(min=0, help="Skip validation and patch this layer.")] = None
     wording: Annotated[str, typer.Option(help="Another wording of the instruction: question, typo, paraphrase ...")] = (
         ""

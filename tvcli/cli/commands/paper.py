@@ -14,7 +14,7 @@ from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.commands.strict import Idle, Values
 
-OF_ITEMS = ("data", "task", "seeds", "limit", "llm", "output", *(field.name for field in fields(ModelOptions)))
+OF_ITEMS = ("data", "task", "seeds", "limit", "llm", "judge", "output", *(field.name for field in fields(ModelOptions)))
 
 
 def _lists(values: Values) -> bool:
@@ -45,6 +45,7 @@ def paper(
     llm: Annotated[
         str | None, options.other_model(help="The language model that the VLM was made from (table 3).")
     ] = None,
+    judge: options.Judge = None,
     output: Annotated[
         Path | None, options.about_output("--output", "-o", help="Folder to save all answers in and to resume from.")
     ] = None,
@@ -54,10 +55,24 @@ def paper(
 
     Without --data and --task, the data are tv's own, and the paper's numbers in
     the tables were measured on other data. With --data paper, answers are saved
-    in a folder of their own even without -o.
+    in a folder of their own even without -o. Tables 4 and 5 need tasks that
+    `tv tasks import` makes of VQAv2, OK-VQA and A-OKVQA (--task, also beside
+    --data); after-table4 and after-table5 are tv's own, without them. --judge is
+    for table5 and after-table5; `tv eval --help` says what it reads.
 
     Examples:
         tv paper
         tv paper table2 --limit 5 --seeds 1 -o results
     """
-    work.paper.run(model_options, items or [], data, task, seeds=seeds, limit=limit, llm=llm, output=output, json=json)
+    work.paper.run(
+        model_options,
+        items or [],
+        data,
+        task,
+        seeds=seeds,
+        limit=limit,
+        llm=llm,
+        judge=judge,
+        output=output,
+        json=json,
+    )

@@ -1,4 +1,4 @@
-"""``tv tasks``: list, show, check and fetch tasks."""
+"""``tv tasks``: list, show, check, fetch and import tasks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from tvcli.cli import work
-from tvcli.cli.commands import completion, options
+from tvcli.cli.commands import completion, options, vqa
 from tvcli.cli.commands.strict import StrictCommand
 
 app = typer.Typer(help="List, show and check tasks.", no_args_is_help=True)
+app.add_typer(vqa.app, name="import")
 
 
 @app.command("list", cls=StrictCommand)

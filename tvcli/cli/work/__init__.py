@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for the type checker
     from tvcli.cli.work import report as report
     from tvcli.cli.work import show as show
     from tvcli.cli.work import tasks as tasks
+    from tvcli.cli.work import vqa as vqa
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -51,6 +51,8 @@ def run(
         note_skipped(setup)
         result = evaluation.run(loaded.engine, setup, source_model=other, files=files, meter=out.meter)
     show_result(result, json=json, csv=csv)
+    if setup.command:
+        out.note(setup.judged_by)
     series = {str(found.transfer): found.validation for found in result.transfers}
     plotting.curves(plot, series, x="layer", y="validation accuracy", title="patched at one layer at a time")
 

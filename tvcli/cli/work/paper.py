@@ -11,12 +11,13 @@ from tvcli.cli.output import out
 from tvcli.cli.work.inputs import check_folder, task_files
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.paper_data import folder_of, tasks_of
-from tvcli.cli.work.planning import parse_seeds
+from tvcli.cli.work.planning import find_tasks, judge_command, parse_seeds
 from tvcli.cli.work.studies import open_study
 from tvcli.errors import NotApplicableError, UsageError
 from tvcli.evaluation.store import check_same_tasks
 from tvcli.files import check_not_input, make_folder
-from tvcli.paper.items import ITEMS, OF_LLM, find_items
+from tvcli.inputs.tasks import Task
+from tvcli.paper.items import ITEMS, OF_JUDGE, OF_LLM, OF_QUESTIONS, find_items
 from tvcli.paper.study import Study, Table
 
 
@@ -29,6 +30,7 @@ def run(
     seeds: str,
     limit: int | None,
     llm: str | None,
+    judge: str | None,
     output: Path | None,
     json: bool,
 ) -> None:
@@ -43,17 +45,32 @@ def run(
     wanted = find_items(items)
     if llm is not None and not set(wanted) & set(OF_LLM):
         raise UsageError(f"--llm does nothing for {', '.join(wanted)}; it is for {' and '.join(OF_LLM)}")
-    counted = parse_seeds(seeds)
+    if judge is not None and not set(wanted) & set(OF_JUDGE):
+        raise UsageError(f"--judge does nothing for {', '.join(wanted)}; it is for {' and '.join(OF_JUDGE)}")
+    command, counted = judge_command(judge), parse_seeds(seeds)
     check_folder("--output", output)
-    tasks = tasks_of(data, task)
+    others, imported = _imported(task or ())
+    tasks = tasks_of(data, others)
     folder = output or folder_of(data, request)
     if folder is not None:
         make_folder(folder)
         check_same_tasks(folder, tasks)
         for name in wanted:
-            check_not_input(folder / f"{name}.png", task_files(tasks))
-    with open_study(request, tasks, seeds=counted, limit=limit, llm=llm, folder=folder) as study:
+            check_not_input(folder / f"{name}.png", task_files((*tasks, *imported)))
+    if imported and not set(wanted) & set(OF_QUESTIONS):
+        names = ", ".join(one.name for one in tasks)
+        out.warn(f"imported questions are for {', '.join(OF_QUESTIONS)}; the others use {names}")
+    with open_study(
+        request, tasks, imported, seeds=counted, limit=limit, llm=llm, judge=command, folder=folder
+    ) as study:
         _report_skipped(dict(_make(study, name, json=json) for name in wanted), every=list(items) == ["all"])
+
+
+def _imported(names: Sequence[str]) -> tuple[list[str], tuple[Task, ...]]:
+    """The names of other tasks, and those that were imported from data sets of questions."""
+    named = dict(zip(names, find_tasks(list(names)), strict=True)) if names else {}
+    others = [name for name, task in named.items() if not task.origin]
+    return others, tuple(task for task in named.values() if task.origin)
 
 
 def _make(study: Study, name: str, *, json: bool) -> tuple[str, NotApplicableError | None]:

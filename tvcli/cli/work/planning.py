@@ -10,6 +10,7 @@ from tvcli.cli.commands.options import EvaluationOptions
 from tvcli.cli.output import out
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
+from tvcli.evaluation.judging import arguments
 from tvcli.evaluation.setup import ALL_TRANSFERS, Setup, Transfer
 from tvcli.inputs.tasks import Task, find_task, task_folders
 from tvcli.kinds import Method, Modality, Source
@@ -29,6 +30,7 @@ def planned(evaluation_options: EvaluationOptions, tasks: list[Task]) -> Callabl
         prompts=evaluation_options.prompts,
         judge=Judge(evaluation_options.metric, evaluation_options.ignore_case),
         layer=evaluation_options.layer,
+        command=judge_command(evaluation_options.judge),
         limit=evaluation_options.limit,
         wording=evaluation_options.wording,
         against=_against(tasks) if evaluation_options.override else {},
@@ -57,12 +59,20 @@ def _chat(engine: Engine) -> Chat:
 
 
 def _against(tasks: list[Task]) -> dict[str, Task]:
-    for task in tasks:
+    competing = [task for task in tasks if not task.has_own_instructions]
+    for task in competing:
         if not task.against:
             raise UsageError(
                 f"task {task.name} does not name the task that it overrides (key against in its task.toml)"
             )
-    return {task.name: find_task(task.against) for task in tasks}
+    return {task.name: find_task(task.against) for task in competing}
+
+
+def judge_command(given: str | None) -> str:
+    """The command that judges answers, checked before a model is loaded; empty for none."""
+    if given is not None:
+        arguments(given)
+    return given or ""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -16,10 +16,12 @@ from tvcli.paper.study import Study
 def open_study(
     request: ModelRequest,
     tasks: tuple[Task, ...],
+    imported: tuple[Task, ...] = (),
     *,
     seeds: tuple[int, ...],
     limit: int | None,
     llm: str | None,
+    judge: str = "",
     folder: Path | None,
 ) -> Iterator[Study]:
     """The model is closed at the end of the block. Raises UnavailableError for images that cannot be used."""
@@ -29,6 +31,8 @@ def open_study(
             request=request,
             llm=llm or loaded.llm,
             tasks=tasks,
+            imported=imported,
+            judge=judge,
             seeds=seeds,
             limit=limit,
             folder=folder,

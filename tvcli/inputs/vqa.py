@@ -149,7 +149,10 @@ def accepted(answers: Sequence[str], majority: str = "") -> tuple[str, ...]:
 
 def _once(answers: Sequence[str]) -> tuple[str, ...]:
     """Without empty ones, and one of those that differ in case and white space only."""
-    return tuple({normalized(answer): answer for answer in reversed(answers) if answer}.values())[::-1]
+    found: dict[str, str] = {}
+    for answer in filter(None, answers):
+        found.setdefault(normalized(answer), answer)
+    return tuple(found.values())
 
 
 # -- the items of a file ----------------------------------------------------------------------------------------

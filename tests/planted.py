@@ -30,6 +30,7 @@ from tvcli.data import data_folder
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.images import load_image
+from tvcli.paper.items import OF_QUESTIONS
 from tvcli.paper.study import Study
 from tvcli.prompts.prompt import Input, Prompt
 
@@ -41,12 +42,17 @@ TASKS = {  # name: (group, more keys of task.toml)
     "beta": ("paper", ""),
     "gamma": ("vqa", ""),
     "delta": ("override", 'against = "alpha"\nkind = "semantic"\n'),
+    "epsilon": ("imported", 'origin = "VQAv2"\n'),
+    "zeta": ("imported", 'origin = "OK-VQA"\n'),
 }
 WORDINGS = ("question", "typo", "paraphrase", "distractor")
 
 
 def write_tasks(folder: Path) -> None:
-    """Four small tasks with a picture for each sample; delta gives alpha's queries other answers."""
+    """Small tasks with a picture for each sample; delta gives alpha's queries other answers.
+
+    epsilon is a question about pictures with captions; each sample of zeta has a question and one that overrides it.
+    """
     for number, (name, (group, more)) in enumerate(TASKS.items()):
         target = folder / name
         target.mkdir(parents=True)
@@ -60,7 +66,13 @@ def write_tasks(folder: Path) -> None:
             color = (17 * i, 60 * (0 if name == "delta" else number), 9)
             Pillow.new("RGB", (2, 2), color).save(target / f"{i}.png")
             split = "validation" if i < VALIDATION else "test"
-            lines.append({"input": x, "output": [label(name, x)], "image": f"{i}.png", "split": split})
+            line: dict[str, object] = {"input": x, "output": [label(name, x)], "image": f"{i}.png", "split": split}
+            if name == "epsilon":
+                line["input"] = f"A photograph of {x}"
+            if name == "zeta":
+                line |= {"input": "", "question": f"Which {i} is it?", "instruction": f"Say number {i}"}
+                line["against"] = [label("eta", x)]
+            lines.append(line)
         target.joinpath("examples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -96,7 +108,7 @@ class Planted(FakeEngine):
 
     def _answer(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
         text = self._text(prompt)
-        x = re.findall(r"(?:alpha|beta|gamma)\d+", text)[-1]
+        x = re.findall(r"(?:alpha|beta|gamma|epsilon|zeta)\d+", text)[-1]
         told = text.count("Q:") > 1 or text.count("<") > 1 or text.startswith("Say")
         if patch is None:
             right = hash01(text) < (0.5 if told else 0.1)
@@ -107,6 +119,8 @@ class Planted(FakeEngine):
             right = own and hash01(f"{x} {seen} {patch.layer} {code}") < GOOD.get(patch.layer, 0.1)
         task = re.sub(r"\d", "", x)
         said = label("delta" if task == "alpha" and patch is not None and "Say alpha" in text else task, x)
+        if task == "zeta" and patch is None and not told:
+            said, right = label("eta", x), hash01(text) < 0.7  # what the prompt asks
         said = said if right else f"No{x}"
         if patch is not None and patch.row[4] == 1:
             said = said.lower()  # nothing shows an instruction vector the case
@@ -178,7 +192,8 @@ def study(
 
 def table(name: str) -> dict[str, Any]:
     """What ``tv paper NAME --json`` prints; of the cost only what is no measurement."""
-    made: dict[str, Any] = json.loads(said(["paper", name, "-m", "fake", "--json", "--seeds", "1,2"])[0])
+    imported = ["-T", "epsilon", "-T", "zeta"] if name in OF_QUESTIONS else []
+    made: dict[str, Any] = json.loads(said(["paper", name, "-m", "fake", "--json", "--seeds", "1,2", *imported])[0])
     measured = ("seconds", "MB") if name == "table7" else ()
     for row in made["rows"]:
         for column in measured:

@@ -16,7 +16,18 @@ from tvcli.inputs.paper_data import REPOSITORIES
 
 def test_paper_lists_its_tables_and_refuses_unknown_ones(tv: Runner) -> None:
     names = [line.split("\t")[0] for line in tv("paper").out.splitlines()[1:]]
-    assert {"table2", "table3", "table4", "table5", "table7", "table9", "table10", "table12", "figure6"} <= set(names)
+    assert {
+        "table2",
+        "table3",
+        "table4",
+        "after-table4",
+        "table5",
+        "table7",
+        "table9",
+        "table10",
+        "table12",
+        "figure6",
+    } <= set(names)
     assert tv("paper", "table99").code == 2
 
 
@@ -25,16 +36,18 @@ def test_paper_lists_its_tables_and_refuses_unknown_ones(tv: Runner) -> None:
     [
         "table2",
         "table3",
-        "table4",
-        "table5",
+        "after-table4",
+        "after-table5",
         "table6",
         "table9",
         "table10",
         "table12",
+        "table13",
         "figure2",
         "figure4",
         "figure5",
         "figure6",
+        "figure7",
         "figure8",
     ],
 )

@@ -11,7 +11,7 @@ from conftest import Runner
 
 import tvcli.models.opening
 from tvcli.errors import UsageError
-from tvcli.paper.items import ITEMS, find_items
+from tvcli.paper.items import ITEMS, OF_QUESTIONS, find_items
 
 # -- names ----------------------------------------------------------------------------------------------------
 
@@ -33,17 +33,21 @@ def test_the_list_of_items_says_what_each_is_and_needs(tv: Runner) -> None:
         "name\ttitle\tneeds",
         "table2\tno context, prompt and patch on image queries\tsix tasks, three seeds",
         "table3\tvectors from the language model, patched into the VLM\tthe VLM's language model",
-        "table4\tvisual questions as instruction vectors\tquestion sets",
-        "table5\toverriding the prompt's task, against a system prompt\tpairs of tasks",
+        "table4\tquestions of VQAv2, examples as captions and as images\ttv tasks import vqav2",
+        "after-table4\tafter table 4: tv's own visual questions as instruction vectors\tquestion sets",
+        "table5\toverriding a question in the prompt by another one\ttv tasks import ... --override",
+        "after-table5\tafter table 5: tv's own tasks override the prompt's task\tpairs of tasks",
         "table6\ttokens that vectors decode to\tsix tasks",
         "table7\tcost of a prompt with 30 examples against a patch\tone query",
         "table9\tnoisy instructions: typos, paraphrases, distractors\twordings of each instruction",
         "table10\tthe chat template instead of Q and A\tsix tasks, three seeds",
         "table12\tall pairs of modalities\ta model with an image encoder",
+        "table13\ttokens that vectors of instructions decode to\tsix tasks",
         "figure2\tmap of task vectors and context tokens\tsix tasks",
         "figure4\texamples of the three methods\tsix tasks",
         "figure5\tsimilarity of text and image, LLM and VLM vectors\tsix tasks",
         "figure6\t5 to 30 examples, with and without the instruction vector\tsix tasks, three seeds",
+        "figure7\texamples of overriding\tpairs of tasks, or tv tasks import ... --override",
         "figure8\tevolution of the delimiter: input, task, answer\tsix tasks",
     ]
 
@@ -72,7 +76,8 @@ def test_an_evaluation_says_what_the_planted_engine_makes_of_it(command: str) ->
 
 @pytest.mark.parametrize("name", [name for name in ITEMS if name != "table7"])
 def test_a_table_is_resumed_from_its_folder(tv: Runner, tmp_path: Path, name: str) -> None:
-    arguments = ["paper", name, "--json", "--seeds", "1,2", "-o", tmp_path / "answers"]
+    imported = ["-T", "epsilon", "-T", "zeta"] if name in OF_QUESTIONS else []
+    arguments = ["paper", name, "--json", "--seeds", "1,2", *imported, "-o", tmp_path / "answers"]
     with planted.planted():
         first = tv(*arguments)
     kept = {path: path.read_bytes() for path in (tmp_path / "answers").glob("*.jsonl")}
@@ -96,6 +101,10 @@ def test_columns_of_tables_differ_so_that_mixing_them_up_shows() -> None:
     two = rows["table2"]["average"]
     assert len({two[method] for method in ("no context", "prompt", "patch")}) == 3
     assert len({row["patch"] for row in tables["table12"]}) == 4
+    four = [row for row in tables["table4"] if row["question"] == "average"]
+    assert len({row[method] for row in four for method in ("prompt", "patch")}) == 4
+    five = rows["table5"]["average"]
+    assert len({five[method] for method in ("prompt alone", "system prompt", "patch")}) == 3
 
 
 def test_all_of_the_paper_leaves_out_what_cannot_be_made_and_makes_the_rest(
@@ -109,7 +118,9 @@ def test_all_of_the_paper_leaves_out_what_cannot_be_made_and_makes_the_rest(
         ran = tv("paper", "all", "--seeds", 1, "--json")
     assert ran.code == 0
     made = [json.loads(line)["name"] for line in ran.out.splitlines()]
-    assert made == [name for name in ITEMS if name not in ("table9", "table12")]
+    assert made == [name for name in ITEMS if name not in ("table4", "table5", "table9", "table12")]
+    assert "warning: skipped table4: table 4 needs question sets of VQAv2; make each with" in ran.err
+    assert "warning: skipped table5: table 5 needs questions that override others; make them with" in ran.err
     assert "warning: skipped table9: table 9 needs wordings of each kind; alpha has no question wordings" in ran.err
     assert "warning: skipped table12: table 12 needs a model with an image encoder" in ran.err
 

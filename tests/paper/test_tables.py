@@ -13,6 +13,7 @@ from planted import study
 
 from tvcli.errors import NotApplicableError
 from tvcli.evaluation.setup import ALL_TRANSFERS
+from tvcli.inputs.tasks import find_task
 from tvcli.kinds import Method
 from tvcli.metrics import Judge, Metric
 from tvcli.models.opening import ModelRequest
@@ -79,22 +80,27 @@ def test_the_papers_numbers_are_of_other_data_unless_the_tasks_are_the_papers(pl
 
 def test_evaluations_are_kept_under_the_name_of_what_they_are_for(planted_folder: Path, tmp_path: Path) -> None:
     known = study(planted_folder, llm="fake", folder=tmp_path)
-    for name in ("table2", "table3", "table4", "table5", "table9", "table10", "table12", "figure6"):
+    known.imported = tuple(map(find_task, ("epsilon", "zeta")))
+    asked = ("table4", "after-table4", "table5", "after-table5")
+    for name in ("table2", "table3", *asked, "table9", "table10", "table12", "figure6"):
         ITEMS[name].make(known)
     nine = [f"table9-{name}" for name in ("plain", "question", "typo", "paraphrase", "distractor")]
     six = [f"figure6-{shots}" for shots in (0, 5, 10, 15, 20, 25, 30)]
-    names = ["table2", "table3", "table4", "table5", *nine, "table10", "table12", *six]
+    names = ["table2", "table3", *asked, *nine, "table10", "table12", *six]
     assert len(known.done) == len(names)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{name}.jsonl" for name in names)
     settings = {name: setup for name, (setup, *_) in zip(names, known.done, strict=True)}
     assert [settings[name].prompts for name in six] == [None, 1, 2, 3, 4, 5, 6]
-    assert {settings[name].layer for name in (*six, "table5")} == {3}
+    assert {settings[name].layer for name in (*six, "table5", "after-table5")} == {3}
     assert [settings[name].wording for name in nine] == ["", "question", "typo", "paraphrase", "distractor"]
     assert settings["table12"].transfers == ALL_TRANSFERS
     alone = [name for name, setup in settings.items() if setup.methods == (Method.PATCH,)]
     assert alone == ["table3", *nine, *six]
     assert [name for name, setup in settings.items() if setup.judge == Judge(ignore_case=True)] == six
-    assert [name for name, setup in settings.items() if setup.judge == Judge(Metric.EXACT)] == ["table5"]
+    assert [name for name, setup in settings.items() if setup.judge == Judge(Metric.EXACT)] == [
+        "table5",
+        "after-table5",
+    ]
     assert [model for _, model, _ in known.done if model is not None] == [ModelRequest("fake")]
     heads = {name: json.loads((tmp_path / f"{name}.jsonl").read_text("utf-8").split("\n")[0]) for name in names}
     assert [name for name, head in heads.items() if head["source_model"] is not None] == ["table3"]

@@ -95,7 +95,8 @@ def figure7(study: Study) -> Table:
             ]
             prompts = sample.question or setup.against[task.name].instruction
             shown = (" ".join(answer.split()) for answer in answers)
-            rows.append((task.name, sample.input, prompts, sample.instruction or task.instruction, *shown))
+            query = sample.input or (sample.image.name if sample.image is not None else "")
+            rows.append((task.name, query, prompts, sample.instruction or task.instruction, *shown))
             images.append(sample.image)
     header = ("task", "query", "the prompt asks", "the vector asks", "prompt alone", "system prompt", "patch")
     note = f"{whose_data(tasks)}; instruction vectors, patched at layer {study.layer()}"

@@ -607,6 +607,24 @@ def archives() -> Iterator[Case]:
 # -- arguments and environment ------------------------------------------------------------------------------
 
 
+def annotations() -> Iterator[Case]:
+    """Files of ``tv tasks import``, one item of which is hostile."""
+    vqav2 = ["tasks", "import", "vqav2", "q.json", "a.json", ".", "--ask", "-o", "task"]
+    question = b'{"questions": [{"question_id": 1, "image_id": 1, "question": "What?"}]}'
+    for name, asked, answered, words in [
+        ("nested 100,000 deep", question, DEEP, "a.json: not JSON (nested too deeply)"),
+        ("binary", question, bytes(range(256)), "a.json is not UTF-8 text"),
+        ("a text", question, b'"x"', "a.json: expected a JSON list under the key annotations"),
+        ("a list of numbers", question, b'{"annotations": [1]}', "a.json, item 1: expected a JSON object, not 1"),
+        ("a number of 9,999 digits", question, b'{"annotations": [' + b"9" * 9999 + b"]}", "a.json: not JSON"),
+        ("no annotation", question, b'{"annotations": []}', "q.json, item 1: the question 1 has no annotation"),
+    ]:
+        yield Case(f"annotations: {name}", vqav2, 2, words, files={"q.json": asked, "a.json": answered})
+    there = {"q.json": question, "a.json": b'{"annotations": []}'}
+    yield Case("annotations: a device", [*vqav2[:4], "/dev/zero", *vqav2[5:]], 3, "larger than 512 MiB", files=there)
+    yield Case("annotations: not there", [*vqav2[:4], "none", *vqav2[5:]], 3, "cannot be read", files=there)
+
+
 def arguments() -> Iterator[Case]:
     read, ask = ["extract", "-e", "-", "-o", "v.npy"], ["apply", "-", "-t", "x"]
     for name, given, stdin, code, words in [
@@ -688,7 +706,7 @@ CASES = [
     case
     for kind in (
         *(pairs, queries, vectors, pictures, model_headers, model_contents, towers, past_the_check),
-        *(tasks, catalogs, results, archives, arguments, environments),
+        *(tasks, catalogs, results, archives, annotations, arguments, environments),
     )
     for case in kind()
 ]

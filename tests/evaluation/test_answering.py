@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -302,13 +303,25 @@ def task_of(labels: str, **more: str) -> Task:
 
 
 @pytest.mark.parametrize(
-    ("metric", "pattern", "tokens"), [("paper", "", 1), ("exact", "", 12), ("paper", "[a-z ]+", 12)]
+    ("metric", "pattern", "tokens"), [("paper", "", 1), ("exact", "", 12), ("paper", "[a-z ]+", 48)]
 )
 def test_the_metric_decides_how_many_tokens_are_asked_for(metric: str, pattern: str, tokens: int) -> None:
     engine = Says("no")
     setup = Setup((task_of("y", pattern=pattern),), transfers=(WORDS,), judge=Judge(Metric(metric)), seeds=(1,))
     Evaluation(engine, setup, Store(), VectorCache(engine, setup)).run()
-    assert {decoding.max_tokens for decoding in engine.asked} == {tokens}
+    assert set(engine.asked) == {Decoding(tokens, stop_at_newline=not pattern)}
+
+
+def test_an_answer_that_overrides_goes_on_after_a_newline() -> None:
+    """An instruction vector brings one first, and the answer behind it would be lost."""
+    other, tasks = replace(task_of("n"), name="o"), (task_of("y"),)
+    exact = Setup(tasks, transfers=(WORDS,), judge=Judge(Metric.EXACT), seeds=(1,), layer=2)
+    for setup, stops in ((exact, True), (replace(exact, against={"t": other}), False)):
+        engine = Says("\n\n y")
+        store = Store()
+        evaluated(engine, setup, store)
+        assert set(engine.asked) == {Decoding(12, stop_at_newline=stops)}
+        assert result(store, setup).rows["t"].scores[PATCH].mean == 1.0
 
 
 def test_an_answer_of_both_tasks_does_not_follow_the_vector() -> None:

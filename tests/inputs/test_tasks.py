@@ -10,6 +10,7 @@ from task_folder import RECORD, TOML, folder_with
 
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.evaluation.task_checks import best_letter, echo, errors
+from tvcli.images import load_image
 from tvcli.inputs.tasks import OTHER_DATA, OWN_DATA, Sample, Task, find_task, load_task, task_folders, whose_data
 from tvcli.kinds import Modality, Split
 from tvcli.metrics import Judge
@@ -365,8 +366,11 @@ def test_the_digest_of_a_task_is_the_same_for_ever_and_of_all_that_answers_depen
         replace(task, validation=(dog,), test=(cat,)),
         replace(task, test=(replace(dog, image=tmp_path / "a.png"),)),
         replace(task, test=(replace(dog, image=tmp_path / "b.png"),)),
+        replace(task, test=(replace(dog, question="q"),)),
+        replace(task, test=(replace(dog, instruction="q"),)),
+        replace(task, test=(replace(dog, against=("q",)),)),
     ]
-    assert len({task.digest, *(other.digest for other in others)}) == 7
+    assert len({task.digest, *(other.digest for other in others)}) == 10
     for missing in ("none.png", "a\0b"):
         assert replace(task, test=(replace(dog, image=tmp_path / missing),)).digest == task.digest
 
@@ -403,3 +407,51 @@ def test_a_word_that_is_no_modality_or_split_is_refused() -> None:
         task.samples(Split.TEST, pictures)
     with pytest.raises(UsageError, match=r"^the split must be one of validation, test, not 'pictures'$"):
         task.samples(pictures, Modality.TEXT)
+
+
+# -- questions behind inputs ------------------------------------------------------------------------------------
+
+
+def test_a_sample_has_a_question_and_what_overrides_it(tmp_path: Path, picture: Path) -> None:
+    asked = {"question": " What is it? ", "instruction": "Its color:", "against": ["cat", "kitten"]}
+    lines = json.dumps({"input": "cat", "image": str(picture), "output": "red", **asked})
+    task = load_task(folder_with(tmp_path, lines=lines))
+    [sample] = task.test
+    assert (sample.question, sample.instruction, sample.against) == ("What is it?", "Its color:", ("cat", "kitten"))
+    assert sample.load(Modality.TEXT) == "cat What is it?"
+    assert sample.load(Modality.IMAGE) == (load_image(picture), "What is it?")
+    assert task.has_questions
+    assert task.has_own_instructions
+    assert not load_task(folder_with(tmp_path / "other")).has_own_instructions
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"question": 3}, "the question is the number 3; write it as text, in quotes"),
+        ({"question": ["a"]}, "the question must be text, not ['a']"),
+        ({"instruction": "a\0"}, "the instruction contains a NUL character"),
+        ({"against": ["a", 3]}, "the against is the number 3"),
+        ({"against": ["a", " "]}, "the against must be text or a list of texts"),
+    ],
+)
+def test_a_question_that_is_no_text_is_named(tmp_path: Path, asked: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=r"line 1: ") as caught:
+        load_task(folder_with(tmp_path, lines=json.dumps({"input": "cat", "output": "red", **asked})))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("\nI have a neck longer than any tree. What am I?\n\nQ:", True),
+        ("My spots hide me,\nmy neck feeds me: what am I?", True),
+        ("giraffe giraffe giraffe giraffe giraffe giraffe", False),  # any five words were a line of a poem
+        ("the the the the the the What am I?", False),
+        ("What am I?", False),
+        ('A riddle about the animal that ends in "What am I?"', False),  # the request
+        ("Giraffa camelopardalis is its scientific name", False),
+    ],
+)
+def test_a_riddle_is_known_by_its_end(answer: str, right: bool) -> None:
+    assert Judge().follows(answer, (), find_task("override-creative").pattern) is right

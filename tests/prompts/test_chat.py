@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tvcli.errors import TvError
+from tvcli.images import load_image
 from tvcli.prompts.chat import Chat
 
 pytestmark = pytest.mark.timeout(60)  # seconds, after which an input counts as endless
@@ -42,3 +43,10 @@ def test_a_useful_chat_template_is_rendered_once_a_shape() -> None:
     template = "{% for m in messages %}<{{ m.role }}>{{ m['content'] | trim }}{% endfor %}"
     prompt = Chat(template).render([("x {{ 1 }}", "y"), ("z", None)], system="s")
     assert "".join(map(str, prompt.parts)) == "<system>s<user>x {{ 1 }}<assistant>y<user>z"
+
+
+def test_a_question_and_its_image_are_one_message(picture: Path) -> None:
+    template = "{% for m in messages %}<{{ m.role }}>{{ m['content'] | trim }}{% endfor %}"
+    image = load_image(picture)
+    prompt = Chat(template).render([((image, "What?"), "y"), ((image, "Which?"), None)], system="s")
+    assert prompt.parts == ("<system>", "s", "<user>", image, "What?", "<assistant>", "y", "<user>", image, "Which?")

@@ -14,6 +14,7 @@ from tvcli.prompts.prompt import (
     few_shot,
     in_context,
     instruction,
+    others_than,
     prompt_of,
     sample_in_context,
     zero_shot,
@@ -39,6 +40,24 @@ def test_an_image_takes_the_inputs_place(picture: Path) -> None:
     image = load_image(picture)
     assert zero_shot(image).parts == ("Q:", image, "\nA:")
     assert in_context([Example(image, "red"), EXAMPLES[0]]).parts == ("Q:", image, "\nA:red\n\nQ:a\nA:")
+
+
+def test_a_question_stands_right_behind_its_image(picture: Path) -> None:
+    """As in the paper's demo: ``Q:<image>What is on top of the meat?`` and ``A:``."""
+    image = load_image(picture)
+    asked = (image, "What is it?")
+    assert zero_shot(asked).parts == ("Q:", image, "What is it?\nA:")
+    shown = Example(asked, "red")
+    assert in_context([shown, EXAMPLES[0]]).parts == ("Q:", image, "What is it?\nA:red\n\nQ:a\nA:")
+    assert shown.is_image
+    assert not Example(("a", "What is it?"), "b").is_image
+
+
+def test_the_same_image_with_another_question_is_the_same_example(picture: Path) -> None:
+    """Its answer may be the query's; the same question about another image is another example."""
+    image = load_image(picture)
+    examples = [Example((image, "What?"), "red"), Example(("x", "Which?"), "y")]
+    assert others_than((image, "Which?"), examples) == examples[1:]
 
 
 @pytest.mark.parametrize("text", ["The capital city of the country:", "The capital city of the country", " x : "])

@@ -68,9 +68,8 @@ def run(
 
 def _imported(names: Sequence[str]) -> tuple[list[str], tuple[Task, ...]]:
     """The names of other tasks, and those that were imported from data sets of questions."""
-    named = dict(zip(names, find_tasks(list(names)), strict=True)) if names else {}
-    others = [name for name, task in named.items() if not task.origin]
-    return others, tuple(task for task in named.values() if task.origin)
+    named = list(zip(names, find_tasks(list(names)), strict=True)) if names else []
+    return [name for name, task in named if not task.origin], tuple(task for _, task in named if task.origin)
 
 
 def _make(study: Study, name: str, *, json: bool) -> tuple[str, NotApplicableError | None]:

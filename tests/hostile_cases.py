@@ -607,7 +607,7 @@ def archives() -> Iterator[Case]:
 # -- arguments and environment ------------------------------------------------------------------------------
 
 
-def annotations() -> Iterator[Case]:
+def data_sets() -> Iterator[Case]:
     """Files of ``tv tasks import``, one item of which is hostile."""
     vqav2 = ["tasks", "import", "vqav2", "q.json", "a.json", ".", "--ask", "-o", "task"]
     question = b'{"questions": [{"question_id": 1, "image_id": 1, "question": "What?"}]}'
@@ -706,7 +706,7 @@ CASES = [
     case
     for kind in (
         *(pairs, queries, vectors, pictures, model_headers, model_contents, towers, past_the_check),
-        *(tasks, catalogs, results, archives, annotations, arguments, environments),
+        *(tasks, catalogs, results, archives, data_sets, arguments, environments),
     )
     for case in kind()
 ]

@@ -25,10 +25,18 @@ def test_a_setup_is_written_down_with_all_that_answers_depend_on() -> None:
         "template": "Q:{x}\nA:",
         "wording": "",
         "overridden": False,
+        "judge": None,
         "tasks": {"t": made_task().digest},
     }
     full = setup_of(
-        shots=3, prompts=2, judge=Judge(Metric.EXACT, True), layer=4, limit=7, wording="typo", against={"t": other}
+        shots=3,
+        prompts=2,
+        judge=Judge(Metric.EXACT, True),
+        layer=4,
+        limit=7,
+        wording="typo",
+        against={"t": other},
+        command="judge --strictly",
     )
     assert full.to_json() == {
         "shots": 3,
@@ -40,6 +48,7 @@ def test_a_setup_is_written_down_with_all_that_answers_depend_on() -> None:
         "template": "Q:{x}\nA:",
         "wording": "typo",
         "overridden": True,
+        "judge": "judge --strictly",
         "tasks": {"t": made_task().digest, "u": other.digest},
     }
 

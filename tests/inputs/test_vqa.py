@@ -123,12 +123,12 @@ def test_pictures_that_are_missing_are_named_and_left_out(tv: Runner, tmp_path: 
         (files[2] / "val2014" / f"COCO_val2014_{number:012}.jpg").unlink()
     ran = tv("tasks", "import", "vqav2", *files, "--select", SHIRT, *COUNTS, "-o", tmp_path / "task")
     assert ran.code == 0
-    assert f"2 pictures are not in {files[2]}, and their questions were left out: " in ran.err
+    assert f"2 images are not in {files[2]}, and their questions were left out: " in ran.err
     assert {f"COCO_val2014_{n:012}.jpg" for n in (41, 47)} <= set(re.findall(r"COCO\S+?\.jpg", ran.err))
     task = load_task(tmp_path / "task")
     assert not {41, 47} & {number_of(sample) for sample in (*task.validation, *task.test)}
     said = imported(tv, tmp_path / "more", *files, "--select", SHIRT, "--test", 10, "--validation", 9, code=2)
-    assert "only 20 pictures have a question that matches, and 2 of their pictures are not in" in said
+    assert "only 20 images have a question that matches, and 2 of their images are not in" in said
     assert "lower --validation and --test" in said
     assert not (tmp_path / "more").exists()
 
@@ -173,7 +173,7 @@ def test_what_overrides_ok_vqa_comes_from_vqav2(tv: Runner, tmp_path: Path, file
     told = write_json(tmp_path / "a.json", annotations_of(PICTURES, majority=False))
     pictures = files[2]
     alone = imported(tv, tmp_path, own, told, pictures, "--override", "--test", 5, kind="okvqa", code=2)
-    assert "only 0 pictures have two questions" in alone
+    assert "only 0 images have two questions" in alone
     second = ["--second-questions", files[0], "--second-annotations", files[1]]
     task = imported(tv, tmp_path, own, told, pictures, "--override", *second, "--test", 5, kind="okvqa")
     assert task.origin == "OK-VQA"
@@ -187,7 +187,7 @@ def test_questions_with_an_answer_in_common_do_not_override_each_other(tmp_path:
         one["multiple_choice_answer"] = "red"
     write_json(files[1], told)
     said = imported(tv, tmp_path, *files, "--override", "--select", SHIRT, "--test", 1, code=2)
-    assert "only 0 pictures have two questions" in said
+    assert "only 0 images have two questions" in said
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_captions_are_read_in_three_forms(tmp_path: Path, name: str, text: str) 
     ("name", "text", "words"),
     [
         ("c.json", "{", "c.json: not JSON"),
-        ("c.json", "3", "c.json: expected captions by number of the picture"),
+        ("c.json", "3", "c.json: expected captions by number of the image"),
         ("c.json", '{"x": "A"}', "c.json, key 'x': the image_id must be a number of COCO, not 'x'"),
         ("c.json", '{"7": 3}', "c.json, key '7': the caption must be text, not 3"),
         ("c.json", '{"7": " "}', "c.json, key '7': the caption is empty"),

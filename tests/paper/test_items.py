@@ -35,7 +35,7 @@ def test_the_list_of_items_says_what_each_is_and_needs(tv: Runner) -> None:
         "table3\tvectors from the language model, patched into the VLM\tthe VLM's language model",
         "table4\tquestions of VQAv2, examples as captions and as images\ttv tasks import vqav2",
         "after-table4\tafter table 4: tv's own visual questions as instruction vectors\tquestion sets",
-        "table5\toverriding a question in the prompt by another one\ttv tasks import ... --override",
+        "table5\toverriding a question in the prompt by another one\ttv tasks import",
         "after-table5\tafter table 5: tv's own tasks override the prompt's task\tpairs of tasks",
         "table6\ttokens that vectors decode to\tsix tasks",
         "table7\tcost of a prompt with 30 examples against a patch\tone query",
@@ -47,7 +47,7 @@ def test_the_list_of_items_says_what_each_is_and_needs(tv: Runner) -> None:
         "figure4\texamples of the three methods\tsix tasks",
         "figure5\tsimilarity of text and image, LLM and VLM vectors\tsix tasks",
         "figure6\t5 to 30 examples, with and without the instruction vector\tsix tasks, three seeds",
-        "figure7\texamples of overriding\tpairs of tasks, or tv tasks import ... --override",
+        "figure7\texamples of overriding\tpairs of tasks",
         "figure8\tevolution of the delimiter: input, task, answer\tsix tasks",
     ]
 

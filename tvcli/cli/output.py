@@ -32,7 +32,6 @@ PARAMETERS = (
     "captions",
     "context",
     "gpu_layers",
-    "judge",
     "layer",
     "llm",
     "method",

@@ -4,7 +4,7 @@ It is started once and gets one JSON object per line, which it answers with one 
 
     {"id": 7, "task": ..., "follow": "What is the green vegetable", "labels": ["broccoli"],
      "overridden": "What is on top of the meat?", "overridden_labels": ["sauce"],
-     "input": ..., "image": "/path/to/picture.jpg", "answer": "broccoli"}
+     "input": ..., "image": "/path/to/image.jpg", "answer": "broccoli"}
     {"id": 7, "correct": true, "against": false}
 
 ``correct`` is whether the answer does what ``follow`` asks; ``against``, which may be left out, whether it does what

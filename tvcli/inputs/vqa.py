@@ -1,9 +1,9 @@
-"""VQAv2, OK-VQA and A-OKVQA: their public annotation files and COCO's pictures to task folders (paper, tables 4 and 5).
+"""VQAv2, OK-VQA and A-OKVQA: their public annotation files and COCO's images to task folders (paper, tables 4 and 5).
 
 VQAv2 and OK-VQA have ``{"questions": [{"question_id", "image_id", "question"}]}`` and ``{"annotations":
 [{"question_id", "image_id", "answers": [{"answer"}], "multiple_choice_answer"}]}``, the last key only in VQAv2. A-OKVQA
 has one list of ``{"question_id", "image_id", "question", "direct_answers", "choices", "correct_choice_idx",
-"difficult_direct_answer"}``. Pictures are ``COCO_val2014_000000000042.jpg`` in the release of 2014 that the first two
+"difficult_direct_answer"}``. Images are ``COCO_val2014_000000000042.jpg`` in the release of 2014 that the first two
 name, and ``000000000042.jpg`` in that of 2017; the numbers are the same.
 """
 
@@ -46,17 +46,17 @@ class Origin(Kind):
 MOST_ANNOTATIONS = 1 << 29  # bytes; VQAv2's training annotations are 356 MB
 LONGEST = 2000  # characters of a question or an answer
 AGREE = 3  # annotators of ten whose answer is accepted: the accuracy of VQA is min(their number / 3, 1)
-HIGHEST = 10**12  # COCO's pictures are numbered with twelve digits
+HIGHEST = 10**12  # COCO's images are numbered with twelve digits
 NAMES = ("COCO_val2014_{:012}.jpg", "COCO_train2014_{:012}.jpg", "{:012}.jpg")
-OWN_INSTRUCTIONS = "another question about the same picture, for each sample its own"
+OWN_INSTRUCTIONS = "another question about the same image, for each sample its own"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question about a picture, with its accepted answers, the majority's first. `id` is the data set's."""
+    """A question about an image, with its accepted answers, the majority's first. `id` is the data set's."""
 
     id: str
-    picture: int
+    image: int
     question: str
     answers: tuple[str, ...]
 
@@ -75,8 +75,8 @@ def read_vqa(questions: Path, annotations: Path, meter: Meter = silent) -> list[
         if number not in answered:
             raise UsageError(f"{where}: the question {number} has no annotation in {annotations}")
         place, annotation = answered[number]
-        if _picture(item, where) != _picture(annotation, place):
-            raise UsageError(f"{place}: the question {number} is about another picture in {questions}")
+        if _image(item, where) != _image(annotation, place):
+            raise UsageError(f"{place}: the question {number} is about another image in {questions}")
         majority = annotation.get("multiple_choice_answer", "")
         answers = _texts(annotation, "answers", place)
         found.append(_asked(item, where, accepted(answers, _text(majority, "multiple_choice_answer", place))))
@@ -104,7 +104,7 @@ def read_aokvqa(annotations: Path, meter: Meter = silent) -> list[Asked]:
 
 
 def read_captions(path: Path) -> dict[int, str]:
-    """Captions by the number of the picture: an object ``{"42": "..."}``, or objects with ``image_id`` and ``caption``
+    """Captions by the number of the image: an object ``{"42": "..."}``, or objects with ``image_id`` and ``caption``
     in a list or one per line.
 
     Raises:
@@ -127,7 +127,7 @@ def read_captions(path: Path) -> dict[int, str]:
         numbered = [(f"{path}, line {number}", line) for number, line in enumerate(lines(text), 1) if line.strip()]
         records = [(where, parse_record(line, where)) for where, line in numbered]
     else:
-        raise UsageError(f"{path}: expected captions by number of the picture")
+        raise UsageError(f"{path}: expected captions by number of the image")
     captions: dict[int, str] = {}
     for where, record in records:
         if not isinstance(record, dict):
@@ -135,7 +135,7 @@ def read_captions(path: Path) -> dict[int, str]:
         caption = _text(record.get("caption"), "caption", where, longest=100 * LONGEST)
         if not caption:
             raise UsageError(f"{where}: the caption is empty")
-        captions[_picture(record, where)] = caption
+        captions[_image(record, where)] = caption
     return captions
 
 
@@ -188,7 +188,7 @@ def _asked(item: Mapping[str, Any], where: str, answers: tuple[str, ...]) -> Ask
     question = _text(item.get("question"), "question", where)
     if not question:
         raise UsageError(f"{where}: the question is empty")
-    return Asked(_id(item, where), _picture(item, where), question, answers)
+    return Asked(_id(item, where), _image(item, where), question, answers)
 
 
 def _id(item: Mapping[str, Any], where: str) -> str:
@@ -198,7 +198,7 @@ def _id(item: Mapping[str, Any], where: str) -> str:
     return str(value)
 
 
-def _picture(item: Mapping[str, Any], where: str) -> int:
+def _image(item: Mapping[str, Any], where: str) -> int:
     value = item.get("image_id")
     if type(value) is not int or not 0 <= value < HIGHEST:
         raise UsageError(f"{where}: the image_id must be a number of COCO, not {shown(value)}")
@@ -261,8 +261,8 @@ def same_question(text: str) -> str:
 class Choice:
     """What to take: how many samples of each split, by which seed, and how they are asked.
 
-    `ask` puts a sample's question behind its picture. `second` are questions that override it, and are asked of the
-    same pictures; they replace the first ones as what the answers are to.
+    `ask` puts a sample's question behind its image. `second` are questions that override it, and are asked of the
+    same images; they replace the first ones as what the answers are to.
     """
 
     validation: int
@@ -276,7 +276,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Made:
-    """What was written, and the names of pictures that were not there."""
+    """What was written, and the names of images that were not there."""
 
     validation: int
     test: int
@@ -285,26 +285,26 @@ class Made:
     missing: tuple[str, ...]
 
 
-def write_task(asked: Sequence[Asked], pictures: Path, folder: Path, choice: Choice, *, origin: str) -> Made:
-    """Write a task folder with copies of its pictures; it is complete or not there. No picture is in it twice.
+def write_task(asked: Sequence[Asked], images: Path, folder: Path, choice: Choice, *, origin: str) -> Made:
+    """Write a task folder with copies of its images; it is complete or not there. No image is in it twice.
 
     Raises:
         UsageError: no questions, or fewer than wanted.
-        UnavailableError: the folder is there already or cannot be written, or a picture cannot be read.
+        UnavailableError: the folder is there already or cannot be written, or an image cannot be read.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UnavailableError(f"{folder} cannot be written: it is there already; name a new folder")
-    files = _picture_files(pictures)
-    by_picture: dict[int, list[Asked]] = {}
+    files = _image_files(images)
+    by_image: dict[int, list[Asked]] = {}
     for one in asked:
-        by_picture.setdefault(one.picture, []).append(one)
-    pairs = list(_pairs(by_picture, choice))
-    missing = [picture for picture, *_ in pairs if _file_of(picture, files) is None]
+        by_image.setdefault(one.image, []).append(one)
+    pairs = list(_pairs(by_image, choice))
+    missing = [image for image, *_ in pairs if _file_of(image, files) is None]
     here = [pair for pair in pairs if _file_of(pair[0], files) is not None]
     wanted = choice.validation + choice.test
     if len(here) < wanted:
-        kind = "pictures have a question that matches" if choice.second is None else "pictures have two questions"
-        absent = f", and {len(missing)} of their pictures are not in {pictures}" if missing else ""
+        kind = "images have a question that matches" if choice.second is None else "images have two questions"
+        absent = f", and {len(missing)} of their images are not in {images}" if missing else ""
         raise UsageError(
             f"only {len(pairs)} {kind}{absent}; {wanted} samples need as many: lower `validation` and `test`"
         )
@@ -322,29 +322,29 @@ def write_task(asked: Sequence[Asked], pictures: Path, folder: Path, choice: Cho
         "facts": f"the annotators of {origin}: the majority's answer, and those that three or more gave",
         "origin": origin,
     }
-    _write(folder, settings, records, {picture: files[_file_of(picture, files) or ""] for picture, *_ in chosen})
+    _write(folder, settings, records, {image: files[_file_of(image, files) or ""] for image, *_ in chosen})
     return Made(choice.validation, choice.test, len(asked), instruction, tuple(NAMES[0].format(one) for one in missing))
 
 
-Pair = tuple[int, Asked, Asked | None]  # a picture, its question, and the question that overrides it
+Pair = tuple[int, Asked, Asked | None]  # an image, its question, and the question that overrides it
 
 
-def _pairs(by_picture: Mapping[int, Sequence[Asked]], choice: Choice) -> Iterator[Pair]:
-    """One question per picture, in a random order; with `second`, only those that another one can override."""
+def _pairs(by_image: Mapping[int, Sequence[Asked]], choice: Choice) -> Iterator[Pair]:
+    """One question per image, in a random order; with `second`, only those that another one can override."""
     rng = random.Random(choice.seed)
     others: dict[int, list[Asked]] = {}
     for one in choice.second or ():
-        others.setdefault(one.picture, []).append(one)
-    order = sorted(by_picture)
+        others.setdefault(one.image, []).append(one)
+    order = sorted(by_image)
     rng.shuffle(order)
-    for picture in order:
-        first = rng.choice(sorted(by_picture[picture], key=lambda one: one.id))
+    for image in order:
+        first = rng.choice(sorted(by_image[image], key=lambda one: one.id))
         if choice.second is None:
-            yield picture, first, None
+            yield image, first, None
             continue
-        fit = [one for one in sorted(others.get(picture, ()), key=lambda one: one.id) if _conflict(first, one)]
+        fit = [one for one in sorted(others.get(image, ()), key=lambda one: one.id) if _conflict(first, one)]
         if fit:
-            yield picture, first, rng.choice(fit)
+            yield image, first, rng.choice(fit)
 
 
 def _conflict(one: Asked, other: Asked) -> bool:
@@ -365,9 +365,9 @@ def _unmarked(question: str) -> str:
 
 
 def _record(pair: Pair, split: Split, choice: Choice) -> dict[str, Any]:
-    picture, first, second = pair
-    record: dict[str, Any] = {"input": choice.captions.get(picture, ""), "output": list((second or first).answers)}
-    record |= {"image": f"images/{picture:012}.jpg", "split": split}
+    image, first, second = pair
+    record: dict[str, Any] = {"input": choice.captions.get(image, ""), "output": list((second or first).answers)}
+    record |= {"image": f"images/{image:012}.jpg", "split": split}
     if choice.ask or second is not None:
         record["question"] = first.question
     if second is not None:
@@ -378,7 +378,7 @@ def _record(pair: Pair, split: Split, choice: Choice) -> dict[str, Any]:
 # -- files -------------------------------------------------------------------------------------------------------
 
 
-def _picture_files(folder: Path) -> dict[str, Path]:
+def _image_files(folder: Path) -> dict[str, Path]:
     """The files of a folder and of the folders in it (``val2014``), by name."""
     try:
         inside = sorted(folder.iterdir())
@@ -388,12 +388,12 @@ def _picture_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in (*deeper, *inside)}
 
 
-def _file_of(picture: int, files: Mapping[str, Path]) -> str | None:
-    return next((name for name in (form.format(picture) for form in NAMES) if name in files), None)
+def _file_of(image: int, files: Mapping[str, Path]) -> str | None:
+    return next((name for name in (form.format(image) for form in NAMES) if name in files), None)
 
 
 def _write(
-    folder: Path, settings: Mapping[str, str], records: Sequence[Mapping[str, Any]], pictures: Mapping[int, Path]
+    folder: Path, settings: Mapping[str, str], records: Sequence[Mapping[str, Any]], images: Mapping[int, Path]
 ) -> None:
     make_folder(folder.parent)
     try:
@@ -403,8 +403,8 @@ def _write(
     try:
         temporary.chmod(0o755)
         (temporary / "images").mkdir()
-        for picture, path in pictures.items():
-            (temporary / "images" / f"{picture:012}.jpg").write_bytes(read_bytes(path, "picture"))
+        for image, path in images.items():
+            (temporary / "images" / f"{image:012}.jpg").write_bytes(read_bytes(path, "image"))
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         (temporary / SAMPLES).write_text(text, encoding="utf-8")
         toml = "".join(f"{key} = {toml_value(value)}\n" for key, value in settings.items())

@@ -55,7 +55,7 @@ def after_table4(study: Study) -> Table:
     return Table(("question", *method_header()), tuple(rows), note, legend=legend(found))
 
 
-@item("table5", "overriding a question in the prompt by another one", "tv tasks import ... --override")
+@item("table5", "overriding a question in the prompt by another one", "tv tasks import")
 def table5(study: Study) -> Table:
     """The contradicted question stands behind the image; the vector is another question's about the same image."""
     tasks = _overriding(study)
@@ -75,7 +75,7 @@ def after_table5(study: Study) -> Table:
     return _overridden(study, "after-table5", tasks, kinds)
 
 
-@item("figure7", "examples of overriding", "pairs of tasks, or tv tasks import ... --override")
+@item("figure7", "examples of overriding", "pairs of tasks")
 def figure7(study: Study) -> Table:
     """A few queries with the prompt alone, with a system prompt, and patched."""
     tasks = (_overriding(study) if study.engine.has_vision else ()) or _shipped("override")

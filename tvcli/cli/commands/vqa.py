@@ -12,11 +12,11 @@ from tvcli.cli import work
 from tvcli.cli.commands.bundle import command
 from tvcli.cli.commands.strict import Idle, StrictCommand, idle_with, idle_without
 
-app = typer.Typer(help="Make a task of questions about pictures (paper, tables 4 and 5).", no_args_is_help=True)
+app = typer.Typer(help="Make a task of questions about images (paper, tables 4 and 5).", no_args_is_help=True)
 
 Questions = Annotated[Path, typer.Argument(help="The file of questions.")]
 Annotations = Annotated[Path, typer.Argument(help="The file of annotations, with the answers.")]
-Pictures = Annotated[Path, typer.Argument(help="COCO's pictures: a folder, or one with val2014 or val2017 in it.")]
+Images = Annotated[Path, typer.Argument(help="COCO's images: a folder, or one with val2014 or val2017 in it.")]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ImportOptions:
         list[str] | None,
         typer.Option(help="A question's text, or a regular expression in slashes: /food/; may be repeated."),
     ] = None
-    ask: Annotated[bool, typer.Option("--ask", help="Put each question behind its picture; else all are one task.")] = (
+    ask: Annotated[bool, typer.Option("--ask", help="Put each question behind its image; else all are one task.")] = (
         False
     )
     override: Annotated[
@@ -61,8 +61,8 @@ importing = command(import_options=ImportOptions, quiet=True, idle=IDLE)
 
 @app.command(cls=StrictCommand)
 @importing
-def vqav2(questions: Questions, annotations: Annotations, pictures: Pictures, import_options: ImportOptions) -> None:
-    """Import questions of VQAv2; no picture is in two samples.
+def vqav2(questions: Questions, annotations: Annotations, images: Images, import_options: ImportOptions) -> None:
+    """Import questions of VQAv2; no image is in two samples.
 
     The files are v2_OpenEnded_mscoco_val2014_questions.json and
     v2_mscoco_val2014_annotations.json of visualqa.org. Accepted are the
@@ -73,26 +73,26 @@ def vqav2(questions: Questions, annotations: Annotations, pictures: Pictures, im
         tv tasks import vqav2 q.json a.json coco --select "/shirt/" -o shirt-color
         tv tasks import vqav2 q.json a.json coco --override -o conflict-vqav2
     """
-    work.vqa.run("vqav2", pictures, import_options, annotations, questions)
+    work.vqa.run("vqav2", images, import_options, annotations, questions)
 
 
 @app.command(cls=StrictCommand)
 @importing
-def okvqa(questions: Questions, annotations: Annotations, pictures: Pictures, import_options: ImportOptions) -> None:
+def okvqa(questions: Questions, annotations: Annotations, images: Images, import_options: ImportOptions) -> None:
     """Import questions of OK-VQA.
 
-    Most of its pictures have one question, so take those that --override needs
+    Most of its images have one question, so take those that --override needs
     from VQAv2, with --second-questions and --second-annotations.
 
     Examples:
         tv tasks import okvqa q.json a.json coco --ask -o okvqa
     """
-    work.vqa.run("okvqa", pictures, import_options, annotations, questions)
+    work.vqa.run("okvqa", images, import_options, annotations, questions)
 
 
 @app.command(cls=StrictCommand)
 @importing
-def aokvqa(annotations: Annotations, pictures: Pictures, import_options: ImportOptions) -> None:
+def aokvqa(annotations: Annotations, images: Images, import_options: ImportOptions) -> None:
     """Import questions of A-OKVQA; the right choice is accepted too.
 
     With --override, take the other questions from VQAv2, as for okvqa.
@@ -100,4 +100,4 @@ def aokvqa(annotations: Annotations, pictures: Pictures, import_options: ImportO
     Examples:
         tv tasks import aokvqa aokvqa_v1p0_val.json coco --ask -o aokvqa
     """
-    work.vqa.run("aokvqa", pictures, import_options, annotations)
+    work.vqa.run("aokvqa", images, import_options, annotations)

@@ -1,4 +1,4 @@
-"""``tv tasks import``: questions about pictures to a task folder."""
+"""``tv tasks import``: questions about images to a task folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from tvcli.cli.work.inputs import check_folder, given_text
 from tvcli.errors import UsageError
 from tvcli.inputs.vqa import Choice, Origin, read_aokvqa, read_captions, read_vqa, selection, write_task
 
-SHOWN = 5  # names of missing pictures
+SHOWN = 5  # names of missing images
 
 
-def run(
-    data_set: str, pictures: Path, options: ImportOptions, annotations: Path, questions: Path | None = None
-) -> None:
+def run(data_set: str, images: Path, options: ImportOptions, annotations: Path, questions: Path | None = None) -> None:
     origin = Origin(data_set)
     if not (options.select or options.ask or options.override):
         raise UsageError("choose one task's questions with --select, or give --ask or --override for different ones")
@@ -39,11 +37,11 @@ def run(
         instruction="" if options.instruction is None else given_text(options.instruction, "--instruction"),
     )
     asked = [one for one in everything if wanted(one.question)]
-    made = write_task(asked, pictures, options.output, choice, origin=origin.label)
+    made = write_task(asked, images, options.output, choice, origin=origin.label)
     if made.missing:
         more = ", ..." if len(made.missing) > SHOWN else ""
         named = ", ".join(made.missing[:SHOWN]) + more
-        out.warn(f"{len(made.missing)} pictures are not in {pictures}, and their questions were left out: {named}")
+        out.warn(f"{len(made.missing)} images are not in {images}, and their questions were left out: {named}")
     out.note(
         f"wrote {made.validation} validation and {made.test} test samples of {made.matching} questions of"
         f" {origin.label} to {options.output}; instruction: {made.instruction}; use it as --task {options.output}"

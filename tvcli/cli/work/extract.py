@@ -11,6 +11,7 @@ from tvcli.cli.work.inputs import STDOUT, check_output, given_text, write_vector
 from tvcli.cli.work.opening import model_request
 from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
+from tvcli.images import AnyImage
 from tvcli.inputs.examples import read_examples
 from tvcli.inputs.lines import STDIN
 from tvcli.kinds import Modality
@@ -72,7 +73,7 @@ def _check(output: str, examples: str | None, instruction: str | None, select_la
 def _image_files(source: str, pairs: list[Example]) -> Iterator[Path]:
     """The images of a pairs file, which names them relative to itself."""
     folder = Path() if source == STDIN else Path(source).parent
-    return (folder / pair.input.name for pair in pairs if not isinstance(pair.input, str))
+    return (folder / pair.input.name for pair in pairs if isinstance(pair.input, AnyImage))
 
 
 def _from_pairs(engine: Engine, pairs: list[Example], *, shots: int, prompts: int | None, seed: int) -> TaskVector:

@@ -43,7 +43,7 @@ def test_an_llm_and_its_vlm_have_the_same_shape() -> None:
 
 def test_sources_are_named_for_what_an_entry_states_and_hashes_are_hashes() -> None:
     for entry in catalog().values():
-        stated = {"files", "license", "architecture", "projector", "shape", "template", "llm"}
+        stated = {"files", "license", "architecture", "projector", "shape", "template", "one_image", "llm"}
         assert set(entry.sources) <= stated, entry.name
         if isinstance(entry.files, OnHub):
             assert (entry.layers is None) == (entry.width is None)

@@ -1,12 +1,15 @@
 """Chat templates: a hostile one ends without harm, a useful one is rendered once a shape."""
 
+import ctypes
 from pathlib import Path
 
+import patched_library
 import pytest
 
 from tvcli.errors import TvError
 from tvcli.images import load_image
-from tvcli.prompts.chat import Chat
+from tvcli.models.catalog import catalog
+from tvcli.prompts.chat import NAMED, Chat, chat_of
 
 pytestmark = pytest.mark.timeout(60)  # seconds, after which an input counts as endless
 
@@ -50,3 +53,39 @@ def test_a_question_and_its_image_are_one_message(picture: Path) -> None:
     image = load_image(picture)
     prompt = Chat(template).render([((image, "What?"), "y"), ((image, "Which?"), None)], system="s")
     assert prompt.parts == ("<system>", "s", "<user>", image, "What?", "<assistant>", "y", "<user>", image, "Which?")
+
+
+def llama_cpp_says(name: str, messages: list[tuple[str, str]]) -> str:
+    """What llama.cpp's own function makes of messages in one of its templates."""
+    made = ctypes.CDLL(str(patched_library.library("llama"))).llama_chat_apply_template
+    fields = (ctypes.c_char_p * (2 * len(messages)))(*(text.encode() for message in messages for text in message))
+    made.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_bool, ctypes.c_char_p, ctypes.c_int32]
+    buffer = ctypes.create_string_buffer(4096)
+    length = made(name.encode(), fields, len(messages), True, buffer, len(buffer))
+    return buffer.raw[:length].decode()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_template_is_what_llama_cpp_makes_of_the_same_messages(name: str) -> None:
+    said = llama_cpp_says(name, [("system", "s"), ("user", "x1"), ("assistant", "y1"), ("user", "x2")])
+    assert len(said) > 20
+    assert "".join(map(str, Chat(NAMED[name]).render([("x1", "y1"), ("x2", None)], system="s").parts)) == said
+
+
+def test_results_say_which_template_was_used() -> None:
+    assert Chat(NAMED["vicuna"]).name == "chat: vicuna"
+    assert Chat("{{ messages }}").name == "chat"
+
+
+def test_the_files_template_goes_before_the_catalogs_and_chatml_comes_last() -> None:
+    assert chat_of("own", "vicuna") == (Chat("own"), "the model's own template")
+    said = "the vicuna template that the catalog names, since the file has none"
+    assert chat_of("", "vicuna") == (Chat(NAMED["vicuna"]), said)
+    for known in ("", "its own, in the file"):
+        assert chat_of("", known) == (Chat(NAMED["chatml"]), "ChatML, since the model has no template")
+
+
+def test_the_catalog_names_templates_that_there_are() -> None:
+    templates = {entry.name: entry.template for entry in catalog().values() if entry.template}
+    assert templates["llava-1.5-7b"] == templates["vicuna-7b-v1.5"] == "vicuna"
+    assert set(templates.values()) <= {*NAMED, "its own, in the file"}

@@ -114,7 +114,8 @@ class Entry:
     projector: str = ""  # llama.cpp's ``clip.projector_type``
     layers: int | None = None
     width: int | None = None  # of the residual stream
-    template: str = ""  # its chat template
+    template: str = ""  # its chat template, one of `chat.NAMED` where the file has none
+    one_image: bool = False  # whether it takes only one image in a prompt, and so no image examples
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def unverified(self) -> list[str]:
@@ -126,6 +127,7 @@ class Entry:
             "projector": self.projector,
             "shape": self.layers,
             "template": self.template,
+            "one_image": self.one_image,
             "llm": self.llm,
         }
         if not isinstance(self.files, OnHub):

@@ -25,6 +25,8 @@ class Model:
     name: str
     layer: int | None = None
     llm: str | None = None  # the model's own language model, if the catalog names it
+    template: str = ""  # the chat template that the catalog names
+    one_image: bool = False  # whether it takes only one image in a prompt
 
     def close(self) -> None:
         """Free it; safe to call twice. Every later call to the engine raises UsageError."""
@@ -80,7 +82,7 @@ class ModelRequest:
         from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
 
         engine = LlamaEngine(files.text, files.vision, self.settings, (*files.loras, *self.loras))
-        return Model(engine, files.name, files.layer, files.llm)
+        return Model(engine, files.name, files.layer, files.llm, files.template, files.one_image)
 
 
 def open_model(

@@ -22,7 +22,7 @@ REPOSITORY = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<quant>[\w.-]+))
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of a model on this machine, and the layer that the catalog suggests."""
+    """The files of a model on this machine, and what the catalog knows of it."""
 
     name: str
     text: Path  # the first part of a split model
@@ -30,6 +30,8 @@ class ModelFiles:
     layer: int | None = None
     llm: str | None = None
     loras: tuple[Lora, ...] = ()
+    template: str = ""
+    one_image: bool = False
 
 
 def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> ModelFiles:
@@ -176,7 +178,8 @@ def _owned(entry: Entry, files: Packaged | Local, meter: Meter) -> ModelFiles:
 def _made(entry: Entry, text: Path, vision: Path | None) -> ModelFiles:
     layer, lora = entry.layer.suggested if entry.layer else None, _shipped(entry.lora)
     loras = () if lora is None else (Lora(lora),)
-    return ModelFiles(entry.name, text, _shipped(entry.vision) or vision, layer, entry.llm, loras)
+    known = (layer, entry.llm, loras, entry.template, entry.one_image)
+    return ModelFiles(entry.name, text, _shipped(entry.vision) or vision, *known)
 
 
 def _shipped(file: Shipped | None) -> Path | None:

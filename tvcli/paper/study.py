@@ -38,6 +38,8 @@ class Study:
     engine: Engine
     request: ModelRequest
     llm: str | None = None  # the language model that `request` was made from, for table 3
+    template: str = ""  # the chat template that the catalog names, for table 10
+    one_image: bool = False  # whether the model takes only one image in a prompt
     tasks: tuple[Task, ...]
     imported: tuple[Task, ...] = ()  # by ``tv tasks import``: for tables 4 and 5
     judge: str = ""  # a command that judges the answers in table 5

@@ -17,7 +17,7 @@ from tvcli.paper.cost import measure_cost
 from tvcli.paper.numbers import averages, paper_numbers
 from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
-from tvcli.prompts.chat import CHATML, Chat
+from tvcli.prompts.chat import chat_of
 
 WORDINGS = ("", "question", "typo", "paraphrase", "distractor")
 
@@ -102,9 +102,9 @@ def table9(study: Study) -> Table:
 
 @item("table10", "the chat template instead of Q and A", "six tasks, three seeds")
 def table10(study: Study) -> Table:
-    template = study.engine.chat_template
+    template, which = chat_of(study.engine.chat_template, study.template)
     plain = study.table2()
-    [chat] = study.evaluate("table10", replace(study.setup(), template=Chat(template or CHATML)))
+    [chat] = study.evaluate("table10", replace(study.setup(), template=template))
     rows = [
         (
             name,
@@ -114,10 +114,9 @@ def table10(study: Study) -> Table:
         )
         for name, row in chat.rows.items()
     ]
-    own = "the model's own template" if template else "ChatML, since the model has no template"
     header = ("task", *method_header(), "patch, Q and A", "patch - patch, Q and A")
     papers = _paper_rows(study, "table10", ("", "", *Method, "", "", "", ""))
-    note = f"{study.data}; {own}, patched at layer {chat.layer}"
+    note = f"{study.data}; {which}, patched at layer {chat.layer}"
     return Table(header, (*rows, *papers), note, legend=legend(chat))
 
 

@@ -11,11 +11,19 @@ from tvcli.errors import TvError
 from tvcli.prompts.jinja_process import TemplateError, rendered
 from tvcli.prompts.prompt import Control, Input, Prompt, Turn, parts_of, prompt_of
 
-# ChatML, for models without a template
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+VICUNA = (
+    "{% for message in messages %}"
+    "{% if message.role == 'system' %}{{ message.content }}\n\n"
+    "{% elif message.role == 'user' %}USER: {{ message.content }}\n"
+    "{% else %}ASSISTANT: {{ message.content }}</s>\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+# for model files without a template, under llama.cpp's names and with its texts (src/llama-chat.cpp)
+NAMED = {"chatml": CHATML, "vicuna": VICUNA}
 _SLOT = re.compile("\ue000(\\d{1,6})\ue001")  # private-use characters mark where users' texts go
 
 
@@ -27,7 +35,8 @@ class Chat:
 
     @property
     def name(self) -> str:
-        return "chat"
+        """``chat`` for the model's own template, or ``chat: vicuna``."""
+        return next((f"chat: {name}" for name, text in NAMED.items() if text == self.template), "chat")
 
     def render(self, turns: Sequence[Turn], system: str = "") -> Prompt:
         contents: list[Input] = [system] if system else []
@@ -51,6 +60,16 @@ class Chat:
             return rendered(self.template, json.dumps(variables))
         except TemplateError as error:
             raise TvError(f"the model's chat template cannot be used: {error}") from error
+
+
+def chat_of(own: str, known: str = "") -> tuple[Chat, str]:
+    """The chat template to use, and a phrase that says which: the file's `own`, else the one of `NAMED` that the
+    catalog knows (`known`), else ChatML, llama.cpp's default."""
+    if own:
+        return Chat(own), "the model's own template"
+    if known in NAMED:
+        return Chat(NAMED[known]), f"the {known} template that the catalog names, since the file has none"
+    return Chat(CHATML), "ChatML, since the model has no template"
 
 
 def _slot(number: int) -> str:

@@ -47,7 +47,7 @@ def run(
         raise UsageError(f"--plot and --samples both write {plot}")
     other = None if source_model is None else ModelRequest(source_model, None, request.settings, out.meter)
     with request.open() as loaded:
-        setup = plan(loaded.engine)
+        setup = plan(loaded)
         note_skipped(setup)
         result = evaluation.run(loaded.engine, setup, source_model=other, files=files, meter=out.meter)
     show_result(result, json=json, csv=csv)

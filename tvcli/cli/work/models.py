@@ -92,6 +92,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
         facts["page"] = f"https://huggingface.co/{entry.files.repository}"
     if entry.layer is not None:
         facts["layer"] = f"{entry.layer.suggested} ({entry.layer.source})"
+    facts["one_image"] = entry.one_image or None
     facts["here"] = is_here(entry)
     facts["bytes"] = size(entry)
     facts["unverified"] = entry.unverified()

@@ -8,17 +8,17 @@ from dataclasses import replace
 
 from tvcli.cli.commands.options import EvaluationOptions
 from tvcli.cli.output import out
-from tvcli.engine.protocol import Engine
 from tvcli.errors import UsageError
 from tvcli.evaluation.judging import arguments
 from tvcli.evaluation.setup import ALL_TRANSFERS, Setup, Transfer
 from tvcli.inputs.tasks import Task, find_task, task_folders
 from tvcli.kinds import Method, Modality, Source
 from tvcli.metrics import Judge
-from tvcli.prompts.chat import CHATML, Chat
+from tvcli.models.opening import Model
+from tvcli.prompts.chat import Chat, chat_of
 
 
-def planned(evaluation_options: EvaluationOptions, tasks: list[Task]) -> Callable[[Engine], Setup]:
+def planned(evaluation_options: EvaluationOptions, tasks: list[Task]) -> Callable[[Model], Setup]:
     """What to evaluate, apart from what depends on the model: the modality of the queries, and the chat template."""
     if evaluation_options.pairs == "all" and (evaluation_options.source or evaluation_options.query):
         raise UsageError("--pairs all evaluates every combination of text and image; remove --source and --query")
@@ -36,12 +36,12 @@ def planned(evaluation_options: EvaluationOptions, tasks: list[Task]) -> Callabl
         against=_against(tasks) if evaluation_options.override else {},
     )
 
-    def plan(engine: Engine) -> Setup:
-        default_query = Modality.IMAGE if engine.has_vision else Modality.TEXT
+    def plan(model: Model) -> Setup:
+        default_query = Modality.IMAGE if model.engine.has_vision else Modality.TEXT
         one = Transfer(evaluation_options.source or Source.TEXT, evaluation_options.query or default_query)
         transfers = ALL_TRANSFERS if evaluation_options.pairs == "all" else (one,)
         return replace(
-            fixed, transfers=transfers, template=_chat(engine) if evaluation_options.chat else fixed.template
+            fixed, transfers=transfers, template=_chat(model) if evaluation_options.chat else fixed.template
         )
 
     return plan
@@ -52,10 +52,11 @@ def find_tasks(names: list[str] | None) -> list[Task]:
     return [find_task(name) for name in names or map(str, task_folders("paper"))]
 
 
-def _chat(engine: Engine) -> Chat:
-    if not engine.chat_template:
-        out.note(f"{engine.model.name} has no chat template; using ChatML, llama.cpp's default")
-    return Chat(engine.chat_template or CHATML)
+def _chat(model: Model) -> Chat:
+    chat, which = chat_of(model.engine.chat_template, model.template)
+    if not model.engine.chat_template:
+        out.note(f"chat template of {model.engine.model.name}: {which}")
+    return chat
 
 
 def _against(tasks: list[Task]) -> dict[str, Task]:

@@ -30,6 +30,8 @@ def open_study(
             engine=loaded.engine,
             request=request,
             llm=llm or loaded.llm,
+            template=loaded.template,
+            one_image=loaded.one_image,
             tasks=tasks,
             imported=imported,
             judge=judge,

@@ -53,7 +53,7 @@ def test_a_vector_is_read_from_what_the_source_names_in_the_setups_form(planted_
     setup = Setup((task,), shots=3, template=Chat(CHATML))
     for source in (Source.TEXT, Source.IMAGE):
         origin = read_vector(planted.Planted(planted_folder), setup, task, source, Variant(1)).provenance
-        assert (origin.source, origin.shots, origin.template) == (f"{source} examples", 3, "chat")
+        assert (origin.source, origin.shots, origin.template) == (f"{source} examples", 3, "chat: chatml")
 
 
 def test_the_ensemble_is_the_mean_of_examples_and_instruction() -> None:

@@ -41,7 +41,7 @@ def test_the_map_draws_vectors_beside_contexts(
     known = study(planted_folder, "alpha", "beta")
     known.seeds, layer = (2, 1), known.layer()
     known.tasks = tuple(replace(task, validation=task.validation * 2) for task in known.tasks)
-    known.done = [(known.setup(), None, known.done[0][2])]
+    known.done = [(known.setup(), False, known.done[0][2])]
     monkeypatch.setattr(plots, "projection", lambda: "pca")
     monkeypatch.setattr(figures, "project", projected)
     draw = figures.figure2(known).draw

@@ -32,7 +32,7 @@ def test_the_list_of_items_says_what_each_is_and_needs(tv: Runner) -> None:
     assert tv("paper").out.splitlines() == [
         "name\ttitle\tneeds",
         "table2\tno context, prompt and patch on image queries\tsix tasks, three seeds",
-        "table3\tvectors from the language model, patched into the VLM\tthe VLM's language model",
+        "table3\tvectors from the language model, patched into the VLM; per task, table 11\tthe VLM's language model",
         "table4\tquestions of VQAv2, examples as captions and as images\ttv tasks import vqav2",
         "after-table4\tafter table 4: tv's own visual questions as instruction vectors\tquestion sets",
         "table5\toverriding a question in the prompt by another one\ttv tasks import",
@@ -100,7 +100,8 @@ def test_columns_of_tables_differ_so_that_mixing_them_up_shows() -> None:
     assert len(set(six)) > 5
     two = rows["table2"]["average"]
     assert len({two[method] for method in ("no context", "prompt", "patch")}) == 3
-    assert len({row["patch"] for row in tables["table12"]}) == 4
+    assert len({row["patch"] for row in tables["table12"] if row["task"] == "average"}) == 4
+    assert len({two[name] for name in ("prompt", "patch", "image prompt", "image patch")}) == 4
     four = [row for row in tables["table4"] if row["question"] == "average"]
     assert len({row[method] for row in four for method in ("prompt", "patch")}) == 4
     five = rows["table5"]["average"]

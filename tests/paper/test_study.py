@@ -18,7 +18,7 @@ import tvcli.models.opening
 from tvcli.cli.work.records import transfer_record
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Settings
-from tvcli.errors import VectorError
+from tvcli.errors import UsageError, VectorError
 from tvcli.evaluation.results import MAJORITY
 from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.vectors import read_vector
@@ -29,14 +29,14 @@ from tvcli.paper.study import Study
 
 
 def test_an_evaluation_is_done_once_for_its_setup(planted_folder: Path) -> None:
-    known = study(planted_folder)
+    known = study(planted_folder, llm="fake")
     first = known.evaluate("table2", known.setup())
     assert known.evaluate("any name", known.setup()) is first
     assert known.table2() is first[0]
     fixed = replace(known.setup(), layer=1)
     other = known.evaluate("table2", fixed)
     assert (first[0].layer, other[0].layer) == (3, 1)
-    moved = known.evaluate("table2", fixed, source_model=ModelRequest("fake"))
+    moved = known.evaluate("table2", fixed, of_llm=True)
     assert moved is not other
     assert known.evaluate("table2", fixed) is other
 
@@ -89,13 +89,17 @@ def test_vectors_of_the_language_model_are_read_there_and_must_fit(
     known, other = study(planted_folder, llm="fake"), planted.Planted(planted_folder, llm=True)
     with monkeypatch.context() as patched:
         patched.setattr(tvcli.models.opening, "FakeEngine", lambda: other)
-        found = known.vectors_of_llm("fake", 2)
+        found = known.llm_vectors
         patched.setattr(tvcli.models.opening, "FakeEngine", lambda: FakeEngine(n_layer=4))
-        with pytest.raises(VectorError, match="the vector has 4 layers"):
-            known.vectors_of_llm("fake", 2)
+        with pytest.raises(VectorError, match="the models must have the same size"):
+            _ = study(planted_folder, llm="fake").llm_vectors
     again = planted.Planted(planted_folder, llm=True)
-    wanted = [read_vector(again, known.setup(), task, Source.TEXT, Variant(2)) for task in known.tasks]
-    assert all(np.array_equal(one.rows, two.rows) for one, two in zip(found, wanted, strict=True))
+    for task in known.tasks:
+        for seed in (1, 2):
+            wanted = read_vector(again, known.setup(), task, Source.TEXT, Variant(seed))
+            assert np.array_equal(found.get(task, Source.TEXT, Variant(seed)).rows, wanted.rows)
+    with pytest.raises(UsageError, match="is closed"):
+        other.tokens("x")
 
 
 def test_the_language_model_is_loaded_as_the_model_is(planted_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,10 +110,11 @@ def test_the_language_model_is_loaded_as_the_model_is(planted_folder: Path, monk
         opened.append(request)
         return real(request)
 
-    known = study(planted_folder)
+    known = study(planted_folder, llm="fake")
     known.request = ModelRequest("fake", Path("eyes.gguf"), Settings(threads=3))
     monkeypatch.setattr(ModelRequest, "open", opening)
-    known.vectors_of_llm("fake", 1)
+    known.evaluate("one", replace(known.setup(), layer=1), of_llm=True)
+    known.evaluate("two", replace(known.setup(), layer=2), of_llm=True)
     assert opened == [ModelRequest("fake", None, Settings(threads=3))]
 
 

@@ -47,11 +47,13 @@ def run(
     engine: Engine,
     setup: Setup,
     *,
-    source_model: ModelRequest | None = None,
+    source_model: ModelRequest | VectorCache | None = None,
     files: Files = Files(),
     meter: Meter = silent,
 ) -> Result:
     """Evaluate; with `source_model`, vectors are read with it and patched into `engine` (paper, table 3).
+
+    A `VectorCache` is what `vectors_of` read with the other model before.
 
     Raises:
         VectorError: the models have different sizes.
@@ -64,7 +66,9 @@ def run(
     settings = {**engine.identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
     vector_cache, origin = VectorCache(engine, setup), None
     if source_model is not None:
-        vector_cache = _vectors_of_other_model(source_model, setup, engine.model)
+        if isinstance(source_model, ModelRequest):
+            source_model = vectors_of(source_model, setup, engine.model, meter)
+        vector_cache = source_model
         origin = vector_cache.engine.model
         settings["source_model"] = vector_cache.engine.identity
     with open_store(files.samples, settings, resume=files.resume) as store, open_judge(setup.command) as command:
@@ -78,14 +82,19 @@ def run(
     return Result(engine.model, origin, whose_data(setup.tasks), found)
 
 
-def _vectors_of_other_model(request: ModelRequest, setup: Setup, target: ModelInfo) -> VectorCache:
-    """All vectors that the setup needs, read with another model, which is then closed."""
+def vectors_of(request: ModelRequest, setup: Setup, target: ModelInfo, meter: Meter = silent) -> VectorCache:
+    """All vectors that the setup needs, read with another model, which is then closed.
+
+    Raises:
+        VectorError: the model and `target` have different sizes.
+    """
     with request.open() as source:
         model = source.engine.model
         if (model.n_layer, model.n_embd) != (target.n_layer, target.n_embd):
             raise VectorError(f"vectors of {model} do not fit {target}; the models must have the same size")
         vector_cache = VectorCache(source.engine, setup)
-        vector_cache.read_all()
+        with meter(len(vector_cache.wanted()), "vectors read") as advance:
+            vector_cache.read_all(advance)
         return vector_cache
 
 

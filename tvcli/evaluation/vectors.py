@@ -10,6 +10,7 @@ from tvcli.evaluation.setup import Setup, Variant
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Modality, Source, Split
 from tvcli.method.extract import from_examples, from_instruction
+from tvcli.progress import Advance
 from tvcli.prompts.prompt import most_shots
 from tvcli.vector import TaskVector, weighted_sum
 
@@ -33,12 +34,16 @@ class VectorCache:
             self.vectors[key] = read_vector(self.engine, self.setup, task, source, variant)
         return self.vectors[key]
 
-    def read_all(self) -> None:
+    def wanted(self) -> list[tuple[Task, Source, Variant]]:
+        """All vectors that the setup needs."""
+        sources = dict.fromkeys(transfer.source for transfer in self.setup.transfers)
+        return [(t, s, variant) for s in sources for t in self.setup.tasks for variant in self.setup.variants(s, t)]
+
+    def read_all(self, advance: Advance = lambda vectors: None) -> None:
         """Read all vectors that the setup needs."""
-        for source in dict.fromkeys(transfer.source for transfer in self.setup.transfers):
-            for task in self.setup.tasks:
-                for variant in self.setup.variants(source, task):
-                    self.get(task, source, variant)
+        for task, source, variant in self.wanted():
+            self.get(task, source, variant)
+            advance(1)
 
 
 def read_vector(engine: Engine, setup: Setup, task: Task, source: Source, variant: Variant) -> TaskVector:

@@ -82,7 +82,7 @@ def figure5(study: Study) -> Table:
         image = [study.vector(task, Source.IMAGE, Variant(seed)) for task in study.tasks]
         series |= _cosines("text and image vectors", text, image)
     if study.llm is not None:
-        other = study.vectors_of_llm(study.llm, seed)
+        other = [study.llm_vectors.get(task, Source.TEXT, Variant(seed)) for task in study.tasks]
         series |= _cosines("LLM and VLM vectors", text, other)
     rows = [(name, *(f"{value:.2f}" for value in values)) for name, values in series.items()]
     layers = tuple(str(layer) for layer in range(study.engine.model.n_layer))

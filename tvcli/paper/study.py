@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from tvcli.engine.protocol import Engine
 from tvcli.evaluation.results import TransferResult
-from tvcli.evaluation.run import Files, check_samples, run
+from tvcli.evaluation.run import Files, check_samples, run, vectors_of
 from tvcli.evaluation.setup import Setup, Transfer, Variant
-from tvcli.evaluation.vectors import VectorCache, read_vector
+from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import PAPERS_DATA, Task, whose_data
-from tvcli.kinds import Modality, Source
+from tvcli.kinds import Method, Modality, Source
 from tvcli.models.opening import ModelRequest
 from tvcli.progress import Meter, silent
+from tvcli.prompts.prompt import QA, Template
 from tvcli.vector import TaskVector
 
 
@@ -47,7 +48,7 @@ class Study:
     limit: int | None = None
     folder: Path | None = None
     meter: Meter = silent
-    done: list[tuple[Setup, ModelRequest | None, tuple[TransferResult, ...]]] = field(default_factory=list)
+    done: list[tuple[Setup, bool, tuple[TransferResult, ...]]] = field(default_factory=list)
 
     def check_images(self) -> None:
         """Raises UnavailableError before any work if the model takes images and one of the tasks' cannot be used."""
@@ -80,22 +81,31 @@ class Study:
         transfers = tuple(Transfer(source, self.query_modality) for source in sources or (Source.TEXT,))
         return Setup(self.tasks, transfers, seeds=self.seeds, limit=self.limit)
 
-    def evaluate(
-        self, name: str, setup: Setup, *, source_model: ModelRequest | None = None
-    ) -> tuple[TransferResult, ...]:
-        """The numbers of an evaluation, run once and resumed from ``NAME.jsonl`` in the study's folder."""
-        for known, model, found in self.done:
-            if (known, model) == (setup, source_model):
+    def evaluate(self, name: str, setup: Setup, *, of_llm: bool = False) -> tuple[TransferResult, ...]:
+        """The numbers of an evaluation, run once and resumed from ``NAME.jsonl`` in the study's folder.
+
+        With `of_llm`, vectors are read with the language model that this one was made from.
+        """
+        for known, llm, found in self.done:
+            if (known, llm) == (setup, of_llm):
                 return found
         check_samples(setup)
         files = Files(self.folder / f"{name}.jsonl", resume=True) if self.folder else Files()
-        result = run(self.engine, setup, source_model=source_model, files=files, meter=self.meter)
-        self.done.append((setup, source_model, result.transfers))
+        vectors = self.llm_vectors if of_llm else None
+        result = run(self.engine, setup, source_model=vectors, files=files, meter=self.meter)
+        self.done.append((setup, of_llm, result.transfers))
         return result.transfers
 
     def table2(self) -> TransferResult:
         """The evaluation that later ones are compared with."""
         [found] = self.evaluate("table2", self.setup())
+        return found
+
+    def image_examples(self, name: str, methods: tuple[Method, ...], template: Template = QA) -> TransferResult | None:
+        """The numbers of image examples for image queries; `None` if the model does not take several images."""
+        if not self.engine.has_vision or self.one_image:
+            return None
+        [found] = self.evaluate(name, replace(self.setup(Source.IMAGE), methods=methods, template=template))
         return found
 
     def layer(self) -> int:
@@ -108,11 +118,12 @@ class Study:
         """A task vector, read once."""
         return self.vector_cache.get(task, source, variant)
 
-    def vectors_of_llm(self, name: str, seed: int) -> list[TaskVector]:
-        """Text vectors of all tasks, read with the language model that this one was made from."""
-        with ModelRequest(name, None, self.request.settings).open() as other:
-            given = (other.engine, self.setup())
-            vectors = [read_vector(*given, task, Source.TEXT, Variant(seed)) for task in self.tasks]
-        for vector in vectors:
-            vector.check_fits(self.engine.model)
-        return vectors
+    @cached_property
+    def llm_vectors(self) -> VectorCache:
+        """Text vectors of all tasks and seeds, read with the language model that this one was made from.
+
+        Raises:
+            VectorError: the two models have different sizes.
+        """
+        request = ModelRequest(self.llm, None, self.request.settings)
+        return vectors_of(request, self.setup(), self.engine.model, self.meter)

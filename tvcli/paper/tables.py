@@ -2,55 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tvcli.errors import NotApplicableError
 from tvcli.evaluation.cells import accuracy, constant, difference, legend, method_cells, method_header
-from tvcli.evaluation.results import MAJORITY, TransferResult
+from tvcli.evaluation.results import MAJORITY, Row, TransferResult
 from tvcli.evaluation.setup import ALL_TRANSFERS, Variant
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Method, Source
 from tvcli.method.lens import top_tokens
-from tvcli.models.opening import ModelRequest
 from tvcli.paper.cost import measure_cost
-from tvcli.paper.numbers import averages, paper_numbers
+from tvcli.paper.numbers import averages, paper_cell, paper_name, paper_numbers, paper_rows
 from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
 from tvcli.prompts.chat import chat_of
 
+IMAGE_COLUMNS = ("image prompt", "image patch")  # of image examples
 WORDINGS = ("", "question", "typo", "paraphrase", "distractor")
 
 
 @item("table2", "no context, prompt and patch on image queries", "six tasks, three seeds")
 def table2(study: Study) -> Table:
-    found = study.table2()
-    rows = [*_rows(found), *_paper_rows(study, "table2", ("", MAJORITY, *Method, "", ""))]
+    """With vectors and prompts from text examples, and from image examples if the model takes several images."""
+    found, images = study.table2(), study.image_examples("table12", (Method.PROMPT, Method.PATCH))
+    header, rows = ["task", *method_header()], _rows(found)
+    columns = ["", MAJORITY, *Method, "", ""]
     note = f"{study.data}; {found.transfer}, patched at layer {found.layer}"
-    return Table(("task", *method_header()), tuple(rows), note, legend=legend(found))
+    if images is not None:
+        header += [*IMAGE_COLUMNS, "patch - image patch"]
+        columns += [*IMAGE_COLUMNS, ""]
+        rows = [
+            (*cells, *_image_cells(images.rows[name]), _minus(row, images.rows[name]))
+            for cells, (name, row) in zip(rows, found.rows.items(), strict=True)
+        ]
+        note += f"; image examples at layer {images.layer}"
+    papers = paper_rows(study, "table2", columns)
+    return Table(tuple(header), (*rows, *papers), note + _one_image(study), legend=legend(found))
 
 
-@item("table3", "vectors from the language model, patched into the VLM", "the VLM's language model")
-def table3(study: Study) -> Table:
-    if study.llm is None:
-        raise NotApplicableError("table 3 needs the model's own language model; name it with `llm`")
-    own, patched = study.table2(), replace(study.setup(), methods=(Method.PATCH,))
-    [other] = study.evaluate("table3", patched, source_model=ModelRequest(study.llm))
-    rows = [
-        (
-            name,
-            str(row.n),
-            constant(row),
-            accuracy(row.scores[Method.PATCH]),
-            accuracy(own.rows[name].scores[Method.PATCH]),
-            difference(row.minus(Method.PATCH, own.rows[name], Method.PATCH)),
-        )
-        for name, row in other.rows.items()
-    ]
-    papers = _paper_rows(study, "table3", ("", "", "llm", "vlm", ""))
-    note = f"{study.data}; vectors read with {study.llm}, patched at layer {other.layer}, next to the model's own"
-    header = ("task", "n", MAJORITY, "from the LLM", "from the VLM", "LLM - VLM")
-    return Table(header, (*rows, *papers), note, legend=legend(other))
+def _image_cells(row: Row) -> tuple[str, str]:
+    return accuracy(row.scores[Method.PROMPT]), accuracy(row.scores[Method.PATCH])
+
+
+def _minus(row: Row, other: Row) -> str:
+    return difference(row.minus(Method.PATCH, other, Method.PATCH))
+
+
+def _one_image(study: Study) -> str:
+    """Why there are no image examples, if the model is the reason."""
+    return "; no image examples, since the model takes one image per prompt" if study.one_image else ""
 
 
 @item("table6", "tokens that vectors decode to", "six tasks")
@@ -71,7 +71,7 @@ def table7(study: Study) -> Table:
     rows.append(("ratio", f"{cost[0].tokens / cost[1].tokens:.0f} ×", f"{cost[0].seconds / cost[1].seconds:.0f} ×", ""))
     papers = [
         (f"paper: {name}, Idefics2-8B on a GPU", "", f"{one['seconds']:.2f}", str(one["megabytes"]))
-        for name, one in paper_numbers()["table7"].items()
+        for name, one in paper_numbers()["table7"]["cost"].items()
     ]
     note = "a text query; median seconds of one forward pass; peak memory of a separate process"
     return Table(("one query", "tokens", "seconds", "MB"), (*rows, *papers), note)
@@ -105,18 +105,21 @@ def table10(study: Study) -> Table:
     template, which = chat_of(study.engine.chat_template, study.template)
     plain = study.table2()
     [chat] = study.evaluate("table10", replace(study.setup(), template=template))
+    images = study.image_examples("table10-images", (Method.PROMPT,), template)
     rows = [
         (
             name,
             *method_cells(row),
             accuracy(plain.rows[name].scores[Method.PATCH]),
             difference(row.minus(Method.PATCH, plain.rows[name], Method.PATCH)),
+            *([] if images is None else [accuracy(images.rows[name].scores[Method.PROMPT])]),
         )
         for name, row in chat.rows.items()
     ]
-    header = ("task", *method_header(), "patch, Q and A", "patch - patch, Q and A")
-    papers = _paper_rows(study, "table10", ("", "", *Method, "", "", "", ""))
-    note = f"{study.data}; {which}, patched at layer {chat.layer}"
+    shown = [] if images is None else IMAGE_COLUMNS[:1]
+    header = ("task", *method_header(), "patch, Q and A", "patch - patch, Q and A", *shown)
+    papers = paper_rows(study, "table10", ("", "", *Method, "", "", "", "", *shown))
+    note = f"{study.data}; {which}, patched at layer {chat.layer}{_one_image(study)}"
     return Table(header, (*rows, *papers), note, legend=legend(chat))
 
 
@@ -124,15 +127,22 @@ def table10(study: Study) -> Table:
 def table12(study: Study) -> Table:
     if not study.engine.has_vision:
         raise NotApplicableError(f"table 12 needs a model with an image encoder; {study.engine.model.name} has none")
-    paper = averages("table12")
-    rows = []
-    everything = study.evaluate("table12", replace(study.setup(), transfers=ALL_TRANSFERS))
-    for found in everything:
-        name = str(found.transfer)
-        papers = [f"{numbers[name]:.2f}" if name in numbers else "" for numbers in paper.values()]
-        rows.append((name, *method_cells(found.average), str(found.layer), *papers))
-    header = ("pair", *method_header(), "layer", *(_paper_name(study, f"{model}, patch") for model in paper))
-    return Table(header, tuple(rows), f"{study.data}; average over tasks", legend=legend(everything[-1]))
+    models = averages("table12")
+    transfers = tuple(one for one in ALL_TRANSFERS if one.source == Source.TEXT or not study.one_image)
+    everything = study.evaluate("table12", replace(study.setup(), transfers=transfers))
+    rows = [
+        (
+            str(found.transfer),
+            name,
+            *method_cells(row),
+            str(found.layer),
+            *(paper_cell("table12", model, name, str(found.transfer)) for model in models),
+        )
+        for found in everything
+        for name, row in found.rows.items()
+    ]
+    header = ("pair", "task", *method_header(), "layer", *(paper_name(study, f"{model}, patch") for model in models))
+    return Table(header, tuple(rows), f"{study.data}{_one_image(study)}", legend=legend(everything[-1]))
 
 
 @item("table13", "tokens that vectors of instructions decode to", "six tasks")
@@ -155,17 +165,3 @@ def _tokens(study: Study, task: Task, source: Source, variant: Variant) -> str:
 
 def _rows(found: TransferResult) -> list[tuple[str, ...]]:
     return [(name, *method_cells(row)) for name, row in found.rows.items()]
-
-
-def _paper_rows(study: Study, table: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """The paper's averages, one line per model; `columns` names the number of each cell, or is empty."""
-    return [(_paper_name(study, model), *_numbers(numbers, columns)) for model, numbers in averages(table).items()]
-
-
-def _numbers(numbers: Mapping[str, float], columns: Sequence[str]) -> list[str]:
-    return [f"{numbers[column]:.2f}" if column in numbers else "" for column in columns]
-
-
-def _paper_name(study: Study, model: str) -> str:
-    """The paper's row name; its numbers are comparable only on the paper's data."""
-    return f"paper: {model}" if study.is_papers else f"paper: {model} (other data)"

@@ -40,9 +40,7 @@ def planned(evaluation_options: EvaluationOptions, tasks: list[Task]) -> Callabl
         default_query = Modality.IMAGE if model.engine.has_vision else Modality.TEXT
         one = Transfer(evaluation_options.source or Source.TEXT, evaluation_options.query or default_query)
         transfers = ALL_TRANSFERS if evaluation_options.pairs == "all" else (one,)
-        return replace(
-            fixed, transfers=transfers, template=_chat(model) if evaluation_options.chat else fixed.template
-        )
+        return replace(fixed, transfers=transfers, template=_chat(model) if evaluation_options.chat else fixed.template)
 
     return plan
 

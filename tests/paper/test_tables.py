@@ -18,7 +18,6 @@ from tvcli.inputs.tasks import find_task
 from tvcli.kinds import Method, Source
 from tvcli.metrics import Judge, Metric
 from tvcli.paper import from_llm, tables
-from tvcli.paper.cost import Cost
 from tvcli.paper.items import ITEMS
 from tvcli.paper.study import Study, Table
 from tvcli.prompts.chat import CHATML, VICUNA, Chat
@@ -56,27 +55,6 @@ def test_the_template_that_the_catalog_names_goes_before_chatml(planted_folder: 
     said = "the vicuna template that the catalog names, since the file has none"
     assert tables.table10(known).note.startswith(f"tv's own data; {said}, patched at layer ")
     assert [setup.template for setup, *_ in known.done] == [QA, *[Chat(VICUNA)] * 2]
-
-
-def test_the_cost_of_both_ways_stands_above_their_ratio(planted_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Any, ...]] = []
-
-    def measured(*given: Any) -> list[Cost]:
-        asked.append(given)
-        return [Cost("prompt", 300, 2.0004, 2000.4), Cost("patch", 10, 0.25, 500.0)]
-
-    monkeypatch.setattr(tables, "measure_cost", measured)
-    known = study(planted_folder)
-    made = tables.table7(known)
-    assert asked == [(known.engine, known.request, known.tasks[0])]
-    assert made.header == ("one query", "tokens", "seconds", "MB")
-    assert made.rows == (
-        ("prompt", "300", "2.000", "2000"),
-        ("patch", "10", "0.250", "500"),
-        ("ratio", "30 ×", "8 ×", ""),
-        ("paper: prompt, 30 long examples, Idefics2-8B on a GPU", "", "2.20", "20020"),
-        ("paper: patch, Idefics2-8B on a GPU", "", "0.20", "8210"),
-    )
 
 
 def test_the_papers_numbers_are_of_other_data_unless_the_tasks_are_the_papers(planted_folder: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tvcli.errors import UsageError
-from tvcli.paper import evolution, figures, from_llm, questions, tables  # noqa: F401 - each registers its items
+from tvcli.paper import cost_table, evolution, figures, from_llm, questions, tables  # noqa: F401 - each registers its items
 from tvcli.paper.registry import REGISTERED, Item
 
 OF_LLM = ("table3", "figure5")  # these also use the model's own language model

@@ -14,7 +14,7 @@ from tvcli import plots
 from tvcli.errors import UnavailableError
 from tvcli.images import Image, load_any, thumbnail
 from tvcli.method.extract import tv_version
-from tvcli.paper import evolution, figures, tables
+from tvcli.paper import cost_table, evolution, figures, tables
 from tvcli.paper.study import Study, Table
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -27,7 +27,7 @@ CONTENTS = (
     ("What vectors decode to", tables.table6),
     ("Similarity of vectors", figures.figure5),
     ("Map of vectors and context tokens", figures.figure2),
-    ("Cost", tables.table7),
+    ("Cost", cost_table.table7),
 )
 
 

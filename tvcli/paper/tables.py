@@ -11,8 +11,7 @@ from tvcli.evaluation.setup import ALL_TRANSFERS, Variant
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Method, Source
 from tvcli.method.lens import top_tokens
-from tvcli.paper.cost import measure_cost
-from tvcli.paper.numbers import averages, paper_cell, paper_name, paper_numbers, paper_rows
+from tvcli.paper.numbers import averages, paper_cell, paper_name, paper_rows
 from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
 from tvcli.prompts.chat import chat_of
@@ -62,19 +61,6 @@ def table6(study: Study) -> Table:
         for modality in study.modalities
     ]
     return Table(("task", "examples", "top tokens"), tuple(rows), f"what vectors decode to at layer {layer}")
-
-
-@item("table7", "cost of a prompt with 30 examples against a patch", "one query")
-def table7(study: Study) -> Table:
-    cost = measure_cost(study.engine, study.request, study.tasks[0])
-    rows = [(one.name, str(one.tokens), f"{one.seconds:.3f}", f"{one.megabytes:.0f}") for one in cost]
-    rows.append(("ratio", f"{cost[0].tokens / cost[1].tokens:.0f} ×", f"{cost[0].seconds / cost[1].seconds:.0f} ×", ""))
-    papers = [
-        (f"paper: {name}, Idefics2-8B on a GPU", "", f"{one['seconds']:.2f}", str(one["megabytes"]))
-        for name, one in paper_numbers()["table7"]["cost"].items()
-    ]
-    note = "a text query; median seconds of one forward pass; peak memory of a separate process"
-    return Table(("one query", "tokens", "seconds", "MB"), (*rows, *papers), note)
 
 
 @item("table9", "noisy instructions: typos, paraphrases, distractors", "wordings of each instruction")

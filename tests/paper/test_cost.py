@@ -16,6 +16,7 @@ import pytest
 from listening import parts
 
 from tvcli.cli import main
+from tvcli.encoded import EncodedImage
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import ImageTokens, Lora, Patch, Settings, Token
 from tvcli.errors import TvError, UsageError
@@ -87,7 +88,7 @@ class Asked(FakeEngine):
         self.asked.append((prompt, patch and (patch.layer, patch.row.tolist())))
         return super().logits(prompts, patches)
 
-    def forget(self, image: Image) -> None:
+    def forget(self, image: Image | EncodedImage) -> None:
         self.asked.append(("forget", image))
 
 

@@ -19,6 +19,7 @@ from tvcli.paper.items import ITEMS, OF_QUESTIONS, find_items
 def test_items_are_found_by_name_and_all_are_every_one() -> None:
     assert find_items(["all"]) == list(ITEMS)
     assert find_items(["figure6", "table2"]) == ["figure6", "table2"]
+    assert find_items(["table11"]) == ["table3"]
 
 
 @pytest.mark.parametrize("names", [["table99"], ["table2", "table99"]])

@@ -165,3 +165,10 @@ def test_evaluations_are_kept_under_the_name_of_what_they_are_for(planted_folder
     assert [setup for setup, of_llm, _ in known.done if of_llm] == [settings["table3"], settings["table3-own-layer"]]
     heads = {name: json.loads((tmp_path / f"{name}.jsonl").read_text("utf-8").split("\n")[0]) for name in names}
     assert [name for name, head in heads.items() if head["source_model"] is not None] == ["table3", "table3-own-layer"]
+
+
+def test_the_papers_tokens_stand_beside_those_of_the_same_task(planted_folder: Path) -> None:
+    known = study(planted_folder)
+    known.tasks = (replace(known.tasks[0], name="animal-latin"), known.tasks[1])
+    made = tables.table13(known)
+    assert [row[3] for row in made.rows] == ["species, genus, ◇, animals, american", ""]

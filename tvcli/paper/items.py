@@ -12,6 +12,7 @@ from tvcli.paper.registry import REGISTERED, Item
 OF_LLM = ("table3", "figure5")  # these also use the model's own language model
 OF_JUDGE = ("table5", "after-table5")  # in these a command may judge the answers
 OF_QUESTIONS = ("table4", "table5", "figure7")  # these use the tasks that ``tv tasks import`` makes; no others do
+ALIASES = {"table11": "table3"}  # the rows of single tasks are a table of their own in the paper
 NAME = re.compile(r"(after-)?(table|figure)([0-9]+)")
 
 
@@ -35,6 +36,7 @@ def find_items(names: Sequence[str]) -> list[str]:
     """
     if list(names) == ["all"]:
         return list(ITEMS)
+    names = [ALIASES.get(name, name) for name in names]
     for name in names:
         if name not in ITEMS:
             raise UsageError(f"unknown item {name!r}; the items are {', '.join(ITEMS)}, or all")

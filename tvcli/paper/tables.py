@@ -11,7 +11,7 @@ from tvcli.evaluation.setup import ALL_TRANSFERS, Variant
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Method, Source
 from tvcli.method.lens import top_tokens
-from tvcli.paper.numbers import averages, paper_cell, paper_name, paper_rows
+from tvcli.paper.numbers import averages, paper_cell, paper_name, paper_numbers, paper_rows
 from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
 from tvcli.prompts.chat import chat_of
@@ -134,12 +134,19 @@ def table12(study: Study) -> Table:
 @item("table13", "tokens that vectors of instructions decode to", "six tasks")
 def table13(study: Study) -> Table:
     layer = study.layer()
+    papers = paper_numbers()["table13"]["tokens"]
     rows = [
-        (task.name, text, _tokens(study, task, Source.INSTRUCTION, Variant(wording=text)))
+        (
+            task.name,
+            text,
+            _tokens(study, task, Source.INSTRUCTION, Variant(wording=text)),
+            ", ".join(papers.get(task.name, ())),
+        )
         for task in study.tasks
         for text in task.instructions("")
     ]
-    return Table(("task", "instruction", "top tokens"), tuple(rows), f"what vectors decode to at layer {layer}")
+    note = f"what vectors decode to at layer {layer}, beside the paper's tokens for its own instructions"
+    return Table(("task", "instruction", "top tokens", "paper"), tuple(rows), note)
 
 
 def _tokens(study: Study, task: Task, source: Source, variant: Variant) -> str:

@@ -24,12 +24,17 @@ class Converted:
 
 
 def convert(model: Any, preprocessor: dict[str, Any], tokens: list[str], folder: Path, *, vision: bool) -> Converted:
-    """Save, convert to float32 (``convert_hf_to_gguf.py``, without a tokenizer) and read back."""
-    TextModel.set_vocab = lambda self: None  # ours is written instead
+    """Save and convert."""
     model.save_pretrained(folder)
     _use_hub_names(folder / "model.safetensors")
     settings = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, **preprocessor}
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    return converted_folder(folder, tokens, vision=vision)
+
+
+def converted_folder(folder: Path, tokens: list[str], *, vision: bool) -> Converted:
+    """Convert a saved model to float32 (``convert_hf_to_gguf.py``, without a tokenizer) and read it back."""
+    TextModel.set_vocab = lambda self: None  # ours is written instead
     added = [{"id": number, "content": token} for number, token in enumerate(tokens)]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added, "model": {"vocab": vocabulary}}))

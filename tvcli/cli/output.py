@@ -48,6 +48,7 @@ PARAMETERS = (
     "task",
     "test",
     "validation",
+    "vision_from",
 )
 PARAMETER = re.compile(f"`({'|'.join(PARAMETERS)})`")
 # control characters (C0, DEL, C1), line and paragraph separators, bidirectional embeddings, overrides and isolates, and

@@ -109,6 +109,7 @@ class Entry:
     vision: Shipped | None = None  # instead of the one of `files`
     lora: Shipped | None = None  # an adapter of the text model
     layer: SuggestedLayer | None = None
+    vision_from: str = ""  # the folder or the repository whose vision half transformers runs
     llm: str | None = None  # the catalog's name of the language model that this one was made from
     architecture: str = ""  # llama.cpp's ``general.architecture``
     projector: str = ""  # llama.cpp's ``clip.projector_type``
@@ -232,7 +233,7 @@ def _files_of(llm: str) -> Packaged | OnHub | Local:
         raise SchemaError(f"{path}: {error}") from error
 
 
-def register(name: str, text: Path, vision: Path | None) -> Path:
+def register(name: str, text: Path, vision: Path | None, vision_from: str = "") -> Path:
     """Write an entry for files on this machine; returns its path. Adding the same entry again is not an error.
 
     Raises:
@@ -243,11 +244,15 @@ def register(name: str, text: Path, vision: Path | None) -> Path:
         raise UsageError(f"{name!r} is not a valid model name; `name` takes letters, digits, dots, - and _")
     entry = find(name)
     files = {"text": text.resolve()} if vision is None else {"text": text.resolve(), "vision": vision.resolve()}
-    if name == FAKE or (entry is not None and entry.files != Local(**files)):
+    other = entry is not None and (entry.files, entry.vision_from) != (Local(**files), vision_from)
+    if name == FAKE or other:
         raise UnavailableError(f"the model {name} already exists; give another `name`")
     path = user_folder() / f"{name}.toml"
     places = [f"{key} = {toml_value(str(value))}" for key, value in files.items()]
-    lines = [f"description = {toml_value(f'added from {text.name}')}", 'license = "unknown"', "", "[local]", *places]
+    about = [f"description = {toml_value(f'added from {text.name}')}", 'license = "unknown"']
+    if vision_from:
+        about.append(f"vision_from = {toml_value(vision_from)}")
+    lines = [*about, "", "[local]", *places]
     make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

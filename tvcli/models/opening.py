@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import DEFAULTS, Engine, Lora, Settings
+from tvcli.engine.protocol import DEFAULTS, Engine, ImageEncoder, Lora, Settings
 from tvcli.errors import UsageError
 from tvcli.models.catalog import FAKE, wanted_model
 from tvcli.models.resolve import describe, local_files, resolve
+from tvcli.models.vision_half.files import VisionHalf
 from tvcli.progress import Meter, silent
 
 
@@ -81,8 +82,17 @@ class ModelRequest:
         files = resolve(wanted, self.mmproj, self.meter)
         from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
 
-        engine = LlamaEngine(files.text, files.vision, self.settings, (*files.loras, *self.loras))
+        engine = LlamaEngine(
+            files.text, files.vision, self.settings, (*files.loras, *self.loras), self._encoder(files.half)
+        )
         return Model(engine, files.name, files.layer, files.llm, files.template, files.one_image)
+
+    def _encoder(self, half: VisionHalf | None) -> ImageEncoder | None:
+        if half is None:
+            return None
+        from tvcli.models.vision_half.encoder import open_encoder
+
+        return open_encoder(half, self.settings.threads, self.settings.progress, self.meter)
 
 
 def open_model(

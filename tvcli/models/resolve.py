@@ -14,6 +14,7 @@ from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import check_readable, in_home
 from tvcli.models import packaged
 from tvcli.models.catalog import Entry, Local, OnHub, Packaged, Shipped, find, names
+from tvcli.models.vision_half.files import VisionHalf, vision_half
 from tvcli.progress import Meter, silent
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class ModelFiles:
     loras: tuple[Lora, ...] = ()
     template: str = ""
     one_image: bool = False
+    half: VisionHalf | None = None  # instead of `vision`
 
 
 def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> ModelFiles:
@@ -42,7 +44,7 @@ def resolve(wanted: str, mmproj: Path | None = None, meter: Meter = silent) -> M
     """
     entry = describe(wanted)
     files = present(entry, meter) or pull(entry, meter=meter)
-    return files if mmproj is None else replace(files, vision=mmproj)
+    return files if mmproj is None else replace(files, vision=mmproj, half=None)
 
 
 def describe(wanted: str, quant: str | None = None) -> Entry:
@@ -87,6 +89,18 @@ def _whole(entry: Entry, quant: str | None) -> Entry:
 
 def present(entry: Entry, meter: Meter = silent) -> ModelFiles | None:
     """The files of a model on this machine, or None. Packaged ones are assembled if necessary."""
+    return _with_half(entry, _present(entry, meter))
+
+
+def _with_half(entry: Entry, files: ModelFiles | None) -> ModelFiles | None:
+    """The files with those of the entry's vision half, if it has one; None if they are not on this machine."""
+    if files is None or not entry.vision_from:
+        return files
+    half = vision_half(entry.vision_from, fetch=False)
+    return None if half is None else replace(files, half=half)
+
+
+def _present(entry: Entry, meter: Meter) -> ModelFiles | None:
     if isinstance(entry.files, OnHub):
         return _cached(entry, entry.files) or _from_packages(entry, entry.files, meter)
     return _owned(entry, entry.files, meter)
@@ -104,7 +118,8 @@ def size(entry: Entry) -> int | None:
     """All files together in bytes, as on this machine, or else as in the catalog; None if unknown."""
     if (here := _on_disk(entry)) is not None:
         paths = [here.text.with_name(part) for part in part_names(here.text.name)]
-        return sum(path.stat().st_size for path in (*paths, here.vision) if path is not None)
+        weights = () if here.half is None else here.half.weights
+        return sum(path.stat().st_size for path in (*paths, here.vision, *weights) if path is not None)
     files, shipped = entry.files, _shipped(entry.vision)
     if isinstance(files, Local) or files.text is None:
         return None
@@ -121,8 +136,9 @@ def _on_disk(entry: Entry) -> ModelFiles | None:
     """The files of a model that is on the hub or the user's own, or None if they are missing."""
     try:
         if isinstance(entry.files, OnHub):
-            return _cached(entry, entry.files)
-        return _owned(entry, entry.files, silent) if isinstance(entry.files, Local) else None
+            return _with_half(entry, _cached(entry, entry.files))
+        files = _owned(entry, entry.files, silent) if isinstance(entry.files, Local) else None
+        return _with_half(entry, files)
     except UnavailableError:
         return None
 
@@ -135,6 +151,13 @@ def pull(entry: Entry, *, verify: bool = False, meter: Meter = silent) -> ModelF
     Raises:
         UnavailableError: see `resolve`.
     """
+    files = _pulled(entry, verify=verify, meter=meter)
+    if entry.vision_from:
+        files = replace(files, half=vision_half(entry.vision_from, fetch=True, verify=verify, meter=meter))
+    return files
+
+
+def _pulled(entry: Entry, *, verify: bool, meter: Meter) -> ModelFiles:
     if not isinstance(entry.files, OnHub):
         return _owned(entry, entry.files, meter)
     from tvcli.models.hub.files import fetched_files  # loads the hub's client

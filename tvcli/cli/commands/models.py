@@ -66,9 +66,13 @@ def add(
     file: Annotated[Path, typer.Argument(help="A GGUF file; it stays where it is.")],
     mmproj: options.Mmproj = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; by default, the file's name.")] = None,
+    vision_from: Annotated[
+        str | None,
+        typer.Option(help="A folder, or owner/repo on the hub, whose image encoder transformers runs (see README)."),
+    ] = None,
 ) -> None:
     """Give a GGUF file of your own a name for --model.
 
     Example: tv models add my-Q8_0.gguf --mmproj my-mmproj.gguf --name mine
     """
-    work.models.add(file, mmproj, name)
+    work.models.add(file, mmproj, name, vision_from)

@@ -15,6 +15,7 @@ from tvcli.files import byte_size
 from tvcli.models import resolve
 from tvcli.models.catalog import Entry, OnHub, catalog, register
 from tvcli.models.resolve import ModelFiles, describe, is_here, present, size
+from tvcli.models.vision_half.files import checked_source
 
 
 def list_all(*, json: bool) -> None:
@@ -66,11 +67,13 @@ def path(name: str, quant: str | None, *, json: bool) -> None:
     _print_paths(files, json=json)
 
 
-def add(file: Path, mmproj: Path | None, name: str | None) -> None:
+def add(file: Path, mmproj: Path | None, name: str | None, vision_from: str | None) -> None:
+    if mmproj is not None and vision_from is not None:
+        raise UsageError("give one of --mmproj and --vision-from")
     for given in filter(None, (file, mmproj)):
         check_gguf(given)
     chosen = file.stem if name is None else name
-    written = register(chosen, file, mmproj)
+    written = register(chosen, file, mmproj, "" if vision_from is None else checked_source(vision_from))
     out.note(f"added {chosen} ({file.resolve()}); delete {written} to remove it")
 
 
@@ -82,6 +85,8 @@ def _print_paths(files: ModelFiles, *, json: bool) -> None:
     out.line(str(files.text))
     if files.vision is not None:
         out.line(str(files.vision))
+    if files.half is not None:
+        out.line(str(files.half.folder))
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

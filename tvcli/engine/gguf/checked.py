@@ -24,7 +24,7 @@ from tvcli.files import make_folder, replacing
 # the source files that decide whether a file passes
 RULES = ("checks.py", "header.py", "parts.py", "../native/pinned.py")
 SETTLED = 2.0  # seconds; a file written just now may change again without a new modification time
-MODEL, MMPROJ, ADAPTER = "model", "mmproj", "adapter"
+MODEL, MMPROJ, ADAPTER, WEIGHTS = "model", "mmproj", "adapter", "weights"
 
 Key = dict[str, object]
 
@@ -45,8 +45,13 @@ def checked(path: Path, kind: str, progress: Callable[[float], None] | None = No
         return known
     from tvcli.engine.gguf import checks  # not at every start: it loads the gguf package
 
-    check = {MODEL: checks.check_model, MMPROJ: checks.check_mmproj, ADAPTER: checks.check_adapter}[kind]
-    facts = check(path, progress)
+    check = {
+        MODEL: checks.check_model,
+        MMPROJ: checks.check_mmproj,
+        ADAPTER: checks.check_adapter,
+        WEIGHTS: checks.check_weights,
+    }
+    facts = check[kind](path, progress)
     if key and key == _key(path, kind):
         _write(path, key, facts)
     return facts

@@ -80,13 +80,22 @@ def check_adapter(path: Path, progress: Progress = None) -> Facts:
     return _facts(path, header, progress)
 
 
+def check_weights(path: Path, progress: Progress = None) -> Facts:
+    """The digest of a file that llama.cpp does not read: safetensors, which check themselves when they are opened."""
+    return Facts(_digest([path], progress), "")
+
+
 def _facts(path: Path, header: Header, progress: Progress) -> Facts:
     file_type = header.number("general.file_type")
-    try:
-        digest = gguf_digest(all_parts(path) if _count(header) > 1 else [path], progress)
-    except OSError as error:
-        raise UnavailableError(f"model file {path} cannot be read: {reason(error)}") from error
+    digest = _digest(all_parts(path) if _count(header) > 1 else [path], progress)
     return Facts(digest, "" if file_type is None else quantization(file_type))
+
+
+def _digest(parts: Sequence[Path], progress: Progress) -> str:
+    try:
+        return gguf_digest(parts, progress)
+    except OSError as error:
+        raise UnavailableError(f"model file {parts[0]} cannot be read: {reason(error)}") from error
 
 
 def _is_vision(header: Header) -> bool:

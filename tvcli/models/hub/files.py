@@ -10,7 +10,7 @@ from tvcli.errors import UnavailableError
 from tvcli.models.catalog import OnHub
 from tvcli.models.hub import cache
 from tvcli.models.hub.remote import Listing, Source, is_offline, list_files
-from tvcli.models.hub.transfer import fetch
+from tvcli.models.hub.transfer import fetch as fetched
 from tvcli.models.repository import Chosen, choose
 from tvcli.progress import Meter, silent
 
@@ -46,8 +46,39 @@ def fetched_files(files: OnHub, *, verify: bool = False, meter: Meter = silent) 
         return here
     _check_known(files, listing)
     chosen = _chosen(files, listing.files)
-    paths = fetch(listing, chosen.in_order, verify=verify, meter=meter)
+    paths = fetched(listing, chosen.in_order, verify=verify, meter=meter)
     return _paths(chosen, dict(zip(chosen.in_order, paths, strict=True)))
+
+
+def named_files(
+    source: str,
+    names: Iterable[str],
+    optional: Iterable[str] = (),
+    *,
+    fetch: bool,
+    verify: bool = False,
+    meter: Meter = silent,
+) -> list[Path] | None:
+    """Files of ``owner/repo`` or ``owner/repo@revision`` by name, and those of the `optional` ones that it has.
+
+    `None` if some are not in the cache, unless they may be fetched. Raises what `fetched_files` does.
+    """
+    repository, _, revision = source.partition("@")
+    where = Source(repository, revision or "main")
+    here = [cache.cached(where, name) for name in names]
+    more = [path for name in optional if (path := cache.cached(where, name)) is not None]
+    found = None if None in here else [*filter(None, here), *more]
+    if not fetch or (found is not None and is_offline()):
+        return found
+    try:
+        listing = list_files(where)
+    except UnavailableError as error:
+        if found is None:
+            raise
+        log.warning("%s; using the files on this machine", error)
+        return found
+    wanted = [*names, *(name for name in optional if name in listing.files)]
+    return fetched(listing, wanted, verify=verify, meter=meter)
 
 
 def _source(files: OnHub) -> Source:

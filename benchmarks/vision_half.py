@@ -23,13 +23,13 @@ import numpy as np
 import torch
 import transformers as hf
 from architectures import differences
-from converted import convert, converted_folder
+from converted import converted_folder
 from text_half import extract
 from twins import TEXT, TWINS, VISION, Twin
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from random_models import FAMILIES, Family
-from random_models.llama import _text as llama_text
+from random_models.llama import llama_file
 from random_models.vocabulary import sentencepiece
 
 from tvcli.cli import main as tv
@@ -68,7 +68,13 @@ def idefics2() -> Case:
     perceiver = {"hidden_size": 64, "rms_norm_eps": 1e-5, "resampler_n_latents": 8, "resampler_depth": 2,
                  "resampler_n_heads": 4, "resampler_head_dim": 16, "num_key_value_heads": 2}  # fmt: skip
     config = hf.Idefics2Config(
-        text_config={"model_type": "mistral", "vocab_size": len(tokens), "head_dim": 16, "sliding_window": None, **TEXT},
+        text_config={
+            "model_type": "mistral",
+            "vocab_size": len(tokens),
+            "head_dim": 16,
+            "sliding_window": None,
+            **TEXT,
+        },
         vision_config={"image_size": 56, "patch_size": 14, **VISION},
         perceiver_config=perceiver,
         image_token_id=tokens.index("<image>"),
@@ -78,7 +84,7 @@ def idefics2() -> Case:
         _settings("Idefics2ImageProcessor", size=size, do_image_splitting=True), backend="pil"
     )
     twin = Twin(hf.Idefics2ForConditionalGeneration(config))
-    family = Family(llama_text(vocabulary))
+    family = Family(llama_file(vocabulary))
     return Case(twin, family, processor, {"do_image_splitting": False}, "<image>", ((100, 60), (30, 90)))
 
 
@@ -86,9 +92,12 @@ def llava() -> Case:
     family = FAMILIES["llava"]()
     tokens = list(family.text.metadata["tokenizer.ggml.tokens"])
     processor = hf.AutoImageProcessor.from_pretrained(
-        _settings("CLIPImageProcessor", size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56}), backend="pil"
+        _settings("CLIPImageProcessor", size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56}),
+        backend="pil",
     )
-    return Case(TWINS["llava"](len(tokens)), family, processor, {}, "<unk>", ((56, 56), (56, 56)))
+    twin = TWINS["llava"](len(tokens))
+    vars(twin.model.model.vision_tower.embeddings).pop("forward", None)  # transformers' own order of tokens
+    return Case(twin, family, processor, {}, "<unk>", ((56, 56), (56, 56)))
 
 
 def gemma3() -> Case:
@@ -155,7 +164,10 @@ def reference(case: Case, engine: LlamaEngine, prompt: Prompt, patch: Patch | No
     if images:
         inputs = dict(case.processor(images=images, return_tensors="pt", **case.options))
         if "gemma3" in type(case.twin.model).__name__.lower():
-            inputs = {"pixel_values": inputs["pixel_values"], "token_type_ids": torch.tensor([[int(i == token) for i in ids]])}
+            inputs = {
+                "pixel_values": inputs["pixel_values"],
+                "token_type_ids": torch.tensor([[int(i == token) for i in ids]]),
+            }
     model = case.twin.model
     base = getattr(model.model, "text_model", None) or model.model.language_model
     found: list[np.ndarray] = []
@@ -197,7 +209,9 @@ def measure(name: str, folder: Path) -> None:
             theirs, _ = reference(case, engine, prompt)
             own = engine.read([prompt])[0]
             rng = np.random.default_rng(0)
-            patches = [Patch(n, (rng.standard_normal(len(row)) * row.std()).astype(np.float32)) for n, row in enumerate(own)]
+            patches = [
+                Patch(n, (rng.standard_normal(len(row)) * row.std()).astype(np.float32)) for n, row in enumerate(own)
+            ]
             sweep = engine.logits([prompt], [None, *patches])[0].astype(np.float64)
             expected = np.array([reference(case, engine, prompt, patch)[1] for patch in [None, *patches]])
             apart = np.abs(sweep - expected).max()
@@ -229,13 +243,17 @@ def both_ways(name: str, case: Case, outside: LlamaEngine, folder: Path) -> None
         given = replace(around, before=around.before.strip(), after=around.after.strip())
         theirs = EncodedImage(mtmd.image_tokens(image), "x", given.before, given.after, given.causal)
         read = [mtmd.read([zero_shot(one)])[0].astype(float) for one in (image, given, theirs)]
-        same = np.array_equal(read[0], read[2])
-        print(f"    {name}: mtmd against transformers: image tokens {tokens:.6f}, residuals {cosine(read[0], read[1]):.6f}; "
-              f"mtmd's own tokens given back: {'every bit the same' if same else 'different'}")  # fmt: skip
+        back = "every bit the same" if np.array_equal(read[0], read[2]) else "different"
+        print(
+            f"    {name}, mtmd against transformers: image tokens {tokens:.6f}, residuals {cosine(*read[:2]):.6f};"
+            f" mtmd's own tokens given back: {back}"
+        )
 
 
 def main() -> None:
-    print("| family | prompt | lowest cosine | largest difference of a logit, of a patch's effect | same first tokens |")
+    print(
+        "| family | prompt | lowest cosine | largest difference of a logit, of a patch's effect | same first tokens |"
+    )
     print("|---|---|---|---|---|")
     for name in sys.argv[1:] or CASES:
         with tempfile.TemporaryDirectory() as folder:

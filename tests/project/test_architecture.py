@@ -102,6 +102,8 @@ def test_only_output_writes_to_the_terminal(module: str) -> None:
         assert "sys.stderr" not in text
 
 
+PYTORCH = "tvcli.models.vision_half.run"  # an extra's; weights are safetensors, which hold no code
+HEAVY = {"torch", "transformers", "safetensors"}
 UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml", "torch", "runpy"}
 
 
@@ -109,14 +111,17 @@ UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shel
 def test_no_code_runs_from_data(module: str) -> None:
     """What could is not even there; templates are rendered in a sandbox, in a process of their own."""
     tree = ast.parse(MODULES[module].read_text("utf-8"))
-    assert not {name.split(".")[0] for name in imports(MODULES[module])} & UNSAFE
+    imported = {name.split(".")[0] for name in imports(MODULES[module])} & UNSAFE
+    assert imported <= ({"torch"} if module == PYTORCH else set())
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert not called & {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+    assert not called & {"torch.load", "torch.hub.load"}
     assert not any(name.endswith(".extractall") for name in called)
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         options = {option.arg: ast.unparse(option.value) for option in call.keywords}
         assert options.get("allow_pickle", "False") == "False"
         assert options.get("shell", "False") == "False"
+        assert options.get("trust_remote_code", "False") == "False"
         if isinstance(call.func, ast.Attribute) and call.func.attr == "from_string":
             assert module in {"tvcli.prompts.jinja_process", "tvcli.paper.report"}  # the report's template is tv's own
 
@@ -156,3 +161,12 @@ def test_no_test_waits_for_ever_and_warnings_are_errors(pytestconfig: pytest.Con
     assert 0 < float(pytestconfig.getini("timeout")) < float(pytestconfig.getini("faulthandler_timeout"))
     assert pytestconfig.getini("faulthandler_exit_on_timeout")
     assert pytestconfig.getini("filterwarnings") == ["error"]
+
+
+def test_the_extra_with_pytorch_is_imported_in_one_module() -> None:
+    found = {module for module in MODULES for name in imports(MODULES[module]) if name.split(".")[0] in HEAVY}
+    assert found == {PYTORCH}
+    importing = {module for module in MODULES if PYTORCH in imports(MODULES[module])}
+    assert importing == {"tvcli.models.vision_half.encoder"}
+    tree = ast.parse(MODULES["tvcli.models.vision_half.encoder"].read_text("utf-8"))
+    assert not [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == PYTORCH]

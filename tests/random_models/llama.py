@@ -13,10 +13,10 @@ TEXT = Decoder("llama")
 
 
 def llama() -> Family:
-    return Family(_text(byte_bpe("llama-bpe", bos="<|begin_of_text|>")))
+    return Family(llama_file(byte_bpe("llama-bpe", bos="<|begin_of_text|>")))
 
 
-def _text(vocabulary: dict[str, object]) -> File:
+def llama_file(vocabulary: dict[str, object]) -> File:
     keys = {f"attention__{x}_length": TEXT.head for x in ("key", "value")}
     more: dict[str, Any] = {"rope__dimension_count": TEXT.head, "vocab_size": size(vocabulary), **keys}
     return TEXT.file(vocabulary, TEXT.blocks(), **more)
@@ -32,9 +32,8 @@ def llava() -> Family:
         | linear("mm.0", vision.width, TEXT.width)
         | linear("mm.2", TEXT.width, TEXT.width)
     )
-    return Family(
-        _text(sentencepiece(space_prefix=True)), vision.file("mlp", TEXT.width, shapes, use_gelu=False), image=(56, 56)
-    )
+    text = llama_file(sentencepiece(space_prefix=True))
+    return Family(text, vision.file("mlp", TEXT.width, shapes, use_gelu=False), image=(56, 56))
 
 
 def smolvlm() -> Family:
@@ -50,7 +49,7 @@ def smolvlm() -> Family:
     )
     keys = {"vision__projector__scale_factor": 2, "vision__preproc_image_size": 112, "use_gelu": True}
     return Family(
-        _text(byte_bpe("smollm", tokens)),
+        llama_file(byte_bpe("smollm", tokens)),
         vision.file("idefics3", TEXT.width, shapes, **keys),
         image=(30, 112),
         tiled=(112, 112),
@@ -69,7 +68,7 @@ def pixtral() -> Family:
     )
     vocabulary = byte_bpe("pixtral", ["[IMG]", "[IMG_BREAK]", "[IMG_END]"], bos="<s>", eos="</s>")
     return Family(
-        _text(vocabulary),
+        llama_file(vocabulary),
         vision.file("pixtral", TEXT.width, shapes, use_silu=True, vision__attention__layer_norm_epsilon=1e-5),
         image=(112, 168),
     )

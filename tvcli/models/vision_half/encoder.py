@@ -95,12 +95,13 @@ def open_encoder(
     if missing:
         raise UnavailableError(f"the image encoder of {half.source} needs {' and '.join(missing)}; run: {INSTALL}")
 
-    def load() -> Run:
-        from tvcli.models.vision_half.run import load as loaded  # loads PyTorch, which takes seconds
+    return KeptEncoder(_identity(half, progress), lambda: load_half(half, threads, meter))
 
-        return loaded(half, threads, meter)
 
-    return KeptEncoder(_identity(half, progress), load)
+def load_half(half: VisionHalf, threads: int | None, meter: Meter) -> Run:
+    from tvcli.models.vision_half.run import load  # loads PyTorch, which takes seconds
+
+    return load(half, threads, meter)
 
 
 def _identity(half: VisionHalf, progress: Callable[[float], None] | None) -> str:

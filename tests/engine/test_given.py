@@ -9,17 +9,19 @@ from pathlib import Path
 import contract
 import numpy as np
 import pytest
+from conftest import DATA
 from contract import EVERY, Check, Subject
 from random_models import FAMILIES, Family
 
-from tvcli.encoded import EncodedImage
+from tvcli.encoded import EncodedImage, to_bytes
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.given import check_given
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.native import pinned
 from tvcli.engine.protocol import ImageTokens, Patch, Settings, Token
 from tvcli.errors import UsageError
-from tvcli.images import Image
+from tvcli.images import Image, load_any, load_image
+from tvcli.models.opening import open_model
 from tvcli.prompts.prompt import Input, Prompt, prompt_of, zero_shot
 
 pytestmark = pytest.mark.model
@@ -194,3 +196,22 @@ def test_a_model_that_aborts_on_embeddings_is_refused(blind: LlamaEngine, monkey
     monkeypatch.setattr(pinned, "ONLY_TOKENS", frozenset({"llama"}))
     with pytest.raises(UsageError, match="llama takes none"):
         check_given(noise(4), blind._decoder)
+
+
+# -- the demo model -------------------------------------------------------------------------------------------
+
+
+def test_the_demo_models_own_tokens_in_a_file_are_its_picture(tmp_path: Path) -> None:
+    """picto's image encoder is in llama.cpp: its tokens, written to a file and read again, are every bit the same."""
+    with open_model("picto", settings=Settings(threads=1)) as opened:
+        engine = opened.engine
+        assert isinstance(engine, LlamaEngine)
+        flag = load_image(DATA / "flags" / "fr.png")
+        path = tmp_path / "flag.npz"
+        path.write_bytes(to_bytes(given(engine, flag, "picto")))  # its projector is not Gemma 3's: causal
+        tokens = load_any(path)
+        own = engine.read([zero_shot(flag)])
+        assert np.array_equal(engine.read([zero_shot(tokens)]), own)
+        patches = [Patch(layer, row) for layer, row in enumerate(own[0] * np.float32(1.5))]
+        assert np.array_equal(engine.logits([zero_shot(tokens)], patches), engine.logits([zero_shot(flag)], patches))
+        assert engine.layout(zero_shot(tokens)) == engine.layout(zero_shot(flag))

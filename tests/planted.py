@@ -164,6 +164,7 @@ EVALUATIONS = (
     "eval -m fake -T alpha -T gamma --seeds 1,2 --source ensemble --wording typo --ignore-case",
     "eval -m fake -T alpha -T beta --seeds 1,2 --query text --csv",
     "eval -m fake -T delta --override --source instruction --metric exact --layer 2 --json",
+    "eval -m fake -T zeta --override --source instruction --metric exact --layer 2 --json",
     "eval -m fake -T alpha --seeds 1 --method prompt --method 'no context' --chat --shots 3 --limit 5 --csv",
 )
 

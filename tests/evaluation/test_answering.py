@@ -13,16 +13,18 @@ from known_answers import NO_CONTEXT, PATCH, PROMPT, TASK, WORDS, Layered, Oracl
 from tvcli.cli.work.records import transfer_record
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import MAX_ROWS, Answer, Decoding, Patch
+from tvcli.errors import UsageError
 from tvcli.evaluation.answering import PROMPTS, Condition, Evaluation, QueryGroup
 from tvcli.evaluation.prompts import zero_shot_prompts
 from tvcli.evaluation.results import MAJORITY, Score, TransferResult, best_layer, transfer_result
+from tvcli.evaluation.run import Files, run
 from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.store import Cell, Record, Store, open_store
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import Sample, Task
 from tvcli.kinds import Method, Modality, Source, Split
 from tvcli.metrics import Judge, Metric
-from tvcli.prompts.prompt import Prompt
+from tvcli.prompts.prompt import Prompt, instruction
 from tvcli.vector import TaskVector
 
 
@@ -333,3 +335,61 @@ def test_an_answer_of_both_tasks_does_not_follow_the_vector() -> None:
     scores = transfer_result(store, setup, WORDS, 2).rows["t"].scores
     overridden = {method: (score.mean, score.against) for method, score in scores.items() if method != MAJORITY}
     assert overridden == dict.fromkeys((NO_CONTEXT, PROMPT, PATCH), (0.0, 1.0))
+
+
+# -- samples with instructions of their own -----------------------------------------------------------------------
+
+
+class Hears(FakeEngine):
+    """Keeps what it is asked: the prompt, and the patched row if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, list[float] | None]] = []
+
+    def _answer(self, prompt: Prompt, patch: Patch | None, decoding: Decoding) -> Answer:
+        self.heard.append((str(prompt.parts[0]), None if patch is None else patch.row.tolist()))
+        return super()._answer(prompt, patch, decoding)
+
+
+def overriding_task(count: int = 3) -> Task:
+    samples = [
+        Sample(f"x{i}", (f"y{i}",), question=f"What {i}?", instruction=f"Say {i}", against=(f"n{i}",))
+        for i in range(count)
+    ]
+    return Task("t", Path(), "d", "each its own", test=tuple(samples))
+
+
+def own_instructions(**more: object) -> Setup:
+    transfers = (Transfer(Source.INSTRUCTION, Modality.TEXT),)
+    return replace(Setup((overriding_task(),), transfers=transfers, layer=2, judge=Judge(Metric.EXACT)), **more)  # type: ignore[arg-type]
+
+
+def test_each_sample_is_patched_with_the_vector_of_its_own_instruction() -> None:
+    engine, setup = Hears(), own_instructions()
+    evaluated(engine, setup, Store())
+    rows = [engine.read([instruction(f"Say {i}")])[0][2].tolist() for i in range(3)]
+    assert [row for _, row in engine.heard if row is not None] == rows
+    query = "Q:x{0} What {0}?\nA:"
+    assert [text for text, row in engine.heard if row is not None] == [query.format(i) for i in range(3)]
+    unpatched = [text for text, row in engine.heard if row is None]
+    assert unpatched[:3] == [query.format(i) for i in range(3)]
+    assert unpatched[3:] == [f"Say {i}\n\n{query.format(i)}" for i in range(3)]  # as a system prompt
+
+
+@pytest.mark.parametrize(("answer", "right", "against"), [("y1", 1 / 3, 0), ("n1", 0, 1 / 3), ("else", 0, 0)])
+def test_an_answer_to_the_question_is_not_one_to_the_instruction(answer: str, right: float, against: float) -> None:
+    store, setup = Store(), own_instructions()
+    evaluated(Says(answer), setup, store)
+    [transfer] = setup.transfers
+    score = transfer_result(store, setup, transfer, 2).rows["t"].scores[PATCH]
+    assert [score.mean, score.against] == pytest.approx([right, against])
+
+
+def test_instructions_of_samples_need_no_competing_task_and_no_other_source() -> None:
+    setup = own_instructions()
+    assert setup.overrides(setup.tasks[0])
+    with pytest.raises(UsageError, match="have instructions of their own; `source` must be instruction"):
+        run(FakeEngine(), own_instructions(transfers=(WORDS,)))
+    with pytest.raises(UsageError, match="so it has no vectors to save"):
+        run(FakeEngine(), own_instructions(), files=Files(vectors=Path("vectors")))

@@ -83,6 +83,8 @@ def _repeats(task: Task, key: Callable[[Sample], Hashable], name: Callable[[Samp
 
 
 def _few_examples(task: Task, shots: int) -> Iterator[str]:
+    if task.has_own_instructions:  # no prompt has examples
+        return
     for modality, words in ((Modality.TEXT, "text"), (Modality.IMAGE, "an image")):
         count = len(task.samples(Split.VALIDATION, modality))
         if count < shots and (count or task.samples(Split.TEST, modality)):

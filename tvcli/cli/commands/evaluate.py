@@ -76,6 +76,7 @@ def evaluate(
     --judge starts the command once, without a shell. A line that it reads has
     id, answer, follow (what is asked for), labels, and with --override also
     overridden; it answers with {"id": 0, "correct": true, "against": false}.
+    Without --layer, it also judges the answers at every layer on validation.
 
     Examples:
         tv eval --task country-capital --limit 10 --seeds 1

@@ -27,10 +27,14 @@ def show(name: str, *, json: bool) -> None:
     for split, samples in (("validation", task.validation), ("test", task.test)):
         for sample in samples:
             image = "" if sample.image is None else str(sample.image)
+            asked = {"question": sample.question, "instruction": sample.instruction, "against": list(sample.against)}
+            more = {key: value for key, value in asked.items() if value}
             if json:
-                out.record({"split": split, "input": sample.input, "output": list(sample.outputs), "image": image})
+                outputs = list(sample.outputs)
+                out.record({"split": split, "input": sample.input, "output": outputs, "image": image, **more})
             else:
-                out.line(split, sample.input, " | ".join(sample.outputs), image)
+                shown = [value if isinstance(value, str) else " | ".join(value) for value in more.values()]
+                out.line(split, sample.input, " | ".join(sample.outputs), image, *shown)
 
 
 def check(folder: Path) -> None:

@@ -31,6 +31,7 @@ from tvcli.files import parse_json
 from tvcli.schema import SchemaError, build, shown
 
 PATIENCE = 300.0  # seconds for the next verdict; the first one may load a model
+LEAVE = 5.0  # seconds to end in, after the last request
 LONGEST = 1 << 20  # bytes of a line
 Request = Mapping[str, object]
 
@@ -101,7 +102,7 @@ class JudgeCommand:
             if self._process.stdin is not None:
                 self._process.stdin.close()
         with suppress(Empty):
-            while line := self._lines.get(timeout=PATIENCE):
+            while line := self._lines.get(timeout=LEAVE):
                 if line.strip():
                     raise self._error(f"wrote more lines than it was asked for, such as {_quoted(line)}")
 
@@ -111,12 +112,12 @@ class JudgeCommand:
             return
         self._process.terminate()
         try:
-            self._process.wait(5)
+            self._process.wait(LEAVE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(LEAVE)
         for stream in (self._process.stdout, self._process.stderr, self._process.stdin):
             with suppress(OSError):
                 if stream is not None:
@@ -169,7 +170,7 @@ class JudgeCommand:
     def _code(self) -> str:
         """Its exit code, once its output has ended."""
         try:
-            code = None if self._process is None else self._process.wait(5)
+            code = None if self._process is None else self._process.wait(LEAVE)
         except subprocess.TimeoutExpired:
             return ""
         for thread in self._threads:

@@ -15,12 +15,12 @@ from planted import study
 from tvcli import plots
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Patch
 from tvcli.errors import UsageError
+from tvcli.evaluation.prompts import few_shot_prompts
 from tvcli.evaluation.setup import Variant
-from tvcli.inputs.tasks import Sample, Task
-from tvcli.kinds import Modality, Source, Split
+from tvcli.kinds import Modality, Split
 from tvcli.method.projection import collect
 from tvcli.paper import figures
-from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
+from tvcli.prompts.prompt import Prompt, zero_shot
 
 
 @pytest.fixture
@@ -122,29 +122,17 @@ def test_the_examples_shown_are_words_and_the_queries_what_the_model_sees(
     engine.tokens_asked_for.clear()
     figures.figure4(known)
     [task] = known.tasks
-    examples = [Example(sample.input, sample.outputs[0]) for sample in task.validation]
-    queries = [sample.load(Modality.IMAGE if sees else Modality.TEXT) for sample in task.test[first - 6 : first - 2]]
-    wanted = [[zero_shot(x), few_shot(x, examples, shots=5, seed=1), zero_shot(x)] for x in queries]
+    setup, modality = known.setup(), Modality.IMAGE if sees else Modality.TEXT
+    make_prompt = few_shot_prompts(setup, task, setup.transfers[0], Variant(1))
+    wanted = [
+        [zero_shot(sample.load(modality)), make_prompt(number, sample), zero_shot(sample.load(modality))]
+        for number, sample in enumerate(task.samples(Split.TEST, modality)[:4])
+    ]
+    assert task.samples(Split.TEST, modality)[0].input == f"alpha{first}"
     assert engine.tokens_asked_for == {6}
     assert list(map(str, engine.prompts)) == [str(prompt) for three in wanted for prompt in three]
-
-
-def test_the_examples_shown_are_validation_samples_and_the_queries_test_samples(
-    planted_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = study(planted_folder, "alpha")
-    known.vector(known.tasks[0], Source.TEXT, Variant(1))
-    known.layer()
-    asked: list[tuple[Split, Modality]] = []
-    real = Task.samples
-
-    def samples(task: Task, split: Split, modality: Modality) -> list[Sample]:
-        asked.append((split, modality))
-        return real(task, split, modality)
-
-    monkeypatch.setattr(Task, "samples", samples)
-    figures.figure4(known)
-    assert asked == [(Split.VALIDATION, Modality.TEXT), (Split.TEST, Modality.IMAGE)]
+    assert all(len(prompt.images) == sees for prompt in engine.prompts)  # the examples are words
+    assert not any(f"alpha{i}\\n" in str(prompt) for prompt in engine.prompts for i in range(6))  # of the test split
 
 
 def test_one_task_is_compared_with_no_other_and_a_lone_pair_is_not_centered(planted_folder: Path) -> None:

@@ -33,7 +33,7 @@ from tvcli.method.phases import phases
 from tvcli.method.projection import collect
 from tvcli.paper import figures
 from tvcli.paper.study import Study
-from tvcli.prompts.prompt import Example, Input, Prompt, few_shot, identities, most_shots, sample_in_context
+from tvcli.prompts.prompt import Example, Prompt, few_shot, identities, most_shots, sample_in_context
 
 FORMS = (
     lambda word: word,
@@ -210,11 +210,16 @@ def test_no_prompt_of_figure_4_holds_the_querys_answer(
 ) -> None:
     seen: list[Prompt] = []
 
-    def keep(x: Input, examples: Sequence[Example], **options: Any) -> Prompt:
-        seen.append(few_shot(x, examples, **options))
-        return seen[-1]
+    def kept(*given: Any) -> Callable[[int, Sample], Prompt]:
+        make_prompt = few_shot_prompts(*given)
 
-    monkeypatch.setattr(figures, "few_shot", keep)
+        def keep(number: int, sample: Sample) -> Prompt:
+            seen.append(make_prompt(number, sample))
+            return seen[-1]
+
+        return keep
+
+    monkeypatch.setattr(figures, "few_shot_prompts", kept)
     engine = FakeEngine()
     monkeypatch.setattr(Study, "query_modality", modality)
     request: Any = None

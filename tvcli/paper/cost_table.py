@@ -17,7 +17,12 @@ LEGEND = (
 )
 
 
-@item("table7", "cost of a prompt with 30 examples against a patch", "one query")
+@item(
+    "table7",
+    "cost of a prompt with 30 examples against a patch",
+    "one query",
+    differs="memory is that of a process; in the paper, of a GPU",
+)
 def table7(study: Study) -> Table:
     """On an image query if the model sees, as in the paper."""
     modality = study.query_modality

@@ -10,15 +10,16 @@ import numpy as np
 from tvcli import plots
 from tvcli.engine.protocol import Decoding, Engine, Patch
 from tvcli.evaluation.cells import accuracy, constant, legend
+from tvcli.evaluation.prompts import few_shot_prompts
 from tvcli.evaluation.results import MAJORITY, TransferResult
 from tvcli.evaluation.setup import Setup, Variant
-from tvcli.kinds import Method, Modality, Source, Split
+from tvcli.kinds import Method, Source, Split
 from tvcli.method.projection import collect, project, silhouette
 from tvcli.method.similarity import similarity
 from tvcli.metrics import Judge
 from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
-from tvcli.prompts.prompt import Prompt, few_shot, zero_shot
+from tvcli.prompts.prompt import Prompt, zero_shot
 from tvcli.vector import TaskVector
 
 PROMPTS = 10  # per task and modality, in figure 2
@@ -26,7 +27,12 @@ EXAMPLES = 4  # per task, in figure 4
 SHOTS = 5
 
 
-@item("figure2", "map of task vectors and context tokens", "six tasks")
+@item(
+    "figure2",
+    "map of task vectors and context tokens",
+    "six tasks",
+    differs="adds silhouettes",
+)
 def figure2(study: Study) -> Table:
     layer = study.layer()
     both = collect(study.engine, study.tasks, study.modalities, layer, limit=PROMPTS, seed=study.seeds[0])
@@ -47,22 +53,17 @@ def figure2(study: Study) -> Table:
 
 @item("figure4", "examples of the three methods", "six tasks")
 def figure4(study: Study) -> Table:
-    """A few test queries with the answers of the three methods."""
-    layer, modality, seed = study.layer(), study.query_modality, study.seeds[0]
-    with_images = modality == Modality.IMAGE
+    """The first test queries of each task, answered by the three methods with the prompts of table 2."""
+    layer, modality, seed, setup = study.layer(), study.query_modality, study.seeds[0], study.setup()
+    [transfer] = setup.transfers
     rows, images = [], []
     for task in study.tasks:
         patch = Patch.of(study.vector(task, Source.TEXT, Variant(seed)), layer)
-        pool = task.samples(Split.VALIDATION, Modality.TEXT)
-        for sample in task.samples(Split.TEST, modality)[:EXAMPLES]:
-            x, own = sample.load(modality), sample.identities(images=with_images)
-            others = [other for other in pool if own.isdisjoint(other.identities(images=with_images))]
-            prompt = few_shot(x, [other.example(Modality.TEXT) for other in others], shots=SHOTS, seed=seed)
-            answers = (
-                _answer(study.engine, zero_shot(x), None),
-                _answer(study.engine, prompt, None),
-                _answer(study.engine, zero_shot(x), patch),
-            )
+        make_prompt = few_shot_prompts(setup, task, transfer, Variant(seed))
+        for number, sample in enumerate(setup.samples(task, Split.TEST, modality)[:EXAMPLES]):
+            bare = zero_shot(sample.load(modality))
+            asked = ((bare, None), (make_prompt(number, sample), None), (bare, patch))
+            answers = (_answer(study.engine, *one) for one in asked)
             rows.append((task.name, sample.input, *answers, sample.outputs[0]))
             images.append(sample.image)
     header = ("task", "query", *Method, "label")
@@ -73,7 +74,12 @@ def _answer(engine: Engine, prompt: Prompt, patch: Patch | None) -> str:
     return engine.answer([prompt], [patch], Decoding(6))[0][0].text.strip()
 
 
-@item("figure5", "similarity of text and image, LLM and VLM vectors", "six tasks")
+@item(
+    "figure5",
+    "similarity of text and image, LLM and VLM vectors",
+    "six tasks",
+    differs="adds cosines after centering; vectors of the first seed",
+)
 def figure5(study: Study) -> Table:
     seed = study.seeds[0]
     series: dict[str, np.ndarray] = {}

@@ -23,7 +23,12 @@ WRITTEN = Decoding(12, stop_at_newline=False)  # of an answer, in figure 7
 FOLLOWS = "follows the vector (follows the prompt); 'system prompt' gives the vector's request as a system prompt"
 
 
-@item("table4", "questions of VQAv2, examples as captions and as images", "tv tasks import vqav2")
+@item(
+    "table4",
+    "questions of VQAv2, examples as captions and as images",
+    "tv tasks import vqav2",
+    differs="the paper's captions and the exact wording of its questions are not published",
+)
 def table4(study: Study) -> Table:
     """The questions are the tasks, and the queries are images without a question."""
     tasks = tuple(task for task in study.imported if task.origin == Origin.VQAV2.label and not task.has_questions)
@@ -45,7 +50,12 @@ def table4(study: Study) -> Table:
     return Table(("question", "examples", *method_header()), tuple(rows), note, legend=legend(found))
 
 
-@item("after-table4", "after table 4: tv's own visual questions as instruction vectors", "question sets")
+@item(
+    "after-table4",
+    "after table 4: tv's own visual questions as instruction vectors",
+    "question sets",
+    differs="tv's own questions, images and instruction vectors",
+)
 def after_table4(study: Study) -> Table:
     tasks = _shipped("vqa")
     [found] = study.evaluate("after-table4", replace(study.setup(Source.INSTRUCTION), tasks=tasks))
@@ -55,7 +65,12 @@ def after_table4(study: Study) -> Table:
     return Table(("question", *method_header()), tuple(rows), note, legend=legend(found))
 
 
-@item("table5", "overriding a question in the prompt by another one", "tv tasks import")
+@item(
+    "table5",
+    "overriding a question in the prompt by another one",
+    "tv tasks import",
+    differs="how the paper paired questions is not published; a command of yours judges, in the paper GPT-4o",
+)
 def table5(study: Study) -> Table:
     """The contradicted question stands behind the image; the vector is another question's about the same image."""
     tasks = _overriding(study)
@@ -68,14 +83,24 @@ def table5(study: Study) -> Table:
     return _overridden(study, "table5", tasks, {task.name: f"{task.origin}: {task.name}" for task in tasks})
 
 
-@item("after-table5", "after table 5: tv's own tasks override the prompt's task", "pairs of tasks")
+@item(
+    "after-table5",
+    "after table 5: tv's own tasks override the prompt's task",
+    "pairs of tasks",
+    differs="tv's own tasks and images",
+)
 def after_table5(study: Study) -> Table:
     tasks = _shipped("override")
     kinds = {task.name: f"{task.kind}: {task.name} against {task.against}" for task in tasks}
     return _overridden(study, "after-table5", tasks, kinds)
 
 
-@item("figure7", "examples of overriding", "pairs of tasks")
+@item(
+    "figure7",
+    "examples of overriding",
+    "pairs of tasks",
+    differs="the paper's choice of examples is not published; tv's own tasks without imported questions",
+)
 def figure7(study: Study) -> Table:
     """A few queries with the prompt alone, with a system prompt, and patched."""
     tasks = (_overriding(study) if study.engine.has_vision else ()) or _shipped("override")

@@ -52,7 +52,12 @@ def _one_image(study: Study) -> str:
     return "; no image examples, since the model takes one image per prompt" if study.one_image else ""
 
 
-@item("table6", "tokens that vectors decode to", "six tasks")
+@item(
+    "table6",
+    "tokens that vectors decode to",
+    "six tasks",
+    differs="vectors of the first seed",
+)
 def table6(study: Study) -> Table:
     layer, seed = study.layer(), study.seeds[0]
     rows = [
@@ -63,7 +68,12 @@ def table6(study: Study) -> Table:
     return Table(("task", "examples", "top tokens"), tuple(rows), f"what vectors decode to at layer {layer}")
 
 
-@item("table9", "noisy instructions: typos, paraphrases, distractors", "wordings of each instruction")
+@item(
+    "table9",
+    "noisy instructions: typos, paraphrases, distractors",
+    "wordings of each instruction",
+    differs="tv's own wordings; the paper's numbers are not known",
+)
 def table9(study: Study) -> Table:
     for task in study.tasks:
         missing = [wording for wording in WORDINGS if wording and wording not in task.wordings]

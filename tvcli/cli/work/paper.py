@@ -37,10 +37,11 @@ def run(
     request = model_request(model_options)
     if not items and json:
         for name, item in ITEMS.items():
-            out.record({"name": name, "title": item.title, "needs": item.needs})
+            out.record({"name": name, "title": item.title, "needs": item.needs, "differs": item.differs})
         return
     if not items:
-        out.table("", ["name", "title", "needs"], [[name, item.title, item.needs] for name, item in ITEMS.items()])
+        rows = [[name, item.title, item.needs, item.differs] for name, item in ITEMS.items()]
+        out.table("", ["name", "title", "needs", "differs from the paper"], rows)
         return
     wanted = find_items(items)
     if llm is not None and not set(wanted) & set(OF_LLM):

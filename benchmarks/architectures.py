@@ -5,14 +5,20 @@ llama.cpp's own converter converts a Hugging Face model; its tensors must have t
 llama.cpp's source, which is in llama-cpp-python's source package (vendor/llama.cpp):
 
     PYTHONPATH=$LLAMA_CPP:$LLAMA_CPP/gguf-py python architectures.py
+
+With --alone, image tokens are left as llama.cpp alone computes them.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -23,6 +29,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from random_models import FAMILIES, Family
 from random_models.writer import File, Weights
 
+from tvcli.engine.gguf.repair import NONE
 from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import Patch, Settings, Token
 from tvcli.images import Image
@@ -47,13 +54,21 @@ def same_value(one: Any, other: Any) -> bool:
     return np.shape(one) == np.shape(other) and bool(np.allclose(one, other))
 
 
-def prompts_of(family: Family) -> dict[str, Prompt]:
-    def noise(size: tuple[int, int], seed: int) -> Image:
-        return Image(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8), f"noise {seed}")
+QUERIES = 6  # images that are queries of patched runs
 
+
+def noise(size: tuple[int, int], seed: int) -> Image:
+    return Image(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8), f"noise {seed}")
+
+
+def image_size(family: Family) -> tuple[int, int] | None:
+    return family.tiled if family.text.architecture == "llama" and family.tiled else family.image
+
+
+def prompts_of(family: Family) -> dict[str, Prompt]:
     prompts = {"text": zero_shot("the capital of the country France is Paris, and of Peru Lima")}
-    if family.image is not None:
-        size = family.tiled if family.text.architecture == "llama" and family.tiled else family.image
+    size = image_size(family)
+    if size is not None:
         prompts["image"] = zero_shot(noise(size, 1))
         prompts["two images"] = prompt_of("Q:", noise(size, 1), "\nA: Paris\n\nQ:", noise(size, 2), "\nA:")
     if family.tiled is not None and family.text.architecture == "qwen2":
@@ -80,31 +95,119 @@ def token_ids(engine: LlamaEngine, prompt: Prompt, tokens: list[str], image_toke
     return ids
 
 
-@torch.no_grad()
-def reference(twin: Twin, ids: list[int], prompt: Prompt, token: int) -> np.ndarray:
-    """Residuals at the last token before the final norm, float32 (L, D)."""
-    tiles = [tile for pixels in pixels_of(prompt) for tile in twin.tiles(pixels)]
-    inputs = twin.inputs(tiles) if tiles else {}
-    kind = torch.tensor([[int(one == token and bool(tiles)) for one in ids]])
-    if tiles and "gemma3" in type(twin.model).__name__.lower():
-        inputs["token_type_ids"] = kind
-    if "image_grid_thw" in inputs:
-        inputs["mm_token_type_ids"] = kind
-    base = twin.model.model if hasattr(twin.model, "model") else twin.model.backbone
-    base = next((getattr(base, name) for name in ("language_model", "text_model") if hasattr(base, name)), base)
-    found: list[np.ndarray] = []
-    hooks = [
-        layer.register_forward_hook(
-            lambda _m, _i, out: found.append((out[0] if isinstance(out, tuple) else out)[0, -1].numpy().copy())
-        )
-        for layer in base.layers
-    ]
-    try:
-        twin.model(input_ids=torch.tensor([ids]), use_cache=False, **inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return np.array(found, np.float64)
+@dataclass(frozen=True)
+class Run:
+    """What Hugging Face's model computes for a prompt."""
+
+    residuals: np.ndarray  # float64 (L, D), at the last token, before the final norm
+    embedded: np.ndarray  # float64 (tokens, D), the decoder's input
+    first: int  # the token with the highest logit
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A twin beside the engine that runs its weights."""
+
+    engine: LlamaEngine
+    twin: Twin
+    tokens: list[str]
+    image_token: int
+
+    @property
+    def _decoder(self) -> Any:
+        base = self.twin.model.model if hasattr(self.twin.model, "model") else self.twin.model.backbone
+        return next((getattr(base, name) for name in ("language_model", "text_model") if hasattr(base, name)), base)
+
+    @torch.no_grad()
+    def run(self, prompt: Prompt, change: Patch | None = None) -> Run:
+        ids = token_ids(self.engine, prompt, self.tokens, self.twin.image_token)
+        found: list[np.ndarray] = []
+        embedded: list[np.ndarray] = []
+
+        def keep(layer: int, output: Any) -> None:
+            hidden = output[0] if isinstance(output, tuple) else output
+            if change is not None and change.layer == layer:
+                hidden[0, -1] = torch.from_numpy(change.row)
+            found.append(hidden[0, -1].double().numpy().copy())
+
+        def look(_module: Any, _inputs: Any, named: dict[str, Any]) -> None:
+            if named.get("inputs_embeds") is not None:
+                embedded.append(named["inputs_embeds"][0].double().numpy().copy())
+
+        with ExitStack() as hooks:
+            for number, layer in enumerate(self._decoder.layers):
+                hook = layer.register_forward_hook(lambda _m, _i, out, n=number: keep(n, out))
+                hooks.callback(hook.remove)
+            hooks.callback(self._decoder.register_forward_pre_hook(look, with_kwargs=True).remove)
+            logits = self.twin.model(input_ids=torch.tensor([ids]), use_cache=False, **self._inputs(prompt, ids)).logits
+        return Run(np.array(found), embedded[0] if embedded else np.empty((0, 0)), int(logits[0, -1].argmax()))
+
+    def _inputs(self, prompt: Prompt, ids: list[int]) -> dict[str, torch.Tensor]:
+        tiles = [tile for pixels in pixels_of(prompt) for tile in self.twin.tiles(pixels)]
+        inputs = self.twin.inputs(tiles) if tiles else {}
+        kind = torch.tensor([[int(one == self.image_token and bool(tiles)) for one in ids]])
+        if tiles and "gemma3" in type(self.twin.model).__name__.lower():
+            inputs["token_type_ids"] = kind
+        if "image_grid_thw" in inputs:
+            inputs["mm_token_type_ids"] = kind
+        return inputs
+
+    # -- comparisons --------------------------------------------------------------------------------------
+
+    def residuals(self, prompts: dict[str, Prompt]) -> str:
+        """The lowest cosine over the layers, for every prompt."""
+        lowest = {
+            label: cosines(self.engine.read([prompt])[0], self.run(prompt).residuals).min()
+            for label, prompt in prompts.items()
+        }
+        return ", ".join(f"{label} {cosine:.6f}" for label, cosine in lowest.items())
+
+    def image_tokens(self, prompts: dict[str, Prompt]) -> str:
+        """The lowest and the mean cosine over the image tokens of all prompts."""
+        found = [self._image_tokens(prompt) for prompt in prompts.values() if prompt.images]
+        if not found:
+            return ""
+        every = np.concatenate(found)
+        return f"{every.min():.6f}, mean {every.mean():.6f} of {len(every)}"
+
+    def _image_tokens(self, prompt: Prompt) -> np.ndarray:
+        """One cosine per image token of the prompt."""
+        at = list(image_positions(self.engine, prompt))
+        theirs = self.run(prompt).embedded[at]
+        ours = np.concatenate([self.engine.image_tokens(i) for i in prompt.images if isinstance(i, Image)])
+        return cosines(ours[:, : theirs.shape[1]], theirs)  # Qwen3-VL's have more columns, for later layers
+
+    def first_tokens(self, family: Family) -> str:
+        """Patched queries whose first token is the same; each side patches what it reads itself."""
+        size = image_size(family)
+        if size is None:
+            return ""
+        examples = prompt_of("Q:", noise(size, 1), "\nA: Paris\n\nQ:", noise(size, 2), "\nA:")
+        ours, theirs = self.engine.read([examples])[0], self.run(examples).residuals.astype(np.float32)
+        same: list[bool] = []
+        seen: set[int] = set()
+        for seed in range(QUERIES):
+            query = zero_shot(noise(size, 10 + seed))
+            patches = [None, *(Patch(layer, row) for layer, row in enumerate(theirs))]
+            [answers] = self.engine.answer([query], [None, *(Patch(layer, row) for layer, row in enumerate(ours))])
+            for answer, change in zip(answers, patches, strict=True):
+                same.append(answer.first == self.run(query, change).first)
+                seen.add(answer.first)
+        return f"{sum(same)} of {len(same)} ({len(seen)} different)"
+
+
+def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Row by row."""
+    one, other = ours.astype(np.float64), theirs.astype(np.float64)
+    return np.asarray((one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1))
+
+
+def image_positions(engine: LlamaEngine, prompt: Prompt) -> Iterator[int]:
+    at = 0
+    for piece in engine.layout(prompt):
+        count = 1 if isinstance(piece, Token) else piece.count
+        yield from () if isinstance(piece, Token) else range(at, at + count)
+        at += count
 
 
 def sweep_difference(engine: LlamaEngine, prompt: Prompt) -> tuple[float, float]:
@@ -148,17 +251,6 @@ def use_tokens(twin: Twin, tokens: list[str]) -> int:
     return token
 
 
-def cosines(engine: LlamaEngine, twin: Twin, prompts: dict[str, Prompt], tokens: list[str], token: int) -> str:
-    """The lowest cosine over the layers, for every prompt."""
-    cells = []
-    for label, prompt in prompts.items():
-        ours = engine.read([prompt])[0].astype(np.float64)
-        theirs = reference(twin, token_ids(engine, prompt, tokens, twin.image_token), prompt, token)
-        cosine = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
-        cells.append(f"{label} {cosine.min():.6f}")
-    return ", ".join(cells)
-
-
 def measure(name: str, folder: Path) -> None:
     """Print one row of the table."""
     family = FAMILIES[name]()
@@ -168,19 +260,24 @@ def measure(name: str, folder: Path) -> None:
     files = family.write(folder, *(weights_of(twin, family, tokens, folder) if twin else []))
     prompts = prompts_of(family)
     with LlamaEngine(files.text, files.vision, Settings(threads=1)) as engine:
-        agreement = cosines(engine, twin, prompts, tokens, token) if twin else "no counterpart"
+        compared = ["no counterpart", "", ""]
+        if twin is not None:
+            beside = Reference(engine, twin, tokens, token)
+            compared = [beside.residuals(prompts), beside.image_tokens(prompts), beside.first_tokens(family)]
         sweeps = [sweep_difference(engine, prompt) for prompt in prompts.values()]
     projector = family.vision.metadata["clip.projector_type"] if family.vision else ""
     worst, effect = max(difference for difference, _ in sweeps), min(effect for _, effect in sweeps)
-    print(
-        f"| {name} | {family.text.architecture} | {projector} | {agreement} | {worst:.0e} of {effect:.1f} |", flush=True
-    )
+    cells = [name, family.text.architecture, projector, *compared, f"{worst:.0e} of {effect:.1f}"]
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
-    for name in sys.argv[1:] or FAMILIES:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(name, Path(folder))
+    names = [name for name in sys.argv[1:] if name != "--alone"]
+    alone = patch("tvcli.engine.gguf.checks.repair", lambda header: NONE)
+    with alone if "--alone" in sys.argv else nullcontext():
+        for name in names or FAMILIES:
+            with tempfile.TemporaryDirectory() as folder:
+                measure(name, Path(folder))
 
 
 if __name__ == "__main__":

@@ -75,8 +75,8 @@ CLIP = {
     ".self_attn.out_proj.": ".attn_out.",
     ".self_attn.": ".attn_",
     "_proj.": ".",
-    ".mlp.fc1.": ".ffn_up.",
-    ".mlp.fc2.": ".ffn_down.",
+    ".mlp.fc1.": ".ffn_down.",  # sic: the scripts exchange the two
+    ".mlp.fc2.": ".ffn_up.",
     "model.vision_tower.": "",
     "model.multi_modal_projector.linear_1": "mm.0",
     "model.multi_modal_projector.linear_2": "mm.2",
@@ -84,10 +84,15 @@ CLIP = {
 
 
 def llava_vision(model: Any) -> dict[str, np.ndarray]:
-    """LLaVA's encoder and projector, which only llama.cpp's old scripts convert (tools/mtmd/legacy-models)."""
+    """LLaVA's encoder without its last block, and projector, as llama.cpp's old scripts write them.
+
+    Only tools/mtmd/legacy-models converts them; the final norm is left out too.
+    """
+    last = model.config.vision_config.num_hidden_layers - 1
+    unused = ("post_layernorm", f"encoder.layers.{last}.")
     found = {}
     for name, tensor in model.state_dict().items():
-        if ("vision_tower" in name or "projector" in name) and "post_layernorm" not in name:  # unused
+        if ("vision_tower" in name or "projector" in name) and not any(part in name for part in unused):
             for theirs, ours in CLIP.items():
                 name = name.replace(theirs, ours)
             found[name] = tensor.float().numpy()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -165,19 +164,7 @@ def llava(vocab: int) -> Twin:
     config = hf.LlavaConfig(
         vision_config=vision, text_config=text, projector_hidden_act="gelu", vision_feature_layer=-2
     )
-    model = hf.LlavaForConditionalGeneration(config)
-    model.model.vision_tower.embeddings.forward = partial(_class_token_last, model.model.vision_tower.embeddings)
-    return Twin(model, "<unk>", lambda i: {"pixel_values": _normalized(i)})
-
-
-def _class_token_last(embeddings: Any, pixel_values: torch.Tensor, **_: Any) -> torch.Tensor:
-    """llama.cpp's order (tools/mtmd/models/llava.cpp): the class token last, where CLIP has it first.
-
-    So the first patch has the class token's position, and is dropped at the end instead of it.
-    """
-    patches = embeddings.patch_embedding(pixel_values).flatten(2).transpose(1, 2)
-    tokens = torch.cat([patches, embeddings.class_embedding.expand(len(patches), 1, -1)], dim=1)
-    return tokens + embeddings.position_embedding.weight
+    return Twin(hf.LlavaForConditionalGeneration(config), "<unk>", lambda i: {"pixel_values": _normalized(i)})
 
 
 def smolvlm(vocab: int) -> Twin:
@@ -292,15 +279,12 @@ def internvl(vocab: int) -> Twin:
             return [image]
         return [*_crops(image, 56), _resized(image, 56, Image.Resampling.BICUBIC)]
 
-    model = hf.InternVLForConditionalGeneration(config)
-    model.model.vision_tower.embeddings.register_forward_hook(_rolled)
-    return Twin(model, "<IMG_CONTEXT>", lambda images: {"pixel_values": _normalized(images)}, tiles)
-
-
-def _rolled(embeddings: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-    """llama.cpp's positions (tools/mtmd/models/internvl.cpp): the class token has the last patch's position."""
-    own = embeddings.position_embeddings
-    return output - own + own.roll(1, dims=1)
+    return Twin(
+        hf.InternVLForConditionalGeneration(config),
+        "<IMG_CONTEXT>",
+        lambda images: {"pixel_values": _normalized(images)},
+        tiles,
+    )
 
 
 def lfm2vl(vocab: int) -> Twin:

@@ -95,6 +95,7 @@ class Provenance:
     layer_selection: str = ""
     accuracy: float | None = None  # on the examples that the layer was selected with, 0 to 1
     tv_version: str = ""
+    vision: str = ""  # what tv repaired in the encoding of its images (`Engine.identity`)
     parts: tuple[Part, ...] = ()  # of a combination
 
     def leaves(self) -> list[Provenance]:
@@ -111,7 +112,10 @@ class Provenance:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self), "parts": list(self.parts)}
+        found = {"format": FORMAT, **asdict(self), "parts": list(self.parts)}
+        if not self.vision:  # as in files of earlier versions
+            del found["vision"]
+        return found
 
     @classmethod
     def from_json(cls, data: Any) -> Provenance:
@@ -245,7 +249,7 @@ def weighted_sum(vectors: Sequence[TaskVector], weights: Sequence[float]) -> Tas
     origins = [vector.provenance for vector in vectors]
     shared = {
         name: getattr(origins[0], name)
-        for name in ("model", "template", "delimiter_id", "delimiter", "layer", "tv_version")
+        for name in ("model", "template", "delimiter_id", "delimiter", "layer", "tv_version", "vision")
         if len({getattr(origin, name) for origin in origins}) == 1
     }
     models = [origin.model for origin in origins if origin.model is not None]

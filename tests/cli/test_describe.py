@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,12 @@ ORIGIN = Provenance(
 )
 
 ROWS = np.array([[30, 40], [1 / 3, 0]], np.float32)
+
+
+def test_a_repair_of_images_is_shown(tv: Runner, tmp_path: Path) -> None:
+    save(TaskVector(ROWS, replace(ORIGIN, vision="class token first, 23 blocks")), tmp_path / "v.npy")
+    assert "images      repaired: class token first, 23 blocks\n" in tv("show", tmp_path / "v.npy").out
+    assert json.loads(tv("show", tmp_path / "v.npy", "--json").out)["vision"] == "class token first, 23 blocks"
 
 
 def test_a_vector_with_full_provenance_is_shown_line_by_line(tv: Runner, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Runner
+from random_models.llama import llava
 
+from tvcli.engine.gguf.repair import CLASS_FIRST_SENTENCE
 from tvcli.models.catalog import OnHub, catalog, find
 from tvcli.models.resolve import describe, resolve, size
 
@@ -86,6 +88,20 @@ def test_info_names_the_files_and_where_each_fact_was_read(tv: Runner) -> None:
     assert f"files: text\t{entry.files.text.file}\n" in text
     assert "layer\t15 (Luo et al. 2025" in text
     assert "unverified\tlicense" in text
+
+
+def test_info_says_what_is_repaired_in_image_tokens(tv: Runner, models_folder: Path, tmp_path: Path) -> None:
+    files = llava().write(tmp_path)
+    assert files.vision is not None
+    assert tv("models", "add", files.text, "--mmproj", files.vision, "--name", "mine").code == 0
+    said = [line for line in tv("models", "info", "mine").out.splitlines() if line.startswith("image tokens")]
+    assert [line.removeprefix("image tokens\t") for line in said] == [
+        CLASS_FIRST_SENTENCE,
+        "all 2 blocks of the image encoder are computed; llama.cpp alone omits the last",
+    ]
+    assert len(json.loads(tv("models", "info", "mine", "--json").out)["image tokens"]) == 2
+    files.vision.write_bytes(b"broken")
+    assert "image tokens" not in tv("models", "info", "mine").out
 
 
 def test_list_has_one_record_a_model(tv: Runner, models_folder: Path) -> None:

@@ -14,8 +14,21 @@ import pytest
 import tvcli.engine.devices
 import tvcli.engine.native.library
 import tvcli.engine.native.places
+from tvcli.cli.work.doctor import as_record, describe
 from tvcli.doctor import checks as doctor
-from tvcli.doctor.checks import CHECKS, LOADS, Check, Speed, Subject, diagnose, examine, measure, queries, verdict
+from tvcli.doctor.checks import (
+    CHECKS,
+    LOADS,
+    Check,
+    Repairs,
+    Speed,
+    Subject,
+    diagnose,
+    examine,
+    measure,
+    queries,
+    verdict,
+)
 from tvcli.doctor.isolated import DiedError
 from tvcli.doctor.machine import Machine, Software
 from tvcli.engine.fake import FakeEngine
@@ -361,6 +374,36 @@ class Opens(ModelRequest):
         if self.settings.progress is not None:
             self.settings.progress(0.5)
         return Model(FakeEngine(n_layer=2, vision=False), f"{Path.home()}/m.gguf")
+
+
+class Repaired(FakeEngine):
+    """Says what it repaired once it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(n_layer=2)
+        self.used = False
+
+    def read(self, *given: Any, **more: Any) -> np.ndarray:
+        self.used = True
+        return super().read(*given, **more)
+
+    @property
+    def repairs(self) -> Sequence[str]:
+        return ["x is y", "z too"] if self.used else []
+
+
+class OpensRepaired(ModelRequest):
+    def open(self) -> Model:
+        return Model(Repaired(), "m.gguf")
+
+
+@pytest.mark.usefixtures("here")
+def test_what_was_repaired_by_then_is_said_after_the_checks() -> None:
+    found = list(diagnose(OpensRepaired("fake"), unheard))
+    assert [type(one) for one in found][-2:] == [Repairs, Speed]
+    [repairs] = [one for one in found if isinstance(one, Repairs)]
+    assert list(describe(repairs)) == ["image tokens: x is y", "image tokens: z too"]
+    assert as_record(found)["repairs"] == {"sentences": ["x is y", "z too"]}
 
 
 @pytest.mark.usefixtures("here")

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from source_package import NoSourcesError, sources
 
+from tvcli.engine.gguf.repair import CLASS_FIRST, FEATURE_LAYER, LLAVA
 from tvcli.engine.native import pinned
 from tvcli.engine.native.declarations import declarations
 from tvcli.engine.native.library import HEADER
@@ -129,8 +130,31 @@ def test_the_names_are_the_sources(files: Mapping[str, str]) -> None:
     assert f'cb(cur, "{pinned.RESIDUAL}", il)' in files["src/models/llama.cpp"]
     amx = files["ggml/src/ggml-cpu/amx/amx.cpp"]
     assert re.search(rf'ggml_backend_amx_buffer_type_get_name\(.*?return "{pinned.AMX_BUFFERS}";', amx, re.DOTALL)
+    operations = files["ggml/src/ggml.c"].partition("GGML_OP_NAME[GGML_OP_COUNT] = {")[2].partition("};")[0]
+    assert {name.decode() for name in pinned.OPERATIONS} <= set(re.findall(r'"(\w+)"', operations))
+    tower = files["tools/mtmd/clip-impl.h"]
+    assert re.search(rf'TN_CLASS_EMBD\s+"{pinned.CLASS_TOKEN.decode()}"', tower)
+    assert re.search(rf'TN_POS_EMBD\s+"%s{pinned.POSITIONS.decode().removeprefix("v")}"', tower)
+    copy = pinned.COPY.decode().join(("%s", "%s", "%d"))
+    assert f'ggml_format_name(tensor_copy, "{copy}", ggml_backend_name' in files["ggml/src/ggml-backend.cpp"]
     table = files["src/llama-model.cpp"].partition("LLAMA_ROPE_SCALING_TYPES = {")[2].partition("};")[0]
     assert set(re.findall(r'"(\w+)"', table)) == pinned.ROPE_SCALINGS
+
+
+def test_the_image_encoders_with_a_class_token_are_those_that_repair_knows(files: Mapping[str, str]) -> None:
+    """Which graphs put the class token behind the patches, and how the blocks of LLaVA's are counted."""
+    behind = {
+        Path(path).stem
+        for path, text in files.items()
+        if path.startswith("tools/mtmd/models/")
+        and re.search(r"ggml_concat\(ctx0, inp, (?:model\.class_embedding|cls_repeated), 1\)", text)
+    }
+    assert behind == {"llava", "internvl", "llama4", "cogvlm"}
+    assert "int il_last = hparams.n_layer - 1;" in files["tools/mtmd/models/llava.cpp"]
+    projectors = dict(re.findall(r'\{ PROJECTOR_TYPE_(\w+),\s*"(\w+)"\s*\}', files["tools/mtmd/clip-impl.h"]))
+    assert {projectors[name] for name in ("MLP", "LDP", "LDPV2")} == LLAVA
+    assert {projectors["INTERNVL"]} == CLASS_FIRST - LLAVA
+    assert f'"{FEATURE_LAYER.replace("vision", "%s")}"' in files["tools/mtmd/clip-impl.h"]
 
 
 def test_the_list_of_extra_buffers_lies_in_memory_that_can_be_written(files: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -66,6 +66,19 @@ def test_the_source_says_what_the_examples_are(picture: Path) -> None:
     seen = [Sample(f"x{i}", ("y",), path).example(Modality.IMAGE) for i, path in enumerate((picture, other))]
     sources = [from_examples(FakeEngine(), some).provenance.source for some in (seen, [seen[0], EXAMPLES[5]])]
     assert sources == ["image examples", "mixed examples"]
+
+
+class Repaired(FakeEngine):
+    @property
+    def identity(self) -> Mapping[str, str]:
+        return {**super().identity, "vision": "class token first"}
+
+
+def test_a_vector_read_from_images_has_what_was_repaired_in_them(picture: Path) -> None:
+    images = [Sample("x", ("y",), picture).example(Modality.IMAGE), EXAMPLES[5]]
+    assert from_examples(Repaired(), images).provenance.vision == "class token first"
+    assert from_examples(Repaired(), EXAMPLES).provenance.vision == ""
+    assert from_examples(FakeEngine(), images).provenance.vision == ""
 
 
 @pytest.mark.parametrize(

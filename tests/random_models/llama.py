@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from random_models.blocks import Decoder, VisionTransformer, linear
 from random_models.family import Family
 from random_models.vocabulary import byte_bpe, sentencepiece, size
-from random_models.writer import File
+from random_models.writer import File, Shapes
 
 TEXT = Decoder("llama")
 
@@ -22,18 +23,55 @@ def llama_file(vocabulary: dict[str, object]) -> File:
     return TEXT.file(vocabulary, TEXT.blocks(), **more)
 
 
+LEGACY = {  # what tools/mtmd/legacy-models/convert_image_encoder_to_gguf.py writes for LLaVA, and no other converter
+    "general.name": "openai/clip-vit-large-patch14-336",
+    "general.description": "image encoder for LLaVA",
+    "clip.has_text_encoder": False,
+    "clip.has_llava_projector": True,
+}
+
+
 def llava() -> Family:
-    """LLaVA-1.5: CLIP without its last layer, projector ``mlp``, no tokens around the image."""
+    """LLaVA-1.5 in the files that people have: CLIP of 3 blocks without its last, which `block_count` does not count.
+
+    No tokens around the image. The names of the feed-forward's two matrices are exchanged, as in every such file.
+    """
+    vision = VisionTransformer(image=56, layers=2)
+    exchanged = {"ffn_up": "ffn_down", "ffn_down": "ffn_up"}
+    shapes = {
+        ".".join(exchanged.get(part, part) for part in name.split(".")): shape for name, shape in _clip(vision).items()
+    }
+    file = vision.file("mlp", TEXT.width, shapes, use_gelu=False)
+    keys = {key: value for key, value in file.metadata.items() if key != "general.type"} | LEGACY
+    return _llava(replace(file, metadata=keys))
+
+
+def llava_named_layer() -> Family:
+    """As `llava`, but with all 3 blocks and the key that names the one to take: what llama.cpp computes rightly."""
     vision = VisionTransformer(image=56, layers=3)
-    shapes = (
+    return _llava(
+        vision.file("mlp", TEXT.width, _clip(vision), use_gelu=False, vision__feature_layer=[vision.layers - 1])
+    )
+
+
+def llava_whole() -> Family:
+    """As `llava`, but with all 3 blocks, as a converter might write that leaves skipping the last to llama.cpp."""
+    vision = VisionTransformer(image=56, layers=3)
+    return _llava(vision.file("mlp", TEXT.width, _clip(vision), use_gelu=False))
+
+
+def _llava(vision: File) -> Family:
+    return Family(llama_file(sentencepiece(space_prefix=True)), vision, image=(56, 56))
+
+
+def _clip(vision: VisionTransformer) -> Shapes:
+    return (
         vision.embedding(bias=False, classes=1)
         | vision.norm("v.pre_ln")
         | vision.blocks()
         | linear("mm.0", vision.width, TEXT.width)
         | linear("mm.2", TEXT.width, TEXT.width)
     )
-    text = llama_file(sentencepiece(space_prefix=True))
-    return Family(text, vision.file("mlp", TEXT.width, shapes, use_gelu=False), image=(56, 56))
 
 
 def smolvlm() -> Family:

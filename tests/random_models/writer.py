@@ -48,7 +48,7 @@ def random_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return 1 + noise / 10
     if len(shape) < 2:
         return noise / 10
-    if "embd" in name or "query" in name:
+    if ("embd" in name and "patch" not in name) or "query" in name:
         return noise
     fan_in = shape[-1] if len(shape) != 4 else int(np.prod(shape[1:]))
     return np.asarray(noise / np.float32(np.sqrt(fan_in)))

@@ -63,6 +63,13 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Repairs:
+    """What tv changes in llama.cpp's encoding of images, so that it is the model's; one sentence each."""
+
+    sentences: list[str]
+
+
+@dataclass(frozen=True)
 class Speed:
     """Tokens per second of the text query (plain, patched at half the depth, read at all layers) and of an answer."""
 
@@ -77,7 +84,7 @@ class _CheckFailedError(Exception):
     """A check failed; the message says what was measured."""
 
 
-Finding = Software | Machine | Subject | Check | Speed
+Finding = Software | Machine | Subject | Repairs | Check | Speed
 
 
 def diagnose(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
@@ -137,6 +144,8 @@ def _model(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Findi
             prompts = queries(loaded.engine)
             yield _subject(loaded, prompts)
             yield from examine(loaded.engine, prompts, step)
+            if loaded.engine.repairs:
+                yield Repairs(list(loaded.engine.repairs))
             yield measure(loaded.engine, prompts["text"])
     except TvError as error:
         yield _unavailable(error)

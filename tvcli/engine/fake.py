@@ -57,6 +57,10 @@ class FakeEngine:
     def identity(self) -> Mapping[str, str]:
         return {"model": f"fake {self.model.n_layer} × {self.model.n_embd}"}
 
+    @property
+    def repairs(self) -> Sequence[str]:
+        return []
+
     def close(self) -> None:
         self._closed = True
 

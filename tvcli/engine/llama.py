@@ -20,6 +20,7 @@ from tvcli.encoded import EncodedImage
 from tvcli.engine.batches import Block, plan
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.gguf.checked import MMPROJ, MODEL, checked
+from tvcli.engine.gguf.repair import NONE
 from tvcli.engine.given import GivenTokens, check_given
 from tvcli.engine.hook import Edit
 from tvcli.engine.protocol import (
@@ -97,7 +98,8 @@ class LlamaEngine:
         if mmproj is not None and encoder is not None:
             raise UsageError(f"the model {model.stem} has an image encoder of its own; leave `mmproj` out")
         facts = checked(model, MODEL, settings.progress)
-        self._mmproj_digest = "" if mmproj is None else checked(mmproj, MMPROJ, settings.progress).digest
+        vision = None if mmproj is None else checked(mmproj, MMPROJ, settings.progress)
+        self._mmproj_digest, self._repair = ("", NONE) if vision is None else (vision.digest, vision.repair)
         self._vision: Vision | None = None
         self._encoder = encoder
         self._dirty = False  # cells may hold NaN
@@ -112,7 +114,7 @@ class LlamaEngine:
         try:
             self._probe()
             if mmproj is not None:
-                self._vision = Vision(mmproj, self._loaded, settings)
+                self._vision = Vision(mmproj, self._loaded, settings, self._repair)
                 resources.callback(self._vision.close)
         except BaseException:
             self.close()
@@ -160,11 +162,16 @@ class LlamaEngine:
         build = self._loaded.library.build
         library = f"llama.cpp {build.version} (ggml {build.ggml}), {build.kernels}"
         outside = {} if self._encoder is None else {"image encoder": self._encoder.identity}
-        return {"model": self.model.digest, "mmproj": self._mmproj_digest, "library": library, **outside}
+        repair = {"vision": self._repair.identity} if self._repair.identity else {}
+        return {"model": self.model.digest, "mmproj": self._mmproj_digest, "library": library, **outside, **repair}
 
     @property
     def has_vision(self) -> bool:
         return self._vision is not None or self._encoder is not None
+
+    @property
+    def repairs(self) -> Sequence[str]:
+        return [] if self._vision is None else self._vision.repairs
 
     @property
     def chat_template(self) -> str:

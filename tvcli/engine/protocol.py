@@ -186,10 +186,14 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What answers depend on besides the query: digests of the model's files, and the library."""
+        """What answers depend on besides the query: digests of the model's files, the library, and tv's repairs."""
 
     @property
     def has_vision(self) -> bool: ...
+
+    @property
+    def repairs(self) -> Sequence[str]:
+        """What was changed so far in the library's encoding of images, so that it is the model's; sentences."""
 
     @property
     def chat_template(self) -> str:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tvcli.engine.class_token import ClassTokenFirst
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.devices import default_threads
+from tvcli.engine.gguf.repair import FEATURE_LAYER, UNKNOWN_DEPTH, Repair
 from tvcli.engine.image_cache import ImageCache
 from tvcli.engine.native import pinned
 from tvcli.engine.native.interrupts import deferred_interrupt
@@ -65,22 +67,32 @@ class Chunks:
 class Vision:
     """An mmproj file, loaded with its text model."""
 
-    def __init__(self, mmproj: Path, decoder: Decoder, settings: Settings) -> None:
+    def __init__(self, mmproj: Path, decoder: Decoder, settings: Settings, repair: Repair) -> None:
         """Raises UnavailableError if the file is not an mmproj or does not belong to the model."""
         self._decoder = decoder
+        self._repair = repair
         self._library = library = decoder.library
         self._cache: ImageCache[ChunkKey] = ImageCache()
         params = library.mtmd_context_params_default()
         params.use_gpu = settings.gpu_layers != 0
         params.n_threads = settings.threads or default_threads()
         params.print_timings, params.warmup = False, False
-        forget_errors()
-        self._context = library.mtmd_init_from_file(str(mmproj).encode(), decoder.handle, params)
+        self._order = ClassTokenFirst(library) if repair.class_first else None
+        if self._order is not None:
+            params.cb_eval = self._order.callback
+        with _deepened(mmproj, repair, settings) as file:
+            forget_errors()
+            self._context = library.mtmd_init_from_file(str(file).encode(), decoder.handle, params)
         if not self._context:
             raise UnavailableError(f"mmproj {mmproj} cannot be used with this model: {last_error()}")
         if not library.mtmd_support_vision(self._context):
             self.close()
             raise UnavailableError(f"mmproj {mmproj} has no image encoder")
+
+    @property
+    def repairs(self) -> list[str]:
+        """What was repaired in image tokens so far, one sentence each."""
+        return self._repair.sentences(positions=self._order is not None and self._order.changed)
 
     def close(self) -> None:
         if self._context:
@@ -170,7 +182,9 @@ class Vision:
         return self._cache.get(chunk.key, lambda: self._encoded(chunk))
 
     def _encoded(self, chunk: ImageChunk) -> np.ndarray:
-        if self._library.mtmd_encode_chunk(self._context, chunk.pointer) != 0:
+        with nullcontext() if self._order is None else self._order.active():
+            code = self._library.mtmd_encode_chunk(self._context, chunk.pointer)
+        if code != 0:
             raise TvError(f"llama.cpp cannot encode image {chunk.name}: {last_error()}")
         width = self._library.llama_model_n_embd_inp(self._decoder.handle)
         output = floats(self._library.mtmd_get_output_embd(self._context), chunk.n_tokens * width)
@@ -178,6 +192,19 @@ class Vision:
         if not np.isfinite(embeddings).all():  # seen with Pixtral, whose graph multiplies unset memory by zero
             raise TvError(f"llama.cpp encoded image {chunk.name} to values that are not finite; run tv again")
         return embeddings
+
+
+def _deepened(mmproj: Path, repair: Repair, settings: Settings) -> AbstractContextManager[Path]:
+    """The file to load: a copy that names the depth, if llama.cpp alone would stop before it."""
+    if repair.unknown_depth:
+        log.warning("%s: %s", mmproj, UNKNOWN_DEPTH)
+    if not repair.depth:
+        return nullcontext(mmproj)
+    for sentence in repair.sentences(positions=False):
+        log.info("%s: %s", mmproj, sentence)
+    from tvcli.engine.gguf.amended import amended  # not at every start: it loads the gguf package
+
+    return amended(mmproj, FEATURE_LAYER, repair.depth, settings.progress)
 
 
 def _id(image: Image) -> bytes:

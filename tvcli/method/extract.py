@@ -87,6 +87,7 @@ def _provenance(engine: Engine, prompts: Sequence[Prompt]) -> Provenance:
         delimiter=delimiter.text,
         prompts=len(prompts),
         tv_version=tv_version(),
+        vision=engine.identity.get("vision", "") if any(prompt.images for prompt in prompts) else "",
     )
 
 

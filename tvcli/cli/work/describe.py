@@ -32,6 +32,7 @@ def describe_lines(vector: TaskVector) -> list[tuple[str, str]]:
         ("instruction", origin.instruction),
         ("prompts", _prompts(origin)),
         ("template", origin.template),
+        ("images", f"repaired: {origin.vision}" if origin.vision else ""),
         ("delimiter", f"{origin.delimiter} (token {origin.delimiter_id})" if origin.delimiter else ""),
         ("layer", _layer(origin)),
         *(("part", f"{part['weight']:g} × {part['vector'].get('source', 'unknown')}") for part in origin.parts),

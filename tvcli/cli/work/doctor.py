@@ -11,7 +11,7 @@ import typer
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out, visible
 from tvcli.cli.work.opening import model_request
-from tvcli.doctor.checks import Check, Finding, Speed, Subject, diagnose, verdict
+from tvcli.doctor.checks import Check, Finding, Repairs, Speed, Subject, diagnose, verdict
 from tvcli.doctor.machine import Machine, Software
 from tvcli.engine.protocol import ImageTokens, Token
 from tvcli.files import byte_size
@@ -46,6 +46,8 @@ def describe(finding: Finding) -> Iterator[str]:
             yield from _subject(finding)
         case Check():
             yield _check(finding)
+        case Repairs():
+            yield from (f"image tokens: {sentence}" for sentence in finding.sentences)
         case Speed():
             yield _speed(finding)
 

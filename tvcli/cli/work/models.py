@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import typer
 
 from tvcli.cli.output import out
 from tvcli.engine.gguf.checks import check_gguf
+from tvcli.engine.gguf.repair import repair
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import byte_size
 from tvcli.models import resolve
-from tvcli.models.catalog import Entry, OnHub, catalog, register
+from tvcli.models.catalog import Entry, OnHub, Packaged, catalog, register
 from tvcli.models.resolve import ModelFiles, describe, is_here, present, size
 from tvcli.models.vision_half.files import checked_source
+
+REPAIRS = "image tokens"
 
 
 def list_all(*, json: bool) -> None:
@@ -49,6 +53,9 @@ def info(name: str, quant: str | None, *, json: bool) -> None:
             for inner, fact in value.items():
                 if fact is not None:
                     out.line(f"{key}: {inner}", _in_words(fact))
+        elif key == REPAIRS:
+            for sentence in value:
+                out.line(key, sentence)
         elif value not in (None, "", []):
             out.line(key, ", ".join(value) if isinstance(value, list) else str(value))
 
@@ -100,8 +107,18 @@ def _facts(entry: Entry) -> dict[str, Any]:
     facts["one_image"] = entry.one_image or None
     facts["here"] = is_here(entry)
     facts["bytes"] = size(entry)
+    facts[REPAIRS] = _repairs(entry)
     facts["unverified"] = entry.unverified()
     return facts
+
+
+def _repairs(entry: Entry) -> list[str]:
+    """What tv changes in llama.cpp's image tokens, if the mmproj is on this machine and can be read."""
+    with suppress(UnavailableError):
+        files = None if isinstance(entry.files, Packaged) else present(entry)  # that may take time to assemble
+        if files is not None and files.vision is not None:
+            return repair(check_gguf(files.vision)).sentences()
+    return []
 
 
 def _in_words(fact: Any) -> str:

@@ -18,11 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tvcli.engine.gguf.parts import all_parts
+from tvcli.engine.gguf.repair import NONE, Repair
 from tvcli.errors import TvError
 from tvcli.files import make_folder, replacing
 
 # the source files that decide whether a file passes
-RULES = ("checks.py", "header.py", "parts.py", "../native/pinned.py")
+RULES = ("checks.py", "header.py", "parts.py", "repair.py", "../native/pinned.py")
 SETTLED = 2.0  # seconds; a file written just now may change again without a new modification time
 MODEL, MMPROJ, ADAPTER, WEIGHTS = "model", "mmproj", "adapter", "weights"
 
@@ -31,10 +32,11 @@ Key = dict[str, object]
 
 @dataclass(frozen=True)
 class Facts:
-    """What identifies a GGUF file, and its quantization as llama.cpp names it, or an empty string."""
+    """What identifies a GGUF file, its quantization (llama.cpp's name or an empty string), and an mmproj's repair."""
 
     digest: str
     quantization: str
+    repair: Repair = NONE
 
 
 def checked(path: Path, kind: str, progress: Callable[[float], None] | None = None) -> Facts:
@@ -87,7 +89,8 @@ def _note(path: Path) -> Path:
 def _read(path: Path, key: Key) -> Facts | None:
     try:
         note = json.loads(_note(path).read_text("utf-8"))
-        return Facts(**note["facts"]) if note["key"] == key else None
+        facts = {**note["facts"], "repair": Repair(**note["facts"]["repair"])}
+        return Facts(**facts) if note["key"] == key else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):  # no note, or not one of tv's
         return None
 

@@ -12,6 +12,7 @@ from gguf.constants import GGMLQuantizationType, GGUFValueType, LlamaFileType
 from tvcli.engine.gguf.checked import Facts
 from tvcli.engine.gguf.header import Header, HeaderError, Tensor, read_header
 from tvcli.engine.gguf.parts import all_parts
+from tvcli.engine.gguf.repair import NONE, Repair, repair
 from tvcli.engine.native import pinned
 from tvcli.errors import UnavailableError, reason
 
@@ -67,7 +68,7 @@ def check_mmproj(path: Path, progress: Progress = None) -> Facts:
         raise UnavailableError(f"{path} is not the image encoder of a model (mmproj), which `mmproj` needs")
     for problem in _vision_problems(header):
         raise UnavailableError(f"mmproj {path} {problem}")
-    return _facts(path, header, progress)
+    return _facts(path, header, progress, repair(header))
 
 
 def check_adapter(path: Path, progress: Progress = None) -> Facts:
@@ -85,10 +86,10 @@ def check_weights(path: Path, progress: Progress = None) -> Facts:
     return Facts(_digest([path], progress), "")
 
 
-def _facts(path: Path, header: Header, progress: Progress) -> Facts:
+def _facts(path: Path, header: Header, progress: Progress, repaired: Repair = NONE) -> Facts:
     file_type = header.number("general.file_type")
     digest = _digest(all_parts(path) if _count(header) > 1 else [path], progress)
-    return Facts(digest, "" if file_type is None else quantization(file_type))
+    return Facts(digest, "" if file_type is None else quantization(file_type), repaired)
 
 
 def _digest(parts: Sequence[Path], progress: Progress) -> str:

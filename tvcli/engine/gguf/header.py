@@ -85,10 +85,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """The keys and tensors of a GGUF file."""
+    """The keys and tensors of a GGUF file, and where each list ends in it, in bytes."""
 
     keys: Mapping[str, Value]
     tensors: Mapping[str, Tensor]
+    keys_end: int = 0
+    tensors_end: int = 0  # the data begin at the next multiple of `alignment`
+    alignment: int = int(GGUF_DEFAULT_ALIGNMENT)
 
     def get(self, key: str) -> Any:
         """A key's value, or `None`."""
@@ -140,7 +143,8 @@ class _Reader:
         n_tensors = self._count("tensors", MAX_TENSORS, 24)
         n_keys = self._count("keys", MAX_KEYS, 13)
         keys = self._keys(n_keys)
-        return Header(keys, self._tensors(n_tensors, _alignment(keys)))
+        keys_end, alignment = self._at, _alignment(keys)
+        return Header(keys, self._tensors(n_tensors, alignment), keys_end, self._at, alignment)
 
     # -- pieces -------------------------------------------------------------------------------------------
 

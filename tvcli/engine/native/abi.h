@@ -7,6 +7,8 @@
 /* ggml/include/ggml.h */
 
 #define GGML_MAX_DIMS 4
+#define GGML_MAX_SRC 10
+#define GGML_MAX_OP_PARAMS 64
 
 typedef bool (*ggml_abort_callback)(void * data);
 typedef void (*ggml_abort_callback_t)(const char * error_message);
@@ -17,10 +19,15 @@ struct ggml_tensor {  /* its first members; only read, never allocated here */
     struct ggml_backend_buffer * buffer;
     int64_t ne[GGML_MAX_DIMS];
     size_t nb[GGML_MAX_DIMS];
+    enum ggml_op op;
+    int32_t op_params[GGML_MAX_OP_PARAMS / sizeof(int32_t)];
+    int32_t flags;
+    struct ggml_tensor * src[GGML_MAX_SRC];
 };
 
 const char * ggml_version(void);
 const char * ggml_commit(void);
+const char * ggml_op_name(enum ggml_op op);
 const char * ggml_get_name(const struct ggml_tensor * tensor);
 ggml_abort_callback_t ggml_set_abort_callback(ggml_abort_callback_t callback);
 

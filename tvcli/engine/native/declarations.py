@@ -28,7 +28,7 @@ _STRUCT = re.compile(r"struct (\w+) \{(.*)\}", re.DOTALL)
 _CALLBACK = re.compile(r"typedef (.+?)\(\*(\w+)\)\((.*)\)", re.DOTALL)
 _ALIAS = re.compile(r"typedef (.+?)(\w+)")
 _FUNCTION = re.compile(r"(.+?)(\w+)\((.*)\)", re.DOTALL)
-_VARIABLE = re.compile(r"(.+?)(\w+)(?:\[(\w+)\])?")
+_VARIABLE = re.compile(r"(.+?)(\w+)(?:\[(\w+)(?: / sizeof\((\w+)\))?\])?")
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,10 @@ def _field(found: Declarations, member: str) -> tuple[str, Any]:
     variable = _VARIABLE.fullmatch(member.strip())
     if variable is None:
         raise ValueError(f"this member is not understood: {member}")
-    kind, name, length = _type(found, variable[1]), variable[2], variable[3]
-    return name, kind if length is None else kind * found.constants[length]
+    kind, name, length, unit = _type(found, variable[1]), variable[2], variable[3], variable[4]
+    if length is None:
+        return name, kind
+    return name, kind * (found.constants[length] // (1 if unit is None else ctypes.sizeof(_type(found, unit))))
 
 
 def _arguments(found: Declarations, text: str) -> tuple[Any, ...]:

@@ -102,6 +102,7 @@ MAX_TENSOR_NAME = 64  # ggml/include/ggml.h: GGML_MAX_NAME
 # -- enumerations ------------------------------------------------------------------------------------------
 
 TYPE_F32 = 0  # ggml/include/ggml.h: GGML_TYPE_F32
+TYPE_I32 = 26  # ggml/include/ggml.h: GGML_TYPE_I32
 LOG_WARN = 3  # ggml/include/ggml.h: GGML_LOG_LEVEL_WARN
 LOG_ERROR = 4  # ggml/include/ggml.h: GGML_LOG_LEVEL_ERROR
 DEVICE_CPU = 0  # ggml/include/ggml-backend.h: GGML_BACKEND_DEVICE_TYPE_CPU
@@ -132,6 +133,13 @@ RPC_CAPABILITIES = 24  # ggml/src/ggml-rpc/transport.h: RPC_CONN_CAPS_SIZE
 # -- names -------------------------------------------------------------------------------------------------
 
 RESIDUAL = "l_out"  # src/models/llama.cpp: "l_out"; its name in the graph ends in the layer's number, "l_out-3"
+# ggml/src/ggml.c: GGML_OP_NAME; their numbers may differ between releases
+OPERATIONS = (b"ADD", b"CONCAT", b"GET_ROWS", b"REPEAT", b"RESHAPE", b"CONT")
+CLASS_TOKEN = b"v.class_embd"  # tools/mtmd/clip-impl.h: TN_CLASS_EMBD
+POSITIONS = b"v.position_embd.weight"  # tools/mtmd/clip-impl.h: TN_POS_EMBD
+COPY = (
+    b"#"  # ggml/src/ggml-backend.cpp: "%s#%s#%d", a tensor's copy on another backend, with its own name in the middle
+)
 AMX_BUFFERS = "AMX"  # ggml/src/ggml-cpu/amx/amx.cpp: ggml_backend_amx_buffer_type_get_name
 ROPE_SCALINGS = frozenset({"none", "linear", "yarn", "longrope"})  # src/llama-model.cpp: LLAMA_ROPE_SCALING_TYPES
 

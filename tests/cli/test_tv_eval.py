@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 from conftest import Runner
 
+from tvcli.cli.commands.options import EvaluationOptions
+from tvcli.cli.work.planning import planned
+from tvcli.engine.fake import FakeEngine
 from tvcli.evaluation.setup import ALL_TRANSFERS, Transfer
 from tvcli.inputs.tasks import OTHER_DATA, OWN_DATA, PAPERS_DATA, find_task, load_task, whose_data
 from tvcli.kinds import Method
+from tvcli.models.opening import Model
 
 # -- the command ----------------------------------------------------------------------------------------------
 
@@ -267,3 +271,13 @@ def test_all_pairs_leave_nothing_to_choose(tv: Runner) -> None:
         ran = tv("eval", "-T", "food-color", "--pairs", "all", *option)
         assert (ran.code, ran.out) == (2, "")
         assert "remove --source and --query" in ran.err
+
+
+def test_a_model_without_a_chat_template_says_which_one_it_gets(tv: Runner) -> None:
+    chat = [*EVAL, "--limit", "2", "--method", "prompt", "--chat"]
+    assert "chat template of fake: ChatML, since the model has no template" in tv(*chat).err
+    own = FakeEngine()
+    own.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}A:"
+    for engine, known, name in ((FakeEngine(), "vicuna", "chat: vicuna"), (own, "vicuna", "chat")):
+        options = EvaluationOptions(chat=True)
+        assert planned(options, [])(Model(engine, "m", template=known)).template.name == name

@@ -199,6 +199,28 @@ def test_the_keys_of_an_mmproj_are_read_with_these_types(files: Mapping[str, str
         assert not unknown, kind
 
 
+def architectures(files: Mapping[str, str], graphs: set[str]) -> set[str]:
+    """The names, as in general.architecture, of what files in src/models compute: glm4-moe.cpp is GLM4_MOE."""
+    names = dict(re.findall(r'\{ LLM_ARCH_(\w+),\s*"([^"]+)"', files["src/llama-arch.cpp"]))
+    return {names[Path(graph).stem.replace("-", "_").upper()] for graph in graphs}
+
+
+def test_every_model_that_aborts_on_embeddings_is_known(files: Mapping[str, str]) -> None:
+    aborting = re.compile(
+        r'if \(ubatch\.embd[^)]*\) \{[^}]*GGML_ABORT|GGML_ASSERT\(ubatch\.token && "[^"]*requires token input'
+    )
+    graphs = {path for path, text in files.items() if path.startswith("src/models/") and aborting.search(text)}
+    drafts = {path for path in graphs if "MTP requires" in aborting.findall(files[path])[0]}  # which tv does not run
+    assert architectures(files, graphs - drafts) == pinned.ONLY_TOKENS
+
+
+def test_every_model_whose_image_tokens_may_attend_both_ways_is_known(files: Mapping[str, str]) -> None:
+    function = files["tools/mtmd/mtmd.cpp"].partition("bool mtmd_decode_use_non_causal(")[2].partition("\n}")[0]
+    projectors = set(re.findall(r"case PROJECTOR_TYPE_(\w+):", function))
+    assert projectors == {"GEMMA3", "GEMMA4V", "GEMMA4UV", "DEEPSEEK4V"}
+    assert {re.sub("U?V$", "", name).lower() for name in projectors} == pinned.BOTH_WAYS
+
+
 def test_every_marker_of_mtmd_is_recognized(files: Mapping[str, str]) -> None:
     found = set(re.findall(r'img_(?:beg|end)\s*=\s*"([^"\\]+)"', files["tools/mtmd/mtmd.cpp"]))
     assert len(found) > 10

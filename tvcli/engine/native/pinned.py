@@ -121,7 +121,7 @@ ROPE_NEOX = 2  # ggml/include/ggml.h: GGML_ROPE_TYPE_NEOX
 # tools/mtmd/mtmd.cpp: mtmd_decode_use_non_causal; text models whose image tokens may attend to each other both ways
 BOTH_WAYS = frozenset({"gemma3", "gemma4", "deepseek4"})
 # src/models/glm4.cpp, glm4-moe.cpp, granite-switch.cpp: embeddings abort the process (glm4: without M-RoPE)
-ONLY_TOKENS = frozenset({"glm4", "glm4moe", "granite-switch"})
+ONLY_TOKENS = frozenset({"glm4", "glm4moe", "graniteswitch"})
 
 # -- RPC servers -------------------------------------------------------------------------------------------
 

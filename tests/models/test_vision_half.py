@@ -340,6 +340,7 @@ def test_a_model_sees_through_an_encoder_outside_of_it(tmp_path: Path) -> None:
         assert not np.array_equal(own[0], own[1])
         assert ImageTokens(3) in engine.layout(zero_shot(black()))
         assert engine.image_tokens(black()).shape == (3, 64)
+        assert engine.encodings == 2
         engine.forget(black())
     with pytest.raises(UsageError, match="is closed"):
         engine.answer([zero_shot(black())])

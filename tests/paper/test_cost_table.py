@@ -42,6 +42,18 @@ def test_the_cost_of_both_ways_stands_above_their_ratio(planted_folder: Path, mo
     assert made.note == "an image query of alpha, 30 text examples in the prompt; layers in NumPy memory"
 
 
+def test_of_an_image_encoder_outside_llama_cpp_the_table_says_that_it_is_not_measured(
+    planted_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs(monkeypatch)
+    identity = {"model": "planted", "image encoder": "id"}
+    monkeypatch.setattr(planted.Planted, "identity", identity)
+    made = cost_table.table7(study(planted_folder))
+    assert made.note.endswith(
+        "; the image is encoded once, outside llama.cpp, and kept on disk: the seconds are without that"
+    )
+
+
 def test_a_model_without_eyes_is_asked_in_words_and_the_table_says_so(
     planted_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,7 +246,7 @@ class LlamaEngine:
     @property
     def encodings(self) -> int:
         """How many images, or tiles of them, were encoded so far."""
-        return 0 if self._vision is None else self._vision.encoded
+        return sum(encoder.encoded for encoder in (self._vision, self._encoder) if encoder is not None)
 
     def forget(self, image: AnyImage) -> None:
         self._check_open()

@@ -165,6 +165,10 @@ class ImageEncoder(Protocol):
     def identity(self) -> str:
         """What its image tokens depend on besides the image: a digest of its files, and the programs."""
 
+    @property
+    def encoded(self) -> int:
+        """How many images were encoded so far, without those that were kept."""
+
     def encode(self, image: Image) -> EncodedImage: ...
 
     def forget(self, image: Image) -> None:

@@ -49,6 +49,8 @@ def table7(study: Study) -> Table:
     note = (
         f"{article} query of {study.tasks[0].name}, {EXAMPLES} text examples in the prompt; layers in {buffers} memory"
     )
+    if "image encoder" in study.engine.identity:
+        note += "; the image is encoded once, outside llama.cpp, and kept on disk: the seconds are without that"
     header = ("one query", "tokens", "seconds", "seeing", "MB")
     return Table(header, (*rows, *papers, ratio), note, legend=LEGEND)
 

@@ -35,6 +35,7 @@ class KeptEncoder:
         self._load = load
         self._run: Run | None = None
         self._recent: dict[bytes, EncodedImage] = {}
+        self.encoded = 0
 
     def encode(self, image: Image) -> EncodedImage:
         """From memory, from disk, or computed. Raises UnavailableError if the encoder cannot be run."""
@@ -62,6 +63,7 @@ class KeptEncoder:
             self._run = self._load()
         log.debug("%s: encoded by the model's own image encoder", image.name)
         found = self._run(image)
+        self.encoded += 1
         path = self._path(image)
         try:
             make_folder(path.parent)

@@ -155,10 +155,12 @@ def test_the_copy_is_removed_and_the_files_digest_stays(
     seen: list[float] = []
     settings = Settings(threads=1, progress=seen.append)
     with (
-        caplog.at_level(logging.INFO, "tvcli"),
+        caplog.at_level(logging.DEBUG, "tvcli"),
         LlamaEngine(files.text, files.vision, settings) as engine,
     ):
+        engine.image_tokens(pictures(CASES["llava"])[0])
         assert not list(folder.iterdir())
         assert engine.identity["mmproj"] == gguf_digest([files.vision])
     assert 1.0 in seen
-    assert f"{files.vision}: {ALL_BLOCKS}" in caplog.messages
+    assert {f"{files.vision}: {ALL_BLOCKS}", CLASS_FIRST_SENTENCE} <= set(caplog.messages)
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}  # only `-v` prints them

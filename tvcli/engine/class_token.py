@@ -70,7 +70,7 @@ class ClassTokenFirst:
         if self._joined is not None and not self._placed:
             raise TvError("llama.cpp puts the class token of an image where tv cannot give it its position")
         if self.changed and not before:
-            log.info("%s", CLASS_FIRST_SENTENCE)
+            log.debug("%s", CLASS_FIRST_SENTENCE)
 
     # typedef bool (*ggml_backend_sched_eval_callback)(struct ggml_tensor * t, bool ask, void * user_data);
     def _on_node(self, node: int, ask: bool, _: object) -> bool:

@@ -201,7 +201,7 @@ def _deepened(mmproj: Path, repair: Repair, settings: Settings) -> AbstractConte
     if not repair.depth:
         return nullcontext(mmproj)
     for sentence in repair.sentences(positions=False):
-        log.info("%s: %s", mmproj, sentence)
+        log.debug("%s: %s", mmproj, sentence)
     from tvcli.engine.gguf.amended import amended  # not at every start: it loads the gguf package
 
     return amended(mmproj, FEATURE_LAYER, repair.depth, settings.progress)

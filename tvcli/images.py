@@ -1,7 +1,8 @@
 """Files and bytes to RGB pixels, by Pillow.
 
 llama.cpp's own loader ignores the EXIF orientation and drops the alpha channel; here every image is decoded as a
-viewer shows it: rotated upright and put on white, as 8-bit sRGB, first frame only.
+viewer shows it: rotated upright and put on white, as 8-bit sRGB, first frame only. The paper's code ignores all of
+these; what it makes of a file is kept beside (`Image.papers`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from PIL import ExifTags, ImageCms, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
-from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
 from tvcli.encoded import EncodedImage, is_encoded, load_encoded
 from tvcli.errors import UnavailableError
@@ -44,14 +45,19 @@ ADDRESS = re.compile(r"\b(https?|ftp|file|data):")
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLES = 258, 262, 339  # tags
 SIGNED = 2  # of TIFF_SAMPLES
 WHITE_IS_ZERO = 0
+PAPERS_WIDTH = 224  # pixels; xpatch_dataset.py, image_size
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A decoded image: `pixels` uint8 (height, width, 3), and its name for messages."""
+    """A decoded image: `pixels` uint8 (height, width, 3), and its name for messages.
+
+    `unlike` is `papers` of a file whose `pixels` are not those that the paper's code reads.
+    """
 
     pixels: np.ndarray = field(repr=False)
     name: str
+    unlike: np.ndarray | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         height, width, _ = self.pixels.shape
@@ -62,6 +68,11 @@ class Image:
         """Identifies the pixels, so that an image is encoded once for many prompts."""
         shape = str(self.pixels.shape).encode()
         return hashlib.blake2b(shape + self.pixels.tobytes(), digest_size=16).digest()
+
+    @cached_property
+    def papers(self) -> np.ndarray:
+        """The image as the paper's code opens its file, uint8 (height, `PAPERS_WIDTH`, 3); see `_papers`."""
+        return _narrowed(Pillow.fromarray(self.pixels)) if self.unlike is None else self.unlike
 
 
 AnyImage = Image | EncodedImage
@@ -85,7 +96,8 @@ def load_image(source: str | Path | bytes, name: str | None = None) -> Image:
     data = source if isinstance(source, bytes) else _read(Path(source), label)
     if not data:
         raise UnavailableError(f"image {label} is empty (0 bytes)")
-    image = Image(np.asarray(_decode(data, label)), label)
+    decoded, unlike = _decode(data, label)
+    image = Image(np.asarray(decoded), label, unlike)
     check_shape(image)
     return image
 
@@ -114,7 +126,8 @@ def thumbnail(image: Image, size: int) -> bytes:
     return buffer.getvalue()
 
 
-def _decode(data: bytes, label: str) -> Pillow.Image:
+def _decode(data: bytes, label: str) -> tuple[Pillow.Image, np.ndarray | None]:
+    """The image as a viewer shows it, and `Image.unlike`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of bombs and bad EXIF; both are handled here
@@ -127,7 +140,7 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
             frames = _frames(data)
             image.seek(0)
             image.load()
-            decoded = _to_rgb(image, label)
+            decoded, unlike = _to_rgb(image, label), _papers(image)
     except UnidentifiedImageError as error:
         kind = _kind(data)
         known = f" ({kind})" if kind else ""
@@ -140,7 +153,7 @@ def _decode(data: bytes, label: str) -> Pillow.Image:
         raise UnavailableError(f"image {label} is damaged: {error}") from error
     if frames > 1:
         _note_frames(label, frames)
-    return decoded
+    return decoded, unlike
 
 
 @functools.cache
@@ -179,6 +192,29 @@ def _frames(data: bytes) -> int:
 def _note_frames(label: str, frames: int) -> None:
     """Once per file, even if it is decoded for many prompts."""
     log.info("image %s: the first of its %d frames is used", label, frames)
+
+
+# -- the paper's code --------------------------------------------------------------------------------------------------
+
+
+def _papers(image: Pillow.Image) -> np.ndarray | None:
+    """What the paper's code makes of an opened file; `None` if it is `_narrowed` of what a viewer shows.
+
+    It calls ``Image.open(path).convert("RGB")`` (xpatch_dataset.py, open_image): the color under transparent pixels
+    shows, EXIF does not rotate, profiles do not count, and CMYK is converted by Pillow's formula. Only images of more
+    than 8 bits differ on purpose: Pillow clips them at 255, which makes most of their pixels white; tv scales them.
+    """
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        return None
+    rotated = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    seen_alike = image.mode != "CMYK" and not image.has_transparency_data and "icc_profile" not in image.info
+    return None if seen_alike and not rotated else _narrowed(image.convert("RGB"))
+
+
+def _narrowed(image: Pillow.Image) -> np.ndarray:
+    """`PAPERS_WIDTH` wide and in proportion, bicubic (Pillow's default), with the paper's rounding."""
+    width, height = image.size
+    return np.asarray(image.resize((PAPERS_WIDTH, int((PAPERS_WIDTH / width) * height))))
 
 
 # -- colors -----------------------------------------------------------------------------------------------------------

@@ -61,3 +61,15 @@ class View(Kind):
 
     PAPER = "paper"
     WORDS = "words"
+
+
+class Picture(Kind):
+    """Which pixels of an image the model gets."""
+
+    MODEL = "model"  # all of them, upright, on white; llama.cpp resizes and tiles them
+    PAPER = "paper"  # as the paper's code opens the file and the model's Hugging Face processor resizes it, one tile
+
+    @property
+    def words(self) -> str:
+        """The end of "images ..."."""
+        return "as in the paper's code" if self == Picture.PAPER else "at full size"

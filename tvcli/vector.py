@@ -84,6 +84,7 @@ class Provenance:
 
     model: ModelInfo | None = None
     source: str = "unknown"  # "text examples", "image examples", "mixed examples", "instruction", "combination"
+    picture: str = ""  # which pixels of the images: `kinds.Picture`; empty if there are none
     template: str = ""
     instruction: str = ""
     delimiter_id: int | None = None
@@ -113,8 +114,9 @@ class Provenance:
 
     def to_json(self) -> dict[str, Any]:
         found = {"format": FORMAT, **asdict(self), "parts": list(self.parts)}
-        if not self.vision:  # as in files of earlier versions
-            del found["vision"]
+        for added in ("vision", "picture"):
+            if not found[added]:  # as in files of earlier versions
+                del found[added]
         return found
 
     @classmethod
@@ -214,7 +216,7 @@ def combine(vectors: list[TaskVector], weights: list[float]) -> TaskVector:
     """The weighted sum; the paper's ensemble (section 4.4) is two vectors at 0.5 each.
 
     Provenance that all parts share (model, delimiter, layer) is kept, the rest becomes unknown. If the parts are known
-    to differ in model, template or delimiter, the logger `tvcli` warns.
+    to differ in model, template, delimiter or pixels of images, the logger `tvcli` warns.
 
     Raises:
         VectorError: vectors of different shapes, or a sum that overflows float32.
@@ -232,7 +234,8 @@ def differences(origins: Sequence[Provenance]) -> list[str]:
     other = next((model for model in models if not model.same_as(models[0])), None)
     if other is not None:
         found.append("with different models: {} and {}".format(*told_apart(models[0], other)))
-    for words, name in (("in different templates", "template"), ("at different tokens", "delimiter")):
+    unlike = {"template": "in different templates", "delimiter": "at different tokens"}
+    for name, words in {**unlike, "picture": "from images of different pixels"}.items():
         known = list(dict.fromkeys(value for origin in origins if (value := getattr(origin, name))))
         if len(known) > 1:
             found.append(f"{words}: {' and '.join(map(repr, known))}")

@@ -126,28 +126,35 @@ OF_MODEL = {
     "--rpc": "h:1",
     "--lora": "a.gguf",
 }
+PICTURE = ["--picture", "paper"]
 IDLE: list[tuple[list[str], list[str], str]] = [
     (["apply", "v.npy", "-t", "x"], ["--modality", "text"], "without --queries"),
     (["apply", "v.npy", "-t", "x", "-q"], ["--verbose"], "with --quiet"),
     (["apply", "v.npy", "-t", "x", "--gpu-layers", "0"], ["--rpc", "h:1"], "with --gpu-layers 0"),
+    (["apply", "v.npy", "-t", "x"], PICTURE, "without --image or --images-from or --queries"),
+    (["prompt", "-t", "x"], PICTURE, "without --image or --images-from or --queries or --examples"),
     (["prompt", "-t", "x"], ["--shots", "5"], "without --examples"),
     (["prompt", "-t", "x"], ["--seed", "1"], "without --examples"),
     (["prompt", "-t", "x"], ["--modality", "image"], "without --examples or --queries"),
     (["compare", "v.npy", "w.npy"], ["--layer", "99"], "with two vectors"),
     *(
         (["extract", "--instruction", "x", "-o", "o.npy"], option, "without --examples")
-        for option in (["--modality", "text"], ["--shots", "5"], ["--prompts", "3"], ["--seed", "1"])
+        for option in (["--modality", "text"], ["--shots", "5"], ["--prompts", "3"], ["--seed", "1"], PICTURE)
     ),
     (["lens", "-t", "x"], ["--source", "text"], "without --task"),
     (["lens", "-t", "x"], ["--view", "words"], "without --task"),
     (["lens", "-t", "x"], ["--sets", "5"], "without --task"),
     (["lens", "-T", "food-color"], ["--top", "5"], "with --task"),
+    (["lens", "-t", "x"], PICTURE, "without --image or --task"),
+    (["lens", "-T", "food-color"], PICTURE, "with --source text"),
+    (["map", "--source", "text"], PICTURE, "with --source text"),
     *((["show", "v.npy"], [*option], "without --decode") for option in OF_MODEL.items()),
     *(
         (["paper"], [*option], "without the name of a table or figure")
         for option in [
             *OF_MODEL.items(),
             ("--data", "paper"),
+            PICTURE,
             ("--task", "food-color"),
             ("--seeds", "1"),
             ("--limit", "5"),
@@ -165,6 +172,7 @@ IDLE: list[tuple[list[str], list[str], str]] = [
     (PROMPT, ["--prompts", "5"], "without the method patch, or --vectors"),
     (PROMPT, ["--source-model", "fake"], "without the method patch, or --vectors"),
     (PROMPT, ["--layer", "1"], "without the method patch"),
+    (EVAL, PICTURE, "where neither examples nor queries are images"),
     (EVAL, ["--wording", "typo"], "without --source instruction or ensemble"),
     ([*EVAL, "--json"], ["--csv"], "with --json"),
 ]

@@ -8,17 +8,18 @@ from tvcli.cli.work.records import difference_record, result_record, row_record,
 from tvcli.evaluation.bootstrap import Interval
 from tvcli.evaluation.results import Difference, Row, Score, TransferResult
 from tvcli.evaluation.run import Result, run
+from tvcli.kinds import Picture
 
 
 def test_an_evaluation_as_json() -> None:
     made = run(Layered(), setup_of())
     name = "fake (fake, 6 layers × 16)"
     found, transfer = result_record(made), transfer_record(made.transfers[0])
-    assert list(found) == ["model", "source_model", "data", "pairs"]
-    assert found == {"model": name, "source_model": None, "data": "other data", "pairs": [transfer]}
+    assert list(found) == ["model", "source_model", "data", "picture", "pairs"]
+    assert found == {"model": name, "source_model": None, "data": "other data", "picture": None, "pairs": [transfer]}
     assert transfer["validation"] == [0.0, 1.0, 0.0, 0.0, 0.5, 0.0]
-    other = result_record(Result(made.model, made.model, "d", ()))
-    assert other == {"model": name, "source_model": name, "data": "d", "pairs": []}
+    other = result_record(Result(made.model, made.model, "d", Picture.PAPER, ()))
+    assert other == {"model": name, "source_model": name, "data": "d", "picture": "paper", "pairs": []}
 
 
 def test_scores_and_differences_are_rounded_to_four_digits() -> None:

@@ -28,7 +28,13 @@ def test_a_results_file_begins_with_what_its_answers_depend_on(tmp_path: Path) -
     file = tmp_path / "a.jsonl"
     run(Layered(), setup_of(), files=Files(file))
     head, first, *_ = map(json.loads, file.read_text("utf-8").splitlines())
-    settings = {"model": "fake 6 × 16", "tv": tv_version(), "source_model": None, **setup_of().to_json()}
+    settings = {
+        "model": "fake 6 × 16",
+        "picture": "model",
+        "tv": tv_version(),
+        "source_model": None,
+        **setup_of().to_json(),
+    }
     assert head == {"format": 3, **settings}
     assert first == {
         "task": "t",
@@ -50,7 +56,7 @@ def test_a_results_file_begins_with_what_its_answers_depend_on(tmp_path: Path) -
     moved = tmp_path / "b.jsonl"
     run(Layered(), setup_of(), source_model=ModelRequest("fake"), files=Files(moved))
     head = json.loads(moved.read_text("utf-8").splitlines()[0])
-    assert head == {"format": 3, **settings, "source_model": {"model": "fake 6 × 16"}}
+    assert head == {"format": 3, **settings, "source_model": {"model": "fake 6 × 16", "picture": "model"}}
 
 
 def test_vectors_are_kept_with_the_layer_that_validation_chose(tmp_path: Path) -> None:

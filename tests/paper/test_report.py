@@ -64,16 +64,18 @@ def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.
         "fingerprint=abc;",
         "tasks=t, u;",
         "seeds=1, 22;",
+        "images=at full size;",
         "samples per split=7;",
         f"written by=tv {tv_version()};",
         "2 pip install &#39;tvcli[plots]&#39;",
     ]
     lines = render(study(Named("n")), iter([])).splitlines()
-    assert lines[1:6] == [
+    assert lines[1:7] == [
         "model=n (arch, 6 layers × 16);",
         "fingerprint=;",
         "tasks=t, u;",
         "seeds=1, 22;",
+        "images=at full size;",
         "samples per split=all;",
     ]
 

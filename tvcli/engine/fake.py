@@ -28,6 +28,7 @@ from tvcli.engine.protocol import (
 )
 from tvcli.errors import UsageError
 from tvcli.images import AnyImage, Image
+from tvcli.kinds import Picture
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo
 
@@ -48,6 +49,7 @@ class FakeEngine:
     def __init__(self, n_layer: int = N_LAYER, n_embd: int = N_EMBD, *, vision: bool = True) -> None:
         self.model = ModelInfo("fake", "fake", n_layer, n_embd)
         self.has_vision = vision
+        self.picture = Picture.MODEL
         self.chat_template = ""
         self._closed = False
         self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(np.float32(n_embd))
@@ -55,7 +57,10 @@ class FakeEngine:
 
     @property
     def identity(self) -> Mapping[str, str]:
-        return {"model": f"fake {self.model.n_layer} × {self.model.n_embd}"}
+        return {
+            "model": f"fake {self.model.n_layer} × {self.model.n_embd}",
+            "picture": self.picture if self.has_vision else "",
+        }
 
     @property
     def repairs(self) -> Sequence[str]:

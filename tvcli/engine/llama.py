@@ -102,6 +102,7 @@ class LlamaEngine:
         self._mmproj_digest, self._repair = ("", NONE) if vision is None else (vision.digest, vision.repair)
         self._vision: Vision | None = None
         self._encoder = encoder
+        self.picture = settings.picture
         self._dirty = False  # cells may hold NaN
         self._said: set[str] = set()  # warnings
         resources = ExitStack()
@@ -161,9 +162,11 @@ class LlamaEngine:
     def identity(self) -> Mapping[str, str]:
         build = self._loaded.library.build
         library = f"llama.cpp {build.version} (ggml {build.ggml}), {build.kernels}"
+        files = {"model": self.model.digest, "mmproj": self._mmproj_digest}
         outside = {} if self._encoder is None else {"image encoder": self._encoder.identity}
         repair = {"vision": self._repair.identity} if self._repair.identity else {}
-        return {"model": self.model.digest, "mmproj": self._mmproj_digest, "library": library, **outside, **repair}
+        picture = self.picture if self.has_vision else ""
+        return {**files, "library": library, "picture": picture, **outside, **repair}
 
     @property
     def has_vision(self) -> bool:

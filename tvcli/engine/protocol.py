@@ -18,6 +18,7 @@ import numpy as np
 from tvcli import notebook
 from tvcli.encoded import EncodedImage
 from tvcli.images import AnyImage, Image
+from tvcli.kinds import Picture
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo, TaskVector
 
@@ -76,6 +77,7 @@ class Settings:
     threads: int | None = None
     gpu_layers: int | None = None
     rpc: tuple[str, ...] = ()  # HOST:PORT of llama.cpp's rpc-servers, over which the model is distributed
+    picture: Picture = Picture.MODEL
     # called with 0 to 1 while files are read for the first time, and again while the model is loaded
     progress: Callable[[float], None] | None = field(default=None, compare=False)
 
@@ -190,7 +192,7 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What answers depend on besides the query: digests of the model's files, the library, and tv's repairs."""
+        """What answers depend on besides the query: digests of the model's files, the library, tv's repairs, `picture`."""
 
     @property
     def has_vision(self) -> bool: ...
@@ -198,6 +200,10 @@ class Engine(Protocol):
     @property
     def repairs(self) -> Sequence[str]:
         """What was changed so far in the library's encoding of images, so that it is the model's; sentences."""
+
+    @property
+    def picture(self) -> Picture:
+        """Which pixels of an image the model gets."""
 
     @property
     def chat_template(self) -> str:

@@ -26,6 +26,7 @@ from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import Library
 from tvcli.engine.native.log import forget_errors, last_error
 from tvcli.engine.native.memory import address, floats, integers, location, number, pointers, size
+from tvcli.engine.picture import Preparation, Untile
 from tvcli.engine.protocol import Settings
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image, check_shape
@@ -73,10 +74,12 @@ class Vision:
         self._repair = repair
         self._library = library = decoder.library
         self._cache: ImageCache[ChunkKey] = ImageCache()
+        self._preparation = Preparation(settings.picture, mmproj)
         params = library.mtmd_context_params_default()
         params.use_gpu = settings.gpu_layers != 0
         params.n_threads = settings.threads or default_threads()
         params.print_timings, params.warmup = False, False
+        params.image_min_tokens, params.image_max_tokens = self._preparation.limits
         self._order = ClassTokenFirst(library) if repair.class_first else None
         if self._order is not None:
             params.cb_eval = self._order.callback
@@ -107,10 +110,20 @@ class Vision:
         return self._cache.computed
 
     def segments(self, given: Sequence[str | Image], *, first: bool) -> list[list[int] | ImageChunk]:
-        """Parts of a prompt as runs of text tokens and of image tokens, in order (``mtmd_tokenize_from_parts``).
+        """Parts of a prompt as runs of text tokens and of image tokens, in order.
 
         BOS is put before the `first` parts of a prompt where the model wants it.
         """
+        parts = [self._preparation.image(part) if isinstance(part, Image) else part for part in given]
+        whole = self._tokenized(parts, first=first)
+        untile = self._preparation.untiled
+        if untile is None:
+            return whole
+        images = {_id(part): part for part in parts if isinstance(part, Image)}
+        return _untiled(whole, {name: self._tokenized([image], first=False) for name, image in images.items()}, untile)
+
+    def _tokenized(self, given: Sequence[str | Image], *, first: bool) -> list[list[int] | ImageChunk]:
+        """``mtmd_tokenize_from_parts``."""
         chunks = Chunks(self._library)
         forget_errors()
         with ExitStack() as stack:
@@ -174,7 +187,7 @@ class Vision:
 
     def forget(self, image: Image) -> None:
         """Drop the encoded tokens of an image."""
-        name = _id(image)
+        name = _id(self._preparation.image(image))
         self._cache.drop(lambda key: key[0] == name)
 
     def encode(self, chunk: ImageChunk) -> np.ndarray:
@@ -230,3 +243,39 @@ def _split(
         digest = library.mtmd_input_chunk_get_id(pointer)
         yield ImageChunk(pointer, chunks, vision, (digest, seen[digest], n_tokens), n_tokens, names.get(digest, ""))
         seen[digest] += 1
+
+
+def _untiled(
+    whole: Sequence[list[int] | ImageChunk], alone: Mapping[bytes, list[list[int] | ImageChunk]], untile: Untile
+) -> list[list[int] | ImageChunk]:
+    """A prompt with each image as `untile` leaves it; `alone` is what mtmd makes of each image without a text."""
+    given, made = _flat(whole), list[int | ImageChunk]()
+    position = 0
+    while position < len(given):
+        item = given[position]
+        if isinstance(item, ImageChunk):
+            image = alone[item.key[0]]
+            before = next(n for n, piece in enumerate(_flat(image)) if isinstance(piece, ImageChunk))
+            made[len(made) - before :] = _flat(untile(image))
+            position += len(_flat(image)) - before
+        else:
+            made.append(item)
+            position += 1
+    return _runs(made)
+
+
+def _flat(pieces: Sequence[list[int] | ImageChunk]) -> list[int | ImageChunk]:
+    return [item for piece in pieces for item in ([piece] if isinstance(piece, ImageChunk) else piece)]
+
+
+def _runs(items: Sequence[int | ImageChunk]) -> list[list[int] | ImageChunk]:
+    """Neighboring text tokens in one list."""
+    runs: list[list[int] | ImageChunk] = []
+    for item in items:
+        if isinstance(item, ImageChunk):
+            runs.append(item)
+        elif runs and isinstance(runs[-1], list):
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return runs

@@ -16,7 +16,7 @@ from tvcli.evaluation.store import open_store
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.files import make_folder
 from tvcli.inputs.tasks import warn_of_repeats, whose_data
-from tvcli.kinds import Method, Source, Split
+from tvcli.kinds import Method, Picture, Source, Split
 from tvcli.method.extract import tv_version
 from tvcli.method.layers import check_layer
 from tvcli.models.opening import ModelRequest
@@ -35,11 +35,15 @@ class Files:
 
 @dataclass(frozen=True)
 class Result:
-    """The model, the model of the vectors if it is another one, whose data, and the numbers."""
+    """The model, the model of the vectors if it is another one, whose data, which pixels of images, and the numbers.
+
+    `picture` is `None` if neither examples nor queries are images.
+    """
 
     model: ModelInfo
     source_model: ModelInfo | None
     data: str
+    picture: Picture | None
     transfers: tuple[TransferResult, ...]
 
 
@@ -79,7 +83,8 @@ def run(
     if files.vectors is not None:
         vector_cache.read_all()
         _save_vectors(vector_cache, files.vectors, found)
-    return Result(engine.model, origin, whose_data(setup.tasks), found)
+    picture = engine.picture if setup.has_images else None
+    return Result(engine.model, origin, whose_data(setup.tasks), picture, found)
 
 
 def vectors_of(request: ModelRequest, setup: Setup, target: ModelInfo, meter: Meter = silent) -> VectorCache:

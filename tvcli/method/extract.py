@@ -86,6 +86,7 @@ def _provenance(engine: Engine, prompts: Sequence[Prompt]) -> Provenance:
         delimiter_id=delimiter.id,
         delimiter=delimiter.text,
         prompts=len(prompts),
+        picture=engine.picture if any(prompt.images for prompt in prompts) else "",
         tv_version=tv_version(),
         vision=engine.identity.get("vision", "") if any(prompt.images for prompt in prompts) else "",
     )

@@ -78,7 +78,9 @@ class ModelRequest:
         if wanted == FAKE:
             if self.loras:
                 raise UsageError("the model fake has no weights, so `lora` does nothing")
-            return Model(FakeEngine(), FAKE, llm=FAKE)
+            fake = FakeEngine()
+            fake.picture = self.settings.picture
+            return Model(fake, FAKE, llm=FAKE)
         files = resolve(wanted, self.mmproj, self.meter)
         from tvcli.engine.llama import LlamaEngine  # loads llama.cpp
 

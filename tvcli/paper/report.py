@@ -62,6 +62,7 @@ def render(study: Study, made: Iterator[Section]) -> str:
         "fingerprint": model.digest,
         "tasks": ", ".join(task.name for task in study.tasks),
         "seeds": ", ".join(map(str, study.seeds)),
+        "images": "none" if study.picture is None else study.picture.words,
         "samples per split": "all" if study.limit is None else str(study.limit),
         "written by": f"tv {tv_version()}",
     }

@@ -13,7 +13,7 @@ from tvcli.evaluation.run import Files, check_samples, run, vectors_of
 from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import PAPERS_DATA, Task, whose_data
-from tvcli.kinds import Method, Modality, Source
+from tvcli.kinds import Method, Modality, Picture, Source
 from tvcli.models.opening import ModelRequest
 from tvcli.progress import Meter, silent
 from tvcli.prompts.prompt import QA, Template
@@ -58,6 +58,11 @@ class Study:
     @cached_property
     def vector_cache(self) -> VectorCache:
         return VectorCache(self.engine, self.setup())
+
+    @property
+    def picture(self) -> Picture | None:
+        """Which pixels of an image the model gets, `None` if it gets no images."""
+        return self.engine.picture if self.engine.has_vision else None
 
     @property
     def query_modality(self) -> Modality:

@@ -7,21 +7,21 @@ from typing import Annotated
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
-from tvcli.cli.commands.options import ModelOptions, QueryOptions
+from tvcli.cli.commands.options import ImageModelOptions, QueryOptions
 from tvcli.cli.commands.strict import idle_without
 
 
 @command(
     query_options=QueryOptions,
-    model_options=ModelOptions,
+    model_options=ImageModelOptions,
     quiet=True,
     verbose=True,
-    idle=idle_without(["queries"], "modality"),
+    idle=[*idle_without(["queries"], "modality"), *idle_without(["image", "images_from", "queries"], "picture")],
 )
 def apply(
     vector: options.VectorFile,
     query_options: QueryOptions,
-    model_options: ModelOptions,
+    model_options: ImageModelOptions,
     layer: Annotated[
         str | None, options.one_layer(help="The layer to overwrite, or 'all' for one answer per layer.")
     ] = None,

@@ -7,9 +7,9 @@ from typing import Annotated
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
-from tvcli.cli.commands.options import EvaluationOptions, FileOptions, ModelOptions
+from tvcli.cli.commands.options import EvaluationOptions, FileOptions, ImageModelOptions
 from tvcli.cli.commands.strict import Idle, Values, idle_with
-from tvcli.kinds import Method, Source
+from tvcli.kinds import Method, Modality, Source
 
 
 def _methods(values: Values) -> set[str]:
@@ -36,7 +36,13 @@ def _says_nothing(values: Values) -> bool:
     return values["source"] not in (Source.INSTRUCTION, Source.ENSEMBLE)
 
 
+def _no_images(values: Values) -> bool:
+    texts = values["query"] == Modality.TEXT and values["source"] != Source.IMAGE
+    return bool(texts and values["pairs"] != "all")
+
+
 IDLE = [
+    Idle("picture", "where neither examples nor queries are images", _no_images),
     *(Idle(option, "with --source instruction", _by_instruction) for option in ("seeds", "shots", "prompts")),
     *(
         Idle(option, "where only 'no context' is measured", _query_alone)
@@ -53,7 +59,7 @@ IDLE = [
 @command(
     evaluation_options=EvaluationOptions,
     file_options=FileOptions,
-    model_options=ModelOptions,
+    model_options=ImageModelOptions,
     quiet=True,
     verbose=True,
     idle=IDLE,
@@ -61,7 +67,7 @@ IDLE = [
 def evaluate(
     evaluation_options: EvaluationOptions,
     file_options: FileOptions,
-    model_options: ModelOptions,
+    model_options: ImageModelOptions,
     source_model: Annotated[str | None, options.other_model(help="Read the vectors with this model instead.")] = None,
     plot: options.Plot = None,
     json: Annotated[bool, options.about_output("--json", help="One JSON object.")] = False,

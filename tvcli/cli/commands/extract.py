@@ -9,20 +9,20 @@ import typer
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
-from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.options import ImageModelOptions
 from tvcli.cli.commands.strict import idle_without
 from tvcli.kinds import Modality
 from tvcli.metrics import Metric
 
 
 @command(
-    model_options=ModelOptions,
+    model_options=ImageModelOptions,
     quiet=True,
     verbose=True,
-    idle=idle_without(["examples"], "modality", "shots", "prompts", "seed"),
+    idle=idle_without(["examples"], "modality", "shots", "prompts", "seed", "picture"),
 )
 def extract(
-    model_options: ModelOptions,
+    model_options: ImageModelOptions,
     output: options.VectorOutput,
     examples: Annotated[
         str | None, typer.Option("--examples", "-e", help="File of pairs: input<TAB>output, @path<TAB>output, JSON.")

@@ -9,18 +9,28 @@ import typer
 from tvcli.cli import work
 from tvcli.cli.commands import completion, options
 from tvcli.cli.commands.bundle import command
-from tvcli.cli.commands.options import ModelOptions
-from tvcli.cli.commands.strict import idle_with, idle_without
+from tvcli.cli.commands.options import ImageModelOptions
+from tvcli.cli.commands.strict import Idle, Values, idle_with, idle_without
+from tvcli.kinds import Modality
+
+
+def _by_text(values: Values) -> bool:
+    return values["task"] is not None and values["source"] == Modality.TEXT
 
 
 @command(
-    model_options=ModelOptions,
+    model_options=ImageModelOptions,
     quiet=True,
     verbose=True,
-    idle=[*idle_without(["task"], "source", "view", "sets"), *idle_with("task", "top")],
+    idle=[
+        *idle_without(["task"], "source", "view", "sets"),
+        *idle_with("task", "top"),
+        *idle_without(["image", "task"], "picture"),
+        Idle("picture", "with --source text", _by_text),
+    ],
 )
 def lens(
-    model_options: ModelOptions,
+    model_options: ImageModelOptions,
     vector: Annotated[
         str | None,
         typer.Option("--vector", autocompletion=completion.vectors, help="Decode a vector file's rows; - for stdin."),

@@ -9,12 +9,23 @@ import typer
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
-from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.options import ImageModelOptions
+from tvcli.cli.commands.strict import Idle, Values
+from tvcli.kinds import Modality
 
 
-@command(model_options=ModelOptions, quiet=True, verbose=True)
+def _by_text(values: Values) -> bool:
+    return bool(values["source"] == Modality.TEXT)
+
+
+@command(
+    model_options=ImageModelOptions,
+    quiet=True,
+    verbose=True,
+    idle=[Idle("picture", "with --source text", _by_text)],
+)
 def map_(
-    model_options: ModelOptions,
+    model_options: ImageModelOptions,
     task: options.Tasks = None,
     source: Annotated[
         Literal["text", "image", "both"] | None,

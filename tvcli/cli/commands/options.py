@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from tvcli.cli.commands import completion
-from tvcli.kinds import Modality, Source
+from tvcli.kinds import Modality, Picture, Source
 from tvcli.metrics import Metric
 
 # the groups of options in --help, and two options whose help each command writes
@@ -32,6 +32,13 @@ GpuLayers = Annotated[int | None, about_model(min=0, max=1 << 16, help="Layers o
 Rpc = Annotated[
     list[str] | None,
     about_model("--rpc", metavar="HOST:PORT", help="A llama.cpp rpc-server to put layers on; may be repeated."),
+]
+PictureOption = Annotated[
+    Picture | None,
+    about_model(
+        "--picture",
+        help="Images at full size (model), or as in the paper's code (paper; the default of tv paper and tv report).",
+    ),
 ]
 
 Loras = Annotated[
@@ -102,6 +109,13 @@ class ModelOptions:
     gpu_layers: GpuLayers = None
     rpc: Rpc = None
     lora: Loras = None
+
+
+@dataclass(frozen=True)
+class ImageModelOptions(ModelOptions):
+    """The same for commands in which a model can get images."""
+
+    picture: PictureOption = None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,13 @@ import typer
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
-from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.options import ImageModelOptions
 from tvcli.cli.commands.strict import Idle, Values
 
-OF_ITEMS = ("data", "task", "seeds", "limit", "llm", "judge", "output", *(field.name for field in fields(ModelOptions)))
+OF_ITEMS = (
+    *("data", "task", "seeds", "limit", "llm", "judge", "output"),
+    *(field.name for field in fields(ImageModelOptions)),
+)
 
 
 def _lists(values: Values) -> bool:
@@ -22,13 +25,13 @@ def _lists(values: Values) -> bool:
 
 
 @command(
-    model_options=ModelOptions,
+    model_options=ImageModelOptions,
     quiet=True,
     verbose=True,
     idle=[Idle(option, "without the name of a table or figure", _lists) for option in OF_ITEMS],
 )
 def paper(
-    model_options: ModelOptions,
+    model_options: ImageModelOptions,
     items: Annotated[
         list[str] | None, typer.Argument(help="table2, figure6 ..., or all; without a name, list them.")
     ] = None,

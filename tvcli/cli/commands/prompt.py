@@ -9,23 +9,24 @@ import typer
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
-from tvcli.cli.commands.options import ModelOptions, QueryOptions
+from tvcli.cli.commands.options import ImageModelOptions, QueryOptions
 from tvcli.cli.commands.strict import idle_without
 
 
 @command(
     query_options=QueryOptions,
-    model_options=ModelOptions,
+    model_options=ImageModelOptions,
     quiet=True,
     verbose=True,
     idle=[
         *idle_without(["examples"], "shots", "seed"),
         *idle_without(["examples", "queries"], "modality"),
+        *idle_without(["image", "images_from", "queries", "examples"], "picture"),
     ],
 )
 def prompt(
     query_options: QueryOptions,
-    model_options: ModelOptions,
+    model_options: ImageModelOptions,
     examples: Annotated[
         str | None, typer.Option("--examples", "-e", help="File of pairs to put before the query.")
     ] = None,

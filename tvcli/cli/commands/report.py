@@ -8,12 +8,12 @@ from typing import Annotated
 from tvcli.cli import work
 from tvcli.cli.commands import options
 from tvcli.cli.commands.bundle import command
-from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.options import ImageModelOptions
 
 
-@command(model_options=ModelOptions, quiet=True, verbose=True)
+@command(model_options=ImageModelOptions, quiet=True, verbose=True)
 def report(
-    model_options: ModelOptions,
+    model_options: ImageModelOptions,
     output: Annotated[Path, options.about_output("--output", "-o", help="The HTML file to write, or - for stdout.")],
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tvcli.kinds import Picture
 from tvcli.vector import Provenance, TaskVector
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -29,6 +30,7 @@ def describe_lines(vector: TaskVector) -> list[tuple[str, str]]:
         ("shape", f"{vector.n_layer} layers × {vector.n_embd}, float32"),
         ("model", f"{origin.model} {origin.model.quantization}".rstrip() if origin.model else "not recorded"),
         ("source", origin.source),
+        ("images", Picture(origin.picture).words if origin.picture in set(Picture) else origin.picture),
         ("instruction", origin.instruction),
         ("prompts", _prompts(origin)),
         ("template", origin.template),

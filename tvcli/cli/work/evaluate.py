@@ -91,8 +91,9 @@ def show_result(result: Result, *, json: bool, csv: bool) -> None:
     for found in result.transfers:
         methods = [method for method in Method if method in found.average.scores]
         patched = f", patched at layer {found.layer}" if found.layer is not None else ""
+        seen = f"; images {result.picture.words}" if result.picture is not None and found.transfer.has_images else ""
         rows = [[name, *method_cells(row, methods)] for name, row in found.rows.items()]
-        out.table(f"{result.data}; {found.transfer}{patched}", ["task", *method_header(methods)], rows)
+        out.table(f"{result.data}; {found.transfer}{patched}{seen}", ["task", *method_header(methods)], rows)
         out.note(legend(found, methods))
 
 

@@ -6,20 +6,28 @@ import math
 import re
 from pathlib import Path
 
-from tvcli.cli.commands.options import ModelOptions
+from tvcli.cli.commands.options import ImageModelOptions, ModelOptions
 from tvcli.cli.output import out
 from tvcli.engine.protocol import Lora, Settings
 from tvcli.engine.rpc import parse_endpoints
 from tvcli.errors import UsageError
+from tvcli.kinds import Picture
 from tvcli.models.opening import ModelRequest
 
 SCALE = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE]-?[0-9]+)?")
 
 
-def model_request(model_options: ModelOptions) -> ModelRequest:
-    """Raises UsageError for an invalid address, or a scale that is too large."""
+def model_request(model_options: ModelOptions, picture: Picture = Picture.MODEL) -> ModelRequest:
+    """`picture` is taken where the options do not choose one.
+
+    Raises UsageError for an invalid address, or a scale that is too large.
+    """
+    if isinstance(model_options, ImageModelOptions):
+        picture = model_options.picture or picture
     servers = parse_endpoints(model_options.rpc or [])
-    settings = Settings(model_options.context, model_options.threads, model_options.gpu_layers, servers, out.loading)
+    settings = Settings(
+        model_options.context, model_options.threads, model_options.gpu_layers, servers, picture, out.loading
+    )
     loras = tuple(map(parse_lora, model_options.lora or []))
     return ModelRequest(model_options.model, model_options.mmproj, settings, out.meter, loras)
 

@@ -21,6 +21,9 @@ def check_origin(engine: Engine, vector: TaskVector) -> None:
     for template in dict.fromkeys(leaf.template for leaf in origin.leaves()):
         if template not in {"", QA.name}:
             out.warn(f"the vector was read in the template {template!r}, the query has the template {QA.name!r}")
+    for seen in dict.fromkeys(leaf.picture for leaf in origin.leaves()):
+        if engine.has_vision and seen not in {"", engine.picture}:
+            out.warn(f"the vector was read from images as --picture {seen} gives them, now it is {engine.picture}")
     for read_at in dict.fromkeys(leaf.delimiter for leaf in origin.leaves()):
         if read_at not in {"", delimiter.text}:
             out.warn(f"the vector was read at the token {read_at!r}, the query ends in {delimiter.text!r}")

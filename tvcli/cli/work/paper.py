@@ -17,6 +17,7 @@ from tvcli.errors import NotApplicableError, UsageError
 from tvcli.evaluation.store import check_same_tasks
 from tvcli.files import check_not_input, make_folder
 from tvcli.inputs.tasks import Task
+from tvcli.kinds import Picture
 from tvcli.paper.items import ITEMS, OF_JUDGE, OF_LLM, OF_QUESTIONS, find_items
 from tvcli.paper.study import Study, Table
 
@@ -34,7 +35,7 @@ def run(
     output: Path | None,
     json: bool,
 ) -> None:
-    request = model_request(model_options)
+    request = model_request(model_options, Picture.PAPER)
     if not items and json:
         for name, item in ITEMS.items():
             out.record({"name": name, "title": item.title, "needs": item.needs, "differs": item.differs})
@@ -79,7 +80,7 @@ def _make(study: Study, name: str, *, json: bool) -> tuple[str, NotApplicableErr
         made = ITEMS[name].make(study)
     except NotApplicableError as error:
         return name, error
-    show_table(name, ITEMS[name].title, made, json=json)
+    show_table(name, ITEMS[name].title, made, study.picture, json=json)
     if study.folder is not None and made.draw is not None and plots.available():
         made.draw(study.folder / f"{name}.png")
         out.note(f"drew {study.folder / name}.png")
@@ -97,12 +98,14 @@ def _report_skipped(found: Mapping[str, NotApplicableError | None], *, every: bo
         raise NotApplicableError(f"{', '.join(skipped)} cannot be made")
 
 
-def show_table(name: str, title: str, made: Table, *, json: bool) -> None:
-    """A table, or one JSON object."""
+def show_table(name: str, title: str, made: Table, picture: Picture | None, *, json: bool) -> None:
+    """A table, or one JSON object; `picture` is `None` for a model that gets no images."""
     if json:
         rows = [dict(zip(made.header, row, strict=True)) for row in made.rows]
-        out.record({"name": name, "title": title, "note": made.note, "legend": made.legend, "rows": rows})
+        about = {"name": name, "title": title, "note": made.note, "picture": picture, "legend": made.legend}
+        out.record({**about, "rows": rows})
     else:
-        out.table(f"{name}: {title}; {made.note}", made.header, made.rows)
+        notes = [made.note, *([] if picture is None else [f"images {picture.words}"])]
+        out.table(f"{name}: {title}; {'; '.join(notes)}", made.header, made.rows)
         if made.legend:
             out.note(made.legend)

@@ -12,6 +12,7 @@ def result_record(of: Result) -> dict[str, object]:
         "model": str(of.model),
         "source_model": None if of.source_model is None else str(of.source_model),
         "data": of.data,
+        "picture": of.picture,
         "pairs": [transfer_record(one) for one in of.transfers],
     }
 

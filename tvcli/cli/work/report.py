@@ -13,6 +13,7 @@ from tvcli.cli.work.planning import find_tasks, parse_seeds
 from tvcli.cli.work.studies import open_study
 from tvcli.errors import UsageError
 from tvcli.files import make_folder, replacing
+from tvcli.kinds import Picture
 from tvcli.models.opening import ModelRequest
 from tvcli.paper.report import render, sections
 
@@ -27,7 +28,7 @@ def run(
     llm: str | None,
     results: Path | None,
 ) -> None:
-    request = model_request(model_options)
+    request = model_request(model_options, Picture.PAPER)
     tasks, counted = tuple(find_tasks(task)), parse_seeds(seeds)
     check_folder("--results", results)
     check_output(str(output), *task_files(tasks), *request.own_files())

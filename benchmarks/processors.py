@@ -4,7 +4,7 @@ Files of many kinds go three ways: through tv to the input of llama.cpp's graph,
 encoders; through the paper's way to open them and then a processor of transformers, in Pillow and in torchvision; and
 through tv as the model (`--picture model`), to see what that makes of them.
 
-    python pictures.py [--each]
+    python processors.py [--each]
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def merged(patch: int) -> Callable[[Any], Values]:
         _, rows, columns = (int(n) for n in made["image_grid_thw"][0])
         patches = np.asarray(made["pixel_values"], np.float32)
         grid = patches.reshape(rows // 2, columns // 2, 2, 2, 3, 2, patch, patch)[:, :, :, :, :, 0]
-        return grid.transpose(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * patch, columns * patch)
+        return np.asarray(grid.transpose(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * patch, columns * patch))
 
     return whole
 
@@ -64,7 +64,9 @@ def patched(made: Any) -> Values:
     """Undoes LFM2-VL's rows of patches of 16 pixels."""
     rows, columns = (int(n) for n in made["spatial_shapes"][0])
     patches = np.asarray(made["pixel_values"][0], np.float32)[: rows * columns]
-    return patches.reshape(rows, columns, 16, 16, 3).transpose(4, 0, 2, 1, 3).reshape(3, rows * 16, columns * 16)
+    return np.asarray(
+        patches.reshape(rows, columns, 16, 16, 3).transpose(4, 0, 2, 1, 3).reshape(3, rows * 16, columns * 16)
+    )
 
 
 @dataclass(frozen=True)
@@ -290,11 +292,8 @@ def main() -> None:
                 theirs = [case.values(processor(opened_by_the_paper(path))) for path in files.values()]
                 found = [difference(one[0], other, case.colors) for one, other in zip(ours, theirs, strict=True)]
                 cells[backend] = worst(found)
-                if each:
-                    print(
-                        *(f"  {name}, {backend}, {file}: {one}" for file, one in zip(files, found, strict=True)),
-                        sep="\n",
-                    )
+                for file, one in zip(files, found, strict=True) if each else ():
+                    print(f"  {name}, {backend}, {file}: {one}")
             size = "{1} × {0}".format(*ours[0][0].shape[1:])
             tiles = f"{len(own)} of {own[0].shape[2]} × {own[0].shape[1]}"
             apart = difference(own[0], ours[0][0], case.colors)

@@ -90,8 +90,8 @@ class Case:
         if self.side:
             patch, position = made.vision.metadata["clip.vision.patch_size"], "v.position_embd.weight"
             known = (made.vision.metadata["clip.vision.image_size"] // patch) ** 2
-            count, width = shapes[position]
-            shapes[position] = (count - known + (self.side // patch) ** 2, width)
+            *one, count, width = shapes[position]
+            shapes[position] = (*one, count - known + (self.side // patch) ** 2, width)
             keys["image_size"] = self.side
         metadata = {**made.vision.metadata, **{f"clip.vision.{key}": value for key, value in keys.items()}}
         return replace(made, vision=replace(made.vision, metadata=metadata, shapes=shapes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -37,23 +38,28 @@ def watched() -> Iterator[list[np.ndarray]]:
         library.ggml_backend_tensor_get(tensor, values.ctypes.data, 0, values.nbytes)
         return values
 
-    def on_node(tensor: int, ask: bool, _: object) -> bool:
+    def on_node(tensor: int, ask: bool) -> None:
         for one in filter(None, Node.from_address(tensor).inputs):
             if ask and library.ggml_get_name(one) == INPUT:
                 values = read(one)
                 if not found or not np.array_equal(found[-1], values):
                     found.append(values)
-        return False
 
-    callback, own = library.ggml_backend_sched_eval_callback(on_node), library.mtmd_context_params_default
+    own, kept = library.mtmd_init_from_file, []
 
-    def params() -> object:
-        given = own()
-        given.cb_eval = callback
-        return given
+    def opened(file: bytes, model: object, params: Any) -> object:
+        other, data = params.cb_eval, params.cb_eval_user_data  # tv's own, if any
 
-    library.__dict__["mtmd_context_params_default"] = params
+        def both(tensor: int, ask: bool, given: object) -> bool:
+            on_node(tensor, ask)
+            return bool(other and other(tensor, ask, data))
+
+        params.cb_eval = library.ggml_backend_sched_eval_callback(both)
+        kept.append((params, other))
+        return own(file, model, params)
+
+    library.__dict__["mtmd_init_from_file"] = opened
     try:
         yield found
     finally:
-        library.__dict__["mtmd_context_params_default"] = own
+        library.__dict__["mtmd_init_from_file"] = own

@@ -19,7 +19,7 @@ from typing import Any
 _HOMES = {
     "tvcli.engine.protocol": ("Answer", "Decoding", "Engine", "Lora", "Operation", "Patch", "Settings", "tail"),
     "tvcli.errors": ("TvError", "UnavailableError", "UsageError", "VectorError"),
-    "tvcli.kinds": ("Modality",),
+    "tvcli.kinds": ("Modality", "Picture"),
     "tvcli.method.extract": ("from_examples", "from_instruction"),
     "tvcli.images": ("Image", "load_image"),
     "tvcli.models.opening": ("Model", "open_model"),

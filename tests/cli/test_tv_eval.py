@@ -52,6 +52,25 @@ def test_all_pairs_of_modalities_are_evaluated(tv: Runner) -> None:
     assert [Transfer(one["source"], one["query"]) for one in record["pairs"]] == list(ALL_TRANSFERS)
 
 
+def test_answers_to_other_pixels_are_not_resumed(tv: Runner, tmp_path: Path) -> None:
+    common = ["eval", "-T", "food-color", "--limit", 5, "--seeds", 1, "--samples", tmp_path / "a.jsonl"]
+    first = tv(*common, "--picture", "paper")
+    assert "; images as in the paper's code\n" in first.err
+    assert tv(*common, "--picture", "paper", "--resume").out == first.out
+    other = tv(*common, "--resume")
+    assert (other.code, other.out) == (2, "")
+    assert "was made with picture 'paper', not 'model'; name another file" in other.err
+
+
+@pytest.mark.parametrize(
+    ("options", "picture"),
+    [([], "model"), (["--picture", "paper"], "paper"), (["--query", "text"], None), (["--pairs", "all"], "model")],
+)
+def test_the_record_says_which_pixels_of_images_were_used(tv: Runner, options: list[str], picture: str | None) -> None:
+    record = json.loads(tv("eval", "-T", "food-color", "--limit", 5, "--seeds", 1, *options, "--json").out)
+    assert record["picture"] == picture
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

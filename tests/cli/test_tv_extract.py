@@ -74,6 +74,20 @@ def test_image_examples_are_another_source(tv: Runner, picture: Path, tmp_path: 
     assert load(tmp_path / "v.npy").provenance.source == "mixed examples"
 
 
+def test_a_vector_says_which_pixels_of_images_it_was_read_from(tv: Runner, picture: Path, tmp_path: Path) -> None:
+    pairs, file = tmp_path / "pairs.txt", tmp_path / "v.npy"
+    for inputs, options, seen in (
+        (f"@{picture.name}\ta\nx\tb\n", [], "model"),
+        (f"@{picture.name}\ta\nx\tb\n", ["--picture", "paper"], "paper"),
+        ("x\ta\ny\tb\n", ["--picture", "paper"], ""),
+    ):
+        pairs.write_text(inputs)
+        assert tv("extract", "-e", pairs, "-o", file, *options).code == 0
+        assert load(file).provenance.picture == seen
+        assert (b'"picture"' in file.read_bytes()) == bool(seen)  # as older versions write it where there are none
+        assert ("as in the paper's code" in tv("show", file).out) == (seen == "paper")
+
+
 def test_the_layer_can_be_selected_on_the_examples(tv: Runner, pairs_file: Path, tmp_path: Path) -> None:
     ran = tv("extract", "-e", pairs_file, "--select-layer", "-o", tmp_path / "v.npy")
     origin = load(tmp_path / "v.npy").provenance

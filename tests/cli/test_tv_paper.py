@@ -32,6 +32,25 @@ def test_paper_lists_its_tables_and_refuses_unknown_ones(tv: Runner) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "picture", "words"),
+    [([], "paper", "as in the paper's code"), (["--picture", "model"], "model", "at full size")],
+)
+def test_the_papers_pixels_are_taken_unless_others_are_asked_for(
+    tv: Runner, options: list[str], picture: str, words: str
+) -> None:
+    common = ["paper", "table2", "--limit", 6, "--seeds", 1, *options]
+    assert tv(*common).err.splitlines()[0].endswith(f"; images {words}")
+    assert json.loads(tv(*common, "--json").out)["picture"] == picture
+
+
+def test_a_report_continues_from_answers_of_tv_paper(tv: Runner, tmp_path: Path) -> None:
+    common = ["--limit", 6, "--seeds", 1, "-T", "food-color"]
+    assert tv("paper", "table2", *common, "-o", tmp_path).code == 0
+    made = tv("report", *common, "--results", tmp_path, "-o", tmp_path / "r.html")
+    assert (made.code, "as in the paper&#39;s code" in tmp_path.joinpath("r.html").read_text("utf-8")) == (0, True)
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "table2",

@@ -55,6 +55,33 @@ def test_apply_warns_of_another_model_template_or_token(
     assert warnings(ran.err) == [line.replace("\\\\n", "\\n") for line in said]
 
 
+@pytest.mark.parametrize(
+    ("seen", "option", "warned"),
+    [
+        ("paper", [], "images as in the paper's code, those of the queries are at full size"),
+        ("paper", ["--picture", "paper"], ""),
+        ("model", ["--picture", "paper"], "images at full size, those of the queries are as in the paper's code"),
+        ("", ["--picture", "paper"], ""),  # from text, or by an older tv
+        ("of a later tv", [], ""),
+    ],
+)
+def test_apply_warns_of_other_pixels_where_a_query_is_an_image(
+    tv: Runner, vector: TaskVector, picture: Path, seen: str, option: list[str], warned: str
+) -> None:
+    given = to_bytes(changed(vector, picture=seen))
+    ran = tv("apply", "-", "-i", picture, *option, stdin=given)
+    said = [f"the vector was read from {warned}; see --picture"] if warned else []
+    assert (ran.code, warnings(ran.err)) == (0, said)
+    assert warnings(tv("apply", "-", "-t", "x", stdin=given).err) == []
+
+
+def test_vectors_of_other_pixels_are_combined_with_a_warning(tv: Runner, vector: TaskVector, tmp_path: Path) -> None:
+    for seen in ("model", "paper"):
+        save(changed(vector, picture=seen), tmp_path / f"{seen}.npy")
+    ran = tv("combine", tmp_path / "model.npy", tmp_path / "paper.npy", "-o", tmp_path / "sum.npy")
+    assert warnings(ran.err) == ["the vectors were read from images of different pixels: 'model' and 'paper'"]
+
+
 def test_the_parts_of_a_combination_are_spoken_of(tv: Runner, vector: TaskVector) -> None:
     parts = [changed(vector), changed(vector, template="chat", delimiter="?"), changed(vector, model=None)]
     twice = combine([combine(parts, [1, 1, 1]), changed(vector)], [1, 1])

@@ -59,7 +59,7 @@ class Encoder:
         def number(name: str, otherwise: int) -> int:
             return header.number(f"clip.vision.{name}") or otherwise
 
-        projector = header.text("clip.vision.projector_type") or header.text("clip.projector_type")
+        projector = header.text("clip.projector_type") or header.text("clip.vision.projector_type")
         merged = number("spatial_merge_size", number("projector.scale_factor", MERGED.get(projector, 1)))
         patch, side = number("patch_size", 1), number("image_size", 0)
         mean = header.get("clip.vision.image_mean")

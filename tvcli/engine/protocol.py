@@ -192,7 +192,7 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What answers depend on besides the query: digests of the model's files, the library, tv's repairs, `picture`."""
+        """What answers depend on besides the query: the model's files, the library, tv's repairs, and `picture`."""
 
     @property
     def has_vision(self) -> bool: ...

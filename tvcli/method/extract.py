@@ -10,6 +10,7 @@ import numpy as np
 
 from tvcli.engine.protocol import Engine, tail
 from tvcli.errors import UsageError
+from tvcli.images import Image
 from tvcli.kinds import Modality, Source
 from tvcli.prompts.prompt import QA, Example, Prompt, Template, instruction, most_shots, sample_in_context
 from tvcli.vector import Provenance, TaskVector
@@ -86,7 +87,7 @@ def _provenance(engine: Engine, prompts: Sequence[Prompt]) -> Provenance:
         delimiter_id=delimiter.id,
         delimiter=delimiter.text,
         prompts=len(prompts),
-        picture=engine.picture if any(prompt.images for prompt in prompts) else "",
+        picture=engine.picture if any(isinstance(p, Image) for prompt in prompts for p in prompt.images) else "",
         tv_version=tv_version(),
         vision=engine.identity.get("vision", "") if any(prompt.images for prompt in prompts) else "",
     )

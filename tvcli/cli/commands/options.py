@@ -133,6 +133,10 @@ class QueryOptions:
     json: Json = False
 
     @property
+    def may_have_images(self) -> bool:
+        return bool(self.image or self.images_from or self.queries)
+
+    @property
     def sources(self) -> list[str | None]:
         """The arguments that may name standard input."""
         return [*(self.image or ()), self.images_from, self.queries]

@@ -8,7 +8,7 @@ from tvcli.cli.work.answers import answer_all
 from tvcli.cli.work.inputs import check_one_stdin, gather, read_vector
 from tvcli.cli.work.layers import parse_layer
 from tvcli.cli.work.opening import model_request
-from tvcli.cli.work.origin import check_origin, warn_of_zeros
+from tvcli.cli.work.origin import check_origin, warn_of_other_pixels, warn_of_zeros
 from tvcli.engine.protocol import Patch
 from tvcli.method.layers import default_layer
 from tvcli.prompts.prompt import zero_shot
@@ -27,5 +27,7 @@ def run(vector: str, query_options: QueryOptions, model_options: ModelOptions, l
             out.note(f"patching layer {best} ({why})")
             layers = [best]
         check_origin(loaded.engine, patching)
+        if query_options.may_have_images:
+            warn_of_other_pixels(loaded.engine.picture, patching)
         warn_of_zeros(patching, layers)
         answer_all(loaded.engine, queries, zero_shot, [Patch.of(patching, one) for one in layers], query_options)

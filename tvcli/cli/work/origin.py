@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tvcli.cli.output import out
 from tvcli.engine.protocol import Engine, tail
+from tvcli.kinds import Picture
 from tvcli.prompts.prompt import QA, zero_shot
 from tvcli.vector import ModelInfo, TaskVector, told_apart
 
@@ -21,9 +22,6 @@ def check_origin(engine: Engine, vector: TaskVector) -> None:
     for template in dict.fromkeys(leaf.template for leaf in origin.leaves()):
         if template not in {"", QA.name}:
             out.warn(f"the vector was read in the template {template!r}, the query has the template {QA.name!r}")
-    for seen in dict.fromkeys(leaf.picture for leaf in origin.leaves()):
-        if engine.has_vision and seen not in {"", engine.picture}:
-            out.warn(f"the vector was read from images as --picture {seen} gives them, now it is {engine.picture}")
     for read_at in dict.fromkeys(leaf.delimiter for leaf in origin.leaves()):
         if read_at not in {"", delimiter.text}:
             out.warn(f"the vector was read at the token {read_at!r}, the query ends in {delimiter.text!r}")
@@ -35,6 +33,14 @@ def warn_of_other_models(model: ModelInfo, vector: TaskVector) -> None:
         if found is not None and not found.same_as(model):
             there, here = told_apart(found, model)
             out.warn(f"the vector was read with {there} and is used with {here}")
+
+
+def warn_of_other_pixels(picture: Picture, vector: TaskVector) -> None:
+    """Warn if the vector was read from other pixels of its images than `picture`."""
+    for seen in dict.fromkeys(leaf.picture for leaf in vector.provenance.leaves()):
+        if seen in set(Picture) - {picture}:
+            there, here = Picture(seen).words, picture.words
+            out.warn(f"the vector was read from images {there}, those of the queries are {here}; see --picture")
 
 
 def warn_of_zeros(vector: TaskVector, layers: Sequence[int]) -> None:

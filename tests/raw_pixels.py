@@ -23,15 +23,6 @@ def watched() -> Iterator[list[np.ndarray]]:
     library = load()
     found: list[np.ndarray] = []
 
-    class Node(ctypes.Structure):  # ggml/include/ggml.h: struct ggml_tensor, up to its inputs
-        _fields_ = [
-            ("head", library.ggml_tensor),
-            ("op", ctypes.c_int),
-            ("op_params", ctypes.c_int32 * 16),
-            ("flags", ctypes.c_int32),
-            ("inputs", ctypes.c_void_p * 10),
-        ]
-
     def read(tensor: int) -> np.ndarray:
         width, height, channels, _ = library.ggml_tensor.from_address(tensor).ne
         values = np.empty((channels, height, width), np.float32)
@@ -39,7 +30,7 @@ def watched() -> Iterator[list[np.ndarray]]:
         return values
 
     def on_node(tensor: int, ask: bool) -> None:
-        for one in filter(None, Node.from_address(tensor).inputs):
+        for one in filter(None, library.ggml_tensor.from_address(tensor).src):
             if ask and library.ggml_get_name(one) == INPUT:
                 values = read(one)
                 if not found or not np.array_equal(found[-1], values):
@@ -48,14 +39,15 @@ def watched() -> Iterator[list[np.ndarray]]:
     own, kept = library.mtmd_init_from_file, []
 
     def opened(file: bytes, model: object, params: Any) -> object:
-        other, data = params.cb_eval, params.cb_eval_user_data  # tv's own, if any
+        tvs = ctypes.cast(params.cb_eval, ctypes.c_void_p).value  # the member itself would change with `params`
+        other, data = library.ggml_backend_sched_eval_callback(tvs) if tvs else None, params.cb_eval_user_data
 
         def both(tensor: int, ask: bool, given: object) -> bool:
             on_node(tensor, ask)
-            return bool(other and other(tensor, ask, data))
+            return other is not None and bool(other(tensor, ask, data))
 
         params.cb_eval = library.ggml_backend_sched_eval_callback(both)
-        kept.append((params, other))
+        kept.append(params)
         return own(file, model, params)
 
     library.__dict__["mtmd_init_from_file"] = opened

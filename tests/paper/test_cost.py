@@ -46,7 +46,7 @@ def test_servers_memory_is_not_known() -> None:
 def test_the_other_process_loads_the_model_in_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Settings(context=512, threads=3, gpu_layers=0)
     unset = {f.name for f in fields(Settings) if f.compare and getattr(whole, f.name) == f.default}
-    assert unset == {"rpc", "picture"}  # not measured; without effect on a text query
+    assert unset == {"rpc", "picture"}  # not measured; given with the image
     opened = []
 
     def keep(request: ModelRequest) -> Model:

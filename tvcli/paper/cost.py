@@ -58,7 +58,8 @@ def measure_cost(
     examples = [Example(LONG.format(x=e.input), e.output) for e in _examples(task, samples[0])]
     x = samples[0].load(modality)
     prompt, bare = few_shot(x, examples, shots=EXAMPLES, seed=1), zero_shot(x)
-    asked = ["--text", x] if isinstance(x, str) else ["--image", samples[0].image]
+    seen = ["--image", samples[0].image, "--picture", request.settings.picture]
+    asked = ["--text", x] if isinstance(x, str) else seen
     vector = from_examples(engine, examples[:10])
     with meter(2 + 3 * (1 + ROUNDS), "measured") as advance:
         prompted, patched = _memory(asked, examples, vector, request, advance)

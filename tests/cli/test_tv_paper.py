@@ -39,7 +39,8 @@ def test_the_papers_pixels_are_taken_unless_others_are_asked_for(
     tv: Runner, options: list[str], picture: str, words: str
 ) -> None:
     common = ["paper", "table2", "--limit", 6, "--seeds", 1, *options]
-    assert tv(*common).err.splitlines()[0].endswith(f"; images {words}")
+    [title] = [line for line in tv(*common).err.splitlines() if line.startswith("table2: ")]
+    assert title.endswith(f"; images {words}")
     assert json.loads(tv(*common, "--json").out)["picture"] == picture
 
 

@@ -99,20 +99,21 @@ def test_a_prompt_of_thirty_long_examples_is_measured_against_a_patch(
     samples = tuple(replace(sample, image=picture) for sample in SAMPLES)
     task = replace(TASK, validation=samples[:20], test=samples[20:])
     request, plain, engine = ModelRequest("fake"), FakeEngine(), Asked()
-    query = ["--text", "x20"] if modality == Modality.TEXT else ["--image", picture]
+    query = ["--text", "x20"] if modality == Modality.TEXT else ["--image", picture, "--picture", "model"]
 
     def memory(command: Sequence[object], given: ModelRequest) -> float:
         assert given == request
         name, *rest = command
-        assert rest[-2:] == query
+        command, asked = rest[: -len(query)], rest[-len(query) :]
+        assert asked == query
         file = next(Path(part) for part in rest if isinstance(part, Path))
         if name == "prompt":
-            assert rest[:-2] == ["--examples", file, "--shots", 30]
+            assert command == ["--examples", file, "--shots", 30]
             lines = file.read_text("utf-8").splitlines()
             assert file.suffix == ".jsonl"
             assert [json.loads(line) for line in lines] == [{"input": e.input, "output": e.output} for e in EXAMPLES]
             return 11
-        assert (name, rest[:-2]) == ("apply", [file])
+        assert (name, command) == ("apply", [file])
         assert np.array_equal(load(file).rows, from_examples(plain, EXAMPLES[:10]).rows)
         return 22
 

@@ -160,6 +160,7 @@ IDLE: list[tuple[list[str], list[str], str]] = [
             ("--limit", "5"),
             ("--llm", "fake"),
             ("--output", "o"),
+            ("--plan",),
         ]
     ),
     (INSTRUCTION, ["--seeds", "1"], "with --source instruction"),

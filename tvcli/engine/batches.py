@@ -18,6 +18,7 @@ class Limits:
 
     rows: int  # sequences, and outputs per batch
     cells: int  # of the KV cache, over all sequences
+    tokens: int = 2048  # of a prompt's text, per decode
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class Decoder:
         self._path = path
         self._new_context(1)
         most = MAX_RECURRENT_SEQUENCES if recurrent else pinned.MAX_SEQUENCES
-        self.limits = Limits(rows=min(most, self.n_batch), cells=library.llama_n_ctx(self.context))
+        self.limits = Limits(rows=min(most, self.n_batch), cells=library.llama_n_ctx(self.context), tokens=self.n_batch)
 
     def _new_context(self, sequences: int) -> None:
         library, params = self.library, self._params

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tvcli.encoded import EncodedImage
+from tvcli.engine.batches import Limits
 from tvcli.engine.protocol import (
     FIRST_TOKEN,
+    MAX_ROWS,
     Answer,
     Decoding,
     ImageTokens,
@@ -79,6 +81,10 @@ class FakeEngine:
     @property
     def buffers(self) -> Sequence[str]:
         return ["NumPy"] * self.model.n_layer
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(MAX_ROWS, CONTEXT)
 
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
         parts = [self.tokens(part) if isinstance(part, str) else [_run(part)] for part in prompt.parts]

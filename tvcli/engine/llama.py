@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tvcli.encoded import EncodedImage
-from tvcli.engine.batches import Block, plan
+from tvcli.engine.batches import Block, Limits, plan
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.gguf.checked import MMPROJ, MODEL, checked
 from tvcli.engine.gguf.repair import NONE
@@ -183,6 +183,10 @@ class LlamaEngine:
     @property
     def buffers(self) -> Sequence[str]:
         return self._loaded.hook.buffers
+
+    @property
+    def limits(self) -> Limits:
+        return self._decoder.limits
 
     # -- operations ----------------------------------------------------------------------------------------
 

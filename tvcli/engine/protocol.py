@@ -17,6 +17,7 @@ import numpy as np
 
 from tvcli import notebook
 from tvcli.encoded import EncodedImage
+from tvcli.engine.batches import Limits
 from tvcli.images import AnyImage, Image
 from tvcli.kinds import Picture
 from tvcli.prompts.prompt import Prompt
@@ -212,6 +213,10 @@ class Engine(Protocol):
     @property
     def buffers(self) -> Sequence[str]:
         """The name of the memory buffer of each layer's output, L texts."""
+
+    @property
+    def limits(self) -> Limits:
+        """How much fits one decode."""
 
     def layout(self, prompt: Prompt) -> list[Token | ImageTokens]:
         """All tokens of a prompt in order; the last is the delimiter."""

@@ -31,13 +31,15 @@ class Files:
     samples: Path | None = None
     resume: bool = False
     vectors: Path | None = None
+    read_only: bool = False  # take the answers that are there, and write none
 
 
 @dataclass(frozen=True)
 class Result:
     """The model, the model of the vectors if it is another one, whose data, which pixels of images, and the numbers.
 
-    `picture` is `None` if neither examples nor queries are images.
+    `picture` is `None` if neither examples nor queries are images. `answers` is the number of answers, `there` how many
+    of them were not made in this run.
     """
 
     model: ModelInfo
@@ -45,6 +47,8 @@ class Result:
     data: str
     picture: Picture | None
     transfers: tuple[TransferResult, ...]
+    answers: int = 0
+    there: int = 0
 
 
 def run(
@@ -75,16 +79,19 @@ def run(
         vector_cache = source_model
         origin = vector_cache.engine.model
         settings["source_model"] = vector_cache.engine.identity
-    with open_store(files.samples, settings, resume=files.resume) as store, open_judge(setup.command) as command:
+    opened = open_store(files.samples, settings, resume=files.resume, read_only=files.read_only)
+    with opened as store, open_judge("" if files.read_only else setup.command) as command:
         evaluation = Evaluation(engine, setup, store, vector_cache, command)
-        with meter(evaluation.total_rows(), "answered") as advance:
+        total = evaluation.total_rows()
+        with meter(total, "answered") as advance:
             layers = evaluation.run(advance)
         found = tuple(transfer_result(store, setup, transfer, layer) for transfer, layer in layers.items())
     if files.vectors is not None:
         vector_cache.read_all()
         _save_vectors(vector_cache, files.vectors, found)
     picture = engine.picture if setup.has_images else None
-    return Result(engine.model, origin, whose_data(setup.tasks), picture, found)
+    there = total - store.added
+    return Result(engine.model, origin, whose_data(setup.tasks), picture, found, total, there)
 
 
 def vectors_of(request: ModelRequest, setup: Setup, target: ModelInfo, meter: Meter = silent) -> VectorCache:

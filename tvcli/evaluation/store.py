@@ -87,6 +87,7 @@ class Store:
 
     def __init__(self, file: IO[str] | None = None, records: Iterable[Record] = ()) -> None:
         self._file = file
+        self.added = 0  # records that were not there at the start
         self._cells: dict[Cell, dict[tuple[int, int | None], Record]] = {}
         self._add_to_cells(records)
 
@@ -100,6 +101,7 @@ class Store:
     def add(self, records: list[Record]) -> None:
         """Add a batch. Raises UnavailableError if it cannot be written."""
         self._add_to_cells(records)
+        self.added += len(records)
         if self._file is None:
             return
         try:
@@ -122,8 +124,10 @@ class Store:
 
 
 @contextmanager
-def open_store(path: Path | None, settings: Mapping[str, object], *, resume: bool) -> Iterator[Store]:
-    """A store on `path`, or in memory for `None`.
+def open_store(
+    path: Path | None, settings: Mapping[str, object], *, resume: bool, read_only: bool = False
+) -> Iterator[Store]:
+    """A store on `path`, or in memory for `None`; if `read_only`, in memory with what `path` has.
 
     Raises:
         UsageError: the file exists and `resume` is false, it was made with other settings, or another run is
@@ -132,6 +136,9 @@ def open_store(path: Path | None, settings: Mapping[str, object], *, resume: boo
     """
     if path is None:
         yield Store()
+        return
+    if read_only:
+        yield Store(records=_load(path, settings, resume=resume, write=False))
         return
     if not path.parent.is_dir():
         raise UnavailableError(f"{path} cannot be written: its folder does not exist")
@@ -150,8 +157,8 @@ def open_store(path: Path | None, settings: Mapping[str, object], *, resume: boo
         raise UnavailableError(f"{path} cannot be written: {reason(error)}") from error
 
 
-def _load(path: Path, settings: Mapping[str, object], *, resume: bool) -> list[Record]:
-    """Read the file, remove an incomplete last line, and add new tasks to the first line."""
+def _load(path: Path, settings: Mapping[str, object], *, resume: bool, write: bool = True) -> list[Record]:
+    """Read the file. If `write`, start it, remove an incomplete last line, and add new tasks to the first line."""
     head = {"format": FORMAT, **parse_json(json.dumps(dict(settings)))}
     if path.exists() and not path.is_file():
         raise UnavailableError(f"{path} cannot be a results file: it is not a regular file")
@@ -160,7 +167,8 @@ def _load(path: Path, settings: Mapping[str, object], *, resume: bool) -> list[R
     if not whole and data and not (resume and _is_torn_head(data)):
         _refuse_old(path, resume=resume)
     if not whole:
-        path.write_text(_line(head), encoding="utf-8")
+        if write:
+            path.write_text(_line(head), encoding="utf-8")
         return []
     if not resume:
         _refuse_old(path, resume=resume)
@@ -171,7 +179,7 @@ def _load(path: Path, settings: Mapping[str, object], *, resume: bool) -> list[R
     tasks = {**found.get("tasks", {}), **head.get("tasks", {})}
     if tasks != found.get("tasks", {}):
         whole = (_line({**found, "tasks": tasks}) + "".join(f"{line}\n" for line in lines)).encode()
-    if whole != data:
+    if whole != data and write:
         with replacing(path) as temporary:
             temporary.write_bytes(whole)
     return records

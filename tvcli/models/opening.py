@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +71,14 @@ class ModelRequest:
         return [path for path in (*files, self.mmproj, *(lora.path for lora in self.loras)) if path is not None]
 
     def open(self) -> Model:
-        """Load it; the caller closes it, or lets ``with`` do so.
+        """Load it, or what `opened_by` gives instead; the caller closes it, or lets ``with`` do so.
+
+        Raises what `load` does.
+        """
+        return (_opener.get() or ModelRequest.load)(self)
+
+    def load(self) -> Model:
+        """Load it.
 
         Raises:
             UnavailableError: an unknown name, files that are missing, broken, unsupported or do not fit each other.
@@ -95,6 +104,19 @@ class ModelRequest:
         from tvcli.models.vision_half.encoder import open_encoder
 
         return open_encoder(half, self.settings.threads, self.settings.progress, self.meter)
+
+
+@contextmanager
+def opened_by(opener: Callable[[ModelRequest], Model]) -> Iterator[None]:
+    """`ModelRequest.open` is `opener` in this block: a plan counts what a model would do."""
+    token = _opener.set(opener)
+    try:
+        yield
+    finally:
+        _opener.reset(token)
+
+
+_opener: ContextVar[Callable[[ModelRequest], Model] | None] = ContextVar("opener", default=None)
 
 
 def open_model(

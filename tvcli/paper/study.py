@@ -17,6 +17,7 @@ from tvcli.kinds import Method, Modality, Picture, Source
 from tvcli.models.opening import ModelRequest
 from tvcli.progress import Meter, silent
 from tvcli.prompts.prompt import QA, Template
+from tvcli.timing import Spent
 from tvcli.vector import TaskVector
 
 
@@ -47,6 +48,10 @@ class Study:
     seeds: tuple[int, ...] = (1, 2, 3)
     limit: int | None = None
     folder: Path | None = None
+    opened: Spent = field(default_factory=Spent)  # the time that loading the model took
+    read_only: bool = False  # a plan: the folder's answers are used, and nothing is written
+    answers: int = 0  # of all evaluations so far
+    there: int = 0  # of those, how many the folder already had
     meter: Meter = silent
     done: list[tuple[Setup, bool, tuple[TransferResult, ...]]] = field(default_factory=list)
 
@@ -95,9 +100,12 @@ class Study:
             if (known, llm) == (setup, of_llm):
                 return found
         check_samples(setup)
-        files = Files(self.folder / f"{name}.jsonl", resume=True) if self.folder else Files()
+        path = None if self.folder is None else self.folder / f"{name}.jsonl"
+        files = Files(path, resume=path is not None, read_only=self.read_only)
         vectors = self.llm_vectors if of_llm else None
         result = run(self.engine, setup, source_model=vectors, files=files, meter=self.meter)
+        self.answers += result.answers
+        self.there += result.there
         self.done.append((setup, of_llm, result.transfers))
         return result.transfers
 

@@ -15,7 +15,7 @@ from tvcli.cli.commands.options import ImageModelOptions
 from tvcli.cli.commands.strict import Idle, Values
 
 OF_ITEMS = (
-    *("data", "task", "seeds", "limit", "llm", "judge", "output"),
+    *("data", "task", "seeds", "limit", "llm", "judge", "output", "plan"),
     *(field.name for field in fields(ImageModelOptions)),
 )
 
@@ -52,6 +52,9 @@ def paper(
     output: Annotated[
         Path | None, options.about_output("--output", "-o", help="Folder to save all answers in and to resume from.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Make nothing: say what there is to do, and how long it takes here.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Make the paper's tables and figures for a model.
@@ -66,6 +69,7 @@ def paper(
     Examples:
         tv paper
         tv paper table2 --limit 5 --seeds 1 -o results
+        tv paper table2 table12 --limit 5 --seeds 1 --plan
     """
     work.paper.run(
         model_options,
@@ -77,5 +81,6 @@ def paper(
         llm=llm,
         judge=judge,
         output=output,
+        planned=plan,
         json=json,
     )

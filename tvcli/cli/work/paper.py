@@ -8,6 +8,7 @@ from pathlib import Path
 from tvcli import plots
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
+from tvcli.cli.work import paper_plan
 from tvcli.cli.work.inputs import check_folder, task_files
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.paper_data import folder_of, tasks_of
@@ -20,6 +21,7 @@ from tvcli.inputs.tasks import Task
 from tvcli.kinds import Picture
 from tvcli.paper.items import ITEMS, OF_JUDGE, OF_LLM, OF_QUESTIONS, find_items
 from tvcli.paper.study import Study, Table
+from tvcli.timing import Spent
 
 
 def run(
@@ -33,8 +35,10 @@ def run(
     llm: str | None,
     judge: str | None,
     output: Path | None,
+    planned: bool,
     json: bool,
 ) -> None:
+    begun = Spent.now()
     request = model_request(model_options, Picture.PAPER)
     if not items and json:
         for name, item in ITEMS.items():
@@ -55,7 +59,8 @@ def run(
     tasks = tasks_of(data, others)
     folder = output or folder_of(data, request)
     if folder is not None:
-        make_folder(folder)
+        if not planned:
+            make_folder(folder)
         check_same_tasks(folder, tasks)
         for name in wanted:
             check_not_input(folder / f"{name}.png", task_files((*tasks, *imported)))
@@ -65,6 +70,9 @@ def run(
     with open_study(
         request, tasks, imported, seeds=counted, limit=limit, llm=llm, judge=command, folder=folder
     ) as study:
+        if planned:
+            paper_plan.show(study, wanted, begun, json=json)
+            return
         _report_skipped(dict(_make(study, name, json=json) for name in wanted), every=list(items) == ["all"])
 
 

@@ -10,6 +10,7 @@ from tvcli.cli.output import out
 from tvcli.inputs.tasks import Task
 from tvcli.models.opening import ModelRequest
 from tvcli.paper.study import Study
+from tvcli.timing import Spent
 
 
 @contextmanager
@@ -25,6 +26,7 @@ def open_study(
     folder: Path | None,
 ) -> Iterator[Study]:
     """The model is closed at the end of the block. Raises UnavailableError for images that cannot be used."""
+    started = Spent.now()
     with request.open() as loaded:
         study = Study(
             engine=loaded.engine,
@@ -38,6 +40,7 @@ def open_study(
             seeds=seeds,
             limit=limit,
             folder=folder,
+            opened=Spent.now() - started,
             meter=out.meter,
         )
         study.check_images()

@@ -69,8 +69,10 @@ def test_no_option_of_any_command_may_be_empty(tv: Runner, path: tuple[str, ...]
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value.name),
 )
 def test_no_argument_of_any_command_may_be_empty(tv: Runner, path: tuple[str, ...], parameter: Any) -> None:
-    options = required(path, parameter)
-    ran = tv(*path, "", *options)
+    arguments = [p for p in COMMANDS[path].params if p.required and not p.opts[0].startswith("-")]
+    before = len(arguments[: arguments.index(parameter)]) if parameter in arguments else 0
+    words = required(path, parameter)
+    ran = tv(*path, *words[:before], "", *words[before:])
     assert (ran.code, ran.err) == (2, f"tv: {parameter.name.upper()} is empty\n")
 
 
@@ -159,6 +161,7 @@ IDLE: list[tuple[list[str], list[str], str]] = [
             ("--seeds", "1"),
             ("--limit", "5"),
             ("--llm", "fake"),
+            ("--judge", "sh"),
             ("--output", "o"),
             ("--plan",),
         ]
@@ -176,6 +179,19 @@ IDLE: list[tuple[list[str], list[str], str]] = [
     (EVAL, PICTURE, "where neither examples nor queries are images"),
     (EVAL, ["--wording", "typo"], "without --source instruction or ensemble"),
     ([*EVAL, "--json"], ["--csv"], "with --json"),
+    ([*EVAL, "--judge", "sh"], ["--metric", "exact"], "with --judge"),
+    ([*EVAL, "--judge", "sh"], ["--ignore-case"], "with --judge"),
+    *(
+        (["tasks", "import", *files, "-o", "task", *given], option, when)
+        for files in (["vqav2", "q", "a", "i"], ["okvqa", "q", "a", "i"], ["aokvqa", "a", "i"])
+        for given, option, when in [
+            (["--ask"], ["--second-questions", "q"], "without --override"),
+            (["--ask"], ["--second-annotations", "a"], "without --override"),
+            (["--override"], ["--ask"], "with --override"),
+            (["--override"], ["--instruction", "x"], "with --override"),
+            (["--ask"], ["--instruction", "x"], "with --ask"),
+        ]
+    ),
 ]
 
 
@@ -203,7 +219,9 @@ def test_every_rule_has_its_example() -> None:
     shared = {("--rpc", "with --gpu-layers 0"), ("--verbose", "with --quiet")}
     own = {rule for rule in rules if rule[1:] not in shared}
     assert {rule[1:] for rule in rules} >= shared
-    assert own <= {(words[0], option[0], when) for words, option, when in IDLE}
+    paths = [" ".join(path) for path in COMMANDS]
+    tried = [(" ".join(words), option[0], when) for words, option, when in IDLE]
+    assert own <= {(path, *rest) for words, *rest in tried for path in paths if f"{words} ".startswith(f"{path} ")}
 
 
 @pytest.mark.usefixtures("here")

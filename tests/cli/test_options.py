@@ -188,7 +188,8 @@ IDLE: list[tuple[list[str], list[str], str]] = [
             (["--ask"], ["--second-questions", "q"], "without --override"),
             (["--ask"], ["--second-annotations", "a"], "without --override"),
             (["--override"], ["--ask"], "with --override"),
-            (["--override"], ["--instruction", "x"], "with --override"),
+            (["--override", "--instruction", "x"], ["--second-questions", "q"], "with --instruction"),
+            (["--override", "--instruction", "x"], ["--second-annotations", "a"], "with --instruction"),
             (["--ask"], ["--instruction", "x"], "with --ask"),
         ]
     ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,32 @@ def test_what_overrides_ok_vqa_comes_from_vqav2(tv: Runner, tmp_path: Path, file
     task = imported(tv, tmp_path, own, told, pictures, "--override", *second, "--test", 5, kind="okvqa")
     assert task.origin == "OK-VQA"
     assert {(s.question, s.instruction) for s in task.test} == {(SHIRT, "What is the man holding")}
+
+
+def test_one_instruction_overrides_every_question_and_only_a_judge_can_tell(
+    tv: Runner, tmp_path: Path, files: Files
+) -> None:
+    task = imported(tv, tmp_path, *files, "--override", "--instruction", "A poem about it:", "--test", 10)
+    assert (task.instruction, task.needs_judge) == ("A poem about it:", True)
+    for sample in task.test:
+        assert (sample.instruction, sample.outputs) == ("A poem about it:", ())
+        assert sample.question in (SHIRT, HOLDING)
+        assert sample.against
+    evaluation = ("eval", "-T", tmp_path / "task", "--source", "instruction", "-l", 2)
+    ran = tv(*evaluation)
+    assert (ran.code, "samples of task task have no labels; name a command with --judge" in ran.err) == (2, True)
+    (tmp_path / "judge.py").write_text(
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    one = json.loads(line)\n"
+        "    print(json.dumps({'id': one['id'], 'correct': one['follow'] == 'A poem about it:', 'against': False}))\n"
+    )
+    judge = shlex.join([sys.executable, str(tmp_path / "judge.py")])
+    ran = tv(*evaluation, "--judge", judge, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["pairs"][0]["tasks"]["task"]["patch"]["mean"] == 1.0
+    ran = tv("paper", "table5", "-T", tmp_path / "task", "--limit", 5, "--seeds", 1)
+    assert (ran.code, "table 5 needs labels, or a command that --judge names" in ran.err) == (2, True)
 
 
 def test_questions_with_an_answer_in_common_do_not_override_each_other(tmp_path: Path, tv: Runner) -> None:

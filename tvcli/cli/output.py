@@ -32,6 +32,7 @@ PARAMETERS = (
     "captions",
     "context",
     "gpu_layers",
+    "judge",
     "layer",
     "llm",
     "method",

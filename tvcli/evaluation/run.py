@@ -121,6 +121,9 @@ def _check(engine: Engine, setup: Setup) -> None:
     check_samples(setup, "; give `layer`")
     if setup.layer is not None:
         check_layer(setup.layer, engine.model.n_layer)
+    for task in setup.tasks:
+        if task.needs_judge and not setup.command:
+            raise UsageError(f"samples of task {task.name} have no labels; name a command with `judge`")
     setup.check_images()
 
 

@@ -152,6 +152,11 @@ class Task:
         """Whether samples have instructions of their own, each of which needs its own vector."""
         return any(sample.instruction for sample in (*self.validation, *self.test))
 
+    @cached_property
+    def needs_judge(self) -> bool:
+        """Whether nothing but a command can tell if an answer is right."""
+        return not self.pattern and not all(sample.outputs for sample in (*self.validation, *self.test))
+
     def instructions(self, wording: str) -> list[str]:
         """The instruction, or its wordings of one kind.
 
@@ -327,7 +332,7 @@ def _sample(line: str, path: Path, number: int, *, needs_output: bool) -> tuple[
     for key, texts in (("output", outputs), ("against", against)):
         if not all(text.strip() for text in texts):
             raise UsageError(f"{where}: the {key} must be text or a list of texts")
-    if needs_output and not outputs:
+    if needs_output and not outputs and not row.instruction:
         raise UsageError(f"{where}: the output is missing")
     if not (row.input.strip() or row.image):
         raise UsageError(f"{where}: a sample needs a text input or an image")

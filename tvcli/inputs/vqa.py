@@ -262,7 +262,8 @@ class Choice:
     """What to take: how many samples of each split, by which seed, and how they are asked.
 
     `ask` puts a sample's question behind its image. `second` are questions that override it, and are asked of the
-    same images; they replace the first ones as what the answers are to.
+    same images; they replace the first ones as what the answers are to. `by` overrides every question; answers to it
+    are not known, so a command has to judge them.
     """
 
     validation: int
@@ -272,6 +273,7 @@ class Choice:
     second: Sequence[Asked] | None = None
     captions: Mapping[int, str] = field(default_factory=dict)
     instruction: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -309,7 +311,7 @@ def write_task(asked: Sequence[Asked], images: Path, folder: Path, choice: Choic
             f"only {len(pairs)} {kind}{absent}; {wanted} samples need as many: lower `validation` and `test`"
         )
     chosen = here[:wanted]
-    instruction = choice.instruction or _instruction(chosen, choice)
+    instruction = choice.by or choice.instruction or _instruction(chosen, choice)
     records = [
         _record(pair, Split.VALIDATION if number < choice.validation else Split.TEST, choice)
         for number, pair in enumerate(chosen)
@@ -368,10 +370,13 @@ def _record(pair: Pair, split: Split, choice: Choice) -> dict[str, Any]:
     image, first, second = pair
     record: dict[str, Any] = {"input": choice.captions.get(image, ""), "output": list((second or first).answers)}
     record |= {"image": f"images/{image:012}.jpg", "split": split}
-    if choice.ask or second is not None:
+    if choice.ask or choice.by or second is not None:
         record["question"] = first.question
-    if second is not None:
-        record |= {"instruction": _unmarked(second.question), "against": list(first.answers)}
+    if choice.by or second is not None:
+        by = _unmarked(second.question) if second is not None else choice.by
+        record |= {"instruction": by, "against": list(first.answers)}
+    if choice.by:
+        del record["output"]
     return record
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
 from tvcli.vector import TaskVector
 
+log = logging.getLogger(__name__)
 EXAMPLES = 4  # per task, in figure 7
 WRITTEN = Decoding(12, stop_at_newline=False)  # of an answer, in figure 7
 FOLLOWS = "follows the vector (follows the prompt); 'system prompt' gives the vector's request as a system prompt"
@@ -80,6 +82,11 @@ def table5(study: Study) -> Table:
             " them with `task`"
         )
     _check_vision(study, "table 5")
+    if any(task.needs_judge for task in tasks) and not study.judge:
+        tasks = tuple(task for task in tasks if not task.needs_judge)
+        log.warning("table 5 leaves out the tasks without labels; name a command with `judge` for them")
+    if not tasks:
+        raise NotApplicableError("table 5 needs labels, or a command that `judge` names")
     return _overridden(study, "table5", tasks, {task.name: f"{task.origin}: {task.name}" for task in tasks})
 
 

@@ -40,7 +40,11 @@ class ImportOptions:
         Path | None, typer.Option(help="Captions by image_id, JSON or JSON Lines: the examples as text.")
     ] = None
     instruction: Annotated[
-        str | None, typer.Option(help="The task's instruction; by default the question that is there most often.")
+        str | None,
+        typer.Option(
+            help="The task's instruction, by default the most frequent question; with --override, what overrides "
+            "every question, as a poem would (only a --judge can tell)."
+        ),
     ] = None
     validation: Annotated[
         int | None, typer.Option(min=0, max=100_000, help="Validation samples; by default 30, 0 with --override.")
@@ -53,7 +57,8 @@ class ImportOptions:
 
 IDLE = [
     *idle_without(["override"], "second_questions", "second_annotations"),
-    *idle_with("override", "ask", "instruction"),
+    *idle_with("override", "ask"),
+    *idle_with("instruction", "second_questions", "second_annotations"),
     Idle("instruction", "with --ask", lambda values: bool(values["ask"])),
 ]
 importing = command(import_options=ImportOptions, quiet=True, idle=IDLE)

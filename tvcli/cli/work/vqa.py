@@ -24,7 +24,9 @@ def run(data_set: str, images: Path, options: ImportOptions, annotations: Path, 
     everything = (
         read_aokvqa(annotations, out.meter) if questions is None else read_vqa(questions, annotations, out.meter)
     )
-    second = everything if options.override else None
+    instruction = "" if options.instruction is None else given_text(options.instruction, "--instruction")
+    by = instruction if options.override else ""
+    second = everything if options.override and not by else None
     if options.second_questions is not None and options.second_annotations is not None:
         second = read_vqa(options.second_questions, options.second_annotations, out.meter)
     choice = Choice(
@@ -34,7 +36,8 @@ def run(data_set: str, images: Path, options: ImportOptions, annotations: Path, 
         ask=options.ask,
         second=second,
         captions={} if options.captions is None else read_captions(options.captions),
-        instruction="" if options.instruction is None else given_text(options.instruction, "--instruction"),
+        instruction=instruction,
+        by=by,
     )
     asked = [one for one in everything if wanted(one.question)]
     made = write_task(asked, images, options.output, choice, origin=origin.label)

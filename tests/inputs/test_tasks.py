@@ -449,6 +449,10 @@ def test_a_question_that_is_no_text_is_named(tmp_path: Path, asked: dict[str, ob
         ("giraffe giraffe giraffe giraffe giraffe giraffe", False),  # any five words were a line of a poem
         ("the the the the the the What am I?", False),
         ("What am I?", False),
+        ("What am I?\nQ:slothsloth\nA: What am I?\nQ:slothsloth\nA: What am I?", False),  # picto, with a system prompt
+        ("What am I?\nA: I am a mosquito.\nA: What am I?\nA: I am a mosquito.", False),
+        ('The animal that ends in "What am I?" is a rabbit.', False),
+        ("I am tall and yellow and eat leaves. What am I doing?", False),
         ('A riddle about the animal that ends in "What am I?"', False),  # the request
         ("Giraffa camelopardalis is its scientific name", False),
     ],

@@ -156,15 +156,15 @@ def test_errors_are_in_the_order_of_their_kind_and_of_their_lines(pictures: list
 
 def test_a_picture_is_decoded_once(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from tvcli.evaluation import task_checks as checks
-    from tvcli.images import load_any
+    from tvcli.inputs.task_images import load_kept
 
     seen: list[Path] = []
 
     def load(path: Path) -> object:
         seen.append(path)
-        return load_any(path)
+        return load_kept(path)
 
-    monkeypatch.setattr(checks, "load_any", load)
+    monkeypatch.setattr(checks, "load_kept", load)
     errors(made([], [Sample("a", ("x",), pictures[0], 1), Sample("b", ("x",), pictures[0], 2)]))
     assert seen == [pictures[0]]
 

@@ -52,7 +52,7 @@ def test_the_papers_archives_become_task_folders(tv: Runner, tmp_path: Path) -> 
     task = load_task(tmp_path / "tasks" / "country-capital")
     assert errors(task) == []
     assert task.instruction == "The capital city of the country:"
-    assert task.words == ("city",)
+    assert task.words == ("capital", "city")
     assert [s.input for s in task.validation] == ["x0"]
     assert [s.outputs for s in task.test] == [("y1",), ("y2",)]
     assert task.test[0].image is not None

@@ -266,6 +266,8 @@ class CountingEngine:
 
     def _image(self, image: AnyImage) -> _Shown:
         """By its size: the time to prepare an image and its tokens do not depend on what it shows."""
+        if image.digest in self._images:
+            return self._images[image.digest]
         key = image.pixels.shape if isinstance(image, Image) else image.digest
         if key not in self._images:
             before, after = "Q:", ":"
@@ -279,6 +281,7 @@ class CountingEngine:
             ]
             start = itertools.takewhile(lambda piece: isinstance(piece, Token), own)
             self._images[key] = _Shown(tuple(_joined(runs)), tuple(t.id for t in start if isinstance(t, Token)), spent)
+        self._images[image.digest] = self._images[key]
         return self._images[key]
 
     @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tvcli.errors import UnavailableError
 from tvcli.evaluation.setup import Setup
-from tvcli.images import load_any
+from tvcli.inputs.task_images import load_kept
 from tvcli.inputs.tasks import SAMPLES, Sample, Task
 from tvcli.kinds import Modality, Split
 from tvcli.metrics import Judge
@@ -28,7 +28,7 @@ def errors(task: Task) -> list[str]:
     for _, sample in _in_order(task):
         try:
             if sample.image is not None and sample.image not in pixels:
-                pixels[sample.image] = identities(load_any(sample.image))
+                pixels[sample.image] = identities(load_kept(sample.image))
         except UnavailableError as error:
             unreadable.append(f"{_place(task, sample)}: {error}")
     return [

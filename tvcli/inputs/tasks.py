@@ -22,8 +22,8 @@ from pathlib import Path
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import in_any_form, parse_record, parse_toml, read_bytes
-from tvcli.images import load_any
 from tvcli.inputs.lines import check_texts
+from tvcli.inputs.task_images import load_kept
 from tvcli.kinds import Modality, Split
 from tvcli.prompts.prompt import Content, Example, identities, most_shots
 from tvcli.schema import SchemaError, build
@@ -61,7 +61,7 @@ class Sample:
         if Modality(modality) == Modality.TEXT or self.image is None:
             return f"{self.input} {self.question}".strip()
         try:
-            image = load_any(self.image)
+            image = load_kept(self.image)
         except UnavailableError as error:
             raise UnavailableError(self._located(str(error))) from error
         return (image, self.question) if self.question else image
@@ -91,7 +91,7 @@ class Sample:
     def _image_identities(self) -> frozenset[Hashable]:
         """Empty for an image that cannot be read, which is reported when the image is loaded."""
         try:
-            return frozenset() if self.image is None else identities(load_any(self.image))
+            return frozenset() if self.image is None else identities(load_kept(self.image))
         except UnavailableError:
             return frozenset()
 
@@ -220,7 +220,7 @@ def check_images(samples: Iterable[Sample]) -> None:
 def _problem(path: Path, time: int, size: int) -> str:
     """`time` and `size` are those of the file, so that a changed file is decoded again."""
     try:
-        load_any(path)
+        load_kept(path)
     except UnavailableError as error:
         return str(error)
     return ""

@@ -21,6 +21,7 @@ from tvcli.engine.llama import LlamaEngine
 from tvcli.engine.protocol import ImageEncoder, ImageTokens, Settings
 from tvcli.errors import UsageError
 from tvcli.images import Image
+from tvcli.kinds import Picture
 from tvcli.models.catalog import find
 from tvcli.models.resolve import describe, is_here, pull, resolve, size
 from tvcli.models.vision_half import encoder
@@ -344,6 +345,26 @@ def test_a_model_sees_through_an_encoder_outside_of_it(tmp_path: Path) -> None:
         engine.forget(black())
     with pytest.raises(UsageError, match="is closed"):
         engine.answer([zero_shot(black())])
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("picture", Picture)
+def test_an_encoder_outside_gets_the_papers_pixels_where_they_are_asked_for(tmp_path: Path, picture: Picture) -> None:
+    text, sizes = FAMILIES["llama"]().write(tmp_path).text, []
+
+    class Measures(Seen):
+        def __call__(self, image: Image) -> EncodedImage:
+            sizes.append(image.pixels.shape)
+            return super().__call__(image)
+
+    image = Image(np.zeros((30, 60, 3), np.uint8), "x")
+    settings = Settings(threads=1, picture=picture)
+    with LlamaEngine(text, settings=settings, encoder=KeptEncoder(picture, Measures().load)) as engine:
+        engine.image_tokens(image)
+        assert engine.answer([zero_shot(image)])
+        engine.forget(image)
+        assert engine.identity["picture"] == picture
+    assert sizes == [(112, 224, 3) if picture == Picture.PAPER else (30, 60, 3)]
 
 
 @pytest.mark.model

@@ -42,6 +42,7 @@ from tvcli.engine.protocol import (
 from tvcli.engine.vision import Vision
 from tvcli.errors import TvError, UnavailableError, UsageError
 from tvcli.images import AnyImage, Image
+from tvcli.kinds import Picture
 from tvcli.prompts.prompt import Control, Input, Prompt
 
 log = logging.getLogger(__name__)
@@ -247,7 +248,7 @@ class LlamaEngine:
         """
         self._check_open()
         if self._encoder is not None:
-            return self._encoder.encode(image).tokens
+            return self._encoder.encode(self._outside(image)).tokens
         return self._mtmd.image_tokens(image)
 
     @property
@@ -257,9 +258,10 @@ class LlamaEngine:
 
     def forget(self, image: AnyImage) -> None:
         self._check_open()
-        for encoder in (self._vision, self._encoder):
-            if encoder is not None and isinstance(image, Image):
-                encoder.forget(image)
+        if self._vision is not None and isinstance(image, Image):
+            self._vision.forget(image)
+        if self._encoder is not None and isinstance(image, Image):
+            self._encoder.forget(self._outside(image))
 
     def logits_by_adapter(self, prompt: Prompt, patch: Patch) -> np.ndarray:
         """The hook writes nothing: llama.cpp's own control vector adds (patched - residual) to the layer's output."""
@@ -301,7 +303,13 @@ class LlamaEngine:
 
     def _seen(self, part: Input) -> Input:
         """The part as llama.cpp takes it: an encoder outside of it sees before."""
-        return self._encoder.encode(part) if self._encoder is not None and isinstance(part, Image) else part
+        if self._encoder is None or not isinstance(part, Image):
+            return part
+        return self._encoder.encode(self._outside(part))
+
+    def _outside(self, image: Image) -> Image:
+        """The image that an encoder outside of llama.cpp gets, which has the model's own processor."""
+        return Image(image.papers, image.name) if self.picture == Picture.PAPER else image
 
     def _tokenize(self, texts: Iterable[str], *, first: bool) -> list[int]:
         """The tokens of texts, BOS before the `first` ones of a prompt where the model wants it."""

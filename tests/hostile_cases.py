@@ -491,8 +491,8 @@ def catalogs() -> Iterator[Case]:
         ("a number for a file", head + b"[local]\ntext = 3\n", "the key text in the table local cannot be 3"),
         (
             "a package that is code",
-            head + b'[text]\npackage = "os; import x"\nfile = "f"\ninstall = "i"\n',
-            "is not installed",
+            head + b'packages = { install = "i", parts = ["os; import x/f"] }\n[text]\nfile = "f"\n',
+            "parts must be texts like 'package/path', not 'os; import x/f'",
         ),
     ]:
         yield Case(

@@ -295,7 +295,8 @@ class LlamaEngine:
             elif any(isinstance(part, Image) for part in piece):
                 segments += self._mtmd.segments(piece, first=not segments)
             else:
-                segments.append(self._tokenize(map(str, piece), first=not segments))
+                texts = [part for part in piece if isinstance(part, str)]  # not str(part), which is no `Control`
+                segments.append(self._tokenize(texts, first=not segments))
         first = segments[0]
         if isinstance(prompt.parts[0], Control) and isinstance(first, list):
             segments[0] = self._decoder.with_one_bos(first)

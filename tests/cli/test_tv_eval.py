@@ -269,13 +269,13 @@ def test_the_papers_data_is_known_by_its_digest(tv: Runner, tmp_path: Path, pict
     assert whose_data([load_task(folder)]) == PAPERS_DATA
     common = ["paper", "table2", "--json", "--seeds", 1, "-T", folder]
     labels = [row["task"] for row in json.loads(tv(*common).out)["rows"]]
-    assert "paper: LLaVA-1.5-7B" in labels
+    assert "paper: LLaVA-1.5-7B, average" in labels
     samples = folder / "examples.jsonl"
     samples.write_text(samples.read_text().replace('"a19"', '"b19"'))
     assert whose_data([load_task(folder)]) == OTHER_DATA
     labels = [row["task"] for row in json.loads(tv(*common).out)["rows"]]
-    assert "paper: LLaVA-1.5-7B (other data)" in labels
-    assert "paper: Random (other data)" in labels
+    assert "paper: LLaVA-1.5-7B (other data), average" in labels
+    assert "paper: Random (other data), average" in labels
 
 
 def test_prompt_alone_needs_no_layer(tv: Runner) -> None:

@@ -133,6 +133,16 @@ def test_a_model_that_takes_one_image_has_no_image_examples(planted_folder: Path
     assert said not in alone.note
 
 
+def test_tasks_with_too_few_different_images_have_no_image_examples(planted_folder: Path) -> None:
+    known = study(planted_folder)
+    task = known.tasks[0]
+    same = tuple(replace(sample, image=task.validation[0].image) for sample in task.validation)
+    known.tasks = (replace(task, validation=same), *known.tasks[1:])
+    made = tables.table2(known)
+    assert made.note.endswith(f"; no image examples, since task {task.name} has too few different validation images")
+    assert made_header(made).isdisjoint({"image prompt", "image patch"})
+
+
 def made_header(made: Table) -> set[str]:
     return set(made.header)
 

@@ -13,10 +13,10 @@ from tvcli.evaluation.run import Files, check_samples, run, vectors_of
 from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.vectors import VectorCache
 from tvcli.inputs.tasks import PAPERS_DATA, Task, whose_data
-from tvcli.kinds import Method, Modality, Picture, Source
+from tvcli.kinds import Method, Modality, Picture, Source, Split
 from tvcli.models.opening import ModelRequest
 from tvcli.progress import Meter, silent
-from tvcli.prompts.prompt import QA, Template
+from tvcli.prompts.prompt import QA, Template, most_shots
 from tvcli.timing import Spent
 from tvcli.vector import TaskVector
 
@@ -114,9 +114,22 @@ class Study:
         [found] = self.evaluate("table2", self.setup())
         return found
 
+    @cached_property
+    def no_image_examples(self) -> str:
+        """Why there are no vectors or prompts of image examples, or an empty string."""
+        if not self.engine.has_vision:
+            return "the model has no image encoder"
+        if self.one_image:
+            return "the model takes one image per prompt"
+        for task in self.tasks:
+            examples = [sample.example(Modality.IMAGE) for sample in task.samples(Split.VALIDATION, Modality.IMAGE)]
+            if most_shots(examples) < self.setup().shots:
+                return f"task {task.name} has too few different validation images"
+        return ""
+
     def image_examples(self, name: str, methods: tuple[Method, ...], template: Template = QA) -> TransferResult | None:
-        """The numbers of image examples for image queries; `None` if the model does not take several images."""
-        if not self.engine.has_vision or self.one_image:
+        """The numbers of image examples for image queries; `None` if there are none (`no_image_examples`)."""
+        if self.no_image_examples:
             return None
         [found] = self.evaluate(name, replace(self.setup(Source.IMAGE), methods=methods, template=template))
         return found

@@ -36,7 +36,7 @@ def table2(study: Study) -> Table:
         ]
         note += f"; image examples at layer {images.layer}"
     papers = paper_rows(study, "table2", columns)
-    return Table(tuple(header), (*rows, *papers), note + _one_image(study), legend=legend(found))
+    return Table(tuple(header), (*rows, *papers), note + _no_image_examples(study), legend=legend(found))
 
 
 def _image_cells(row: Row) -> tuple[str, str]:
@@ -47,9 +47,10 @@ def _minus(row: Row, other: Row) -> str:
     return difference(row.minus(Method.PATCH, other, Method.PATCH))
 
 
-def _one_image(study: Study) -> str:
-    """Why there are no image examples, if the model is the reason."""
-    return "; no image examples, since the model takes one image per prompt" if study.one_image else ""
+def _no_image_examples(study: Study) -> str:
+    """Why a table of image queries has no image examples, for its note."""
+    why = study.no_image_examples if study.engine.has_vision else ""
+    return f"; no image examples, since {why}" if why else ""
 
 
 @item(
@@ -115,7 +116,7 @@ def table10(study: Study) -> Table:
     shown = [] if images is None else IMAGE_COLUMNS[:1]
     header = ("task", *method_header(), "patch, Q and A", "patch - patch, Q and A", *shown)
     papers = paper_rows(study, "table10", ("", "", *Method, "", "", "", "", *shown))
-    note = f"{study.data}; {which}, patched at layer {chat.layer}{_one_image(study)}"
+    note = f"{study.data}; {which}, patched at layer {chat.layer}{_no_image_examples(study)}"
     return Table(header, (*rows, *papers), note, legend=legend(chat))
 
 
@@ -124,7 +125,7 @@ def table12(study: Study) -> Table:
     if not study.engine.has_vision:
         raise NotApplicableError(f"table 12 needs a model with an image encoder; {study.engine.model.name} has none")
     models = averages("table12")
-    transfers = tuple(one for one in ALL_TRANSFERS if one.source == Source.TEXT or not study.one_image)
+    transfers = tuple(one for one in ALL_TRANSFERS if one.source == Source.TEXT or not study.no_image_examples)
     everything = study.evaluate("table12", replace(study.setup(), transfers=transfers))
     rows = [
         (
@@ -138,7 +139,7 @@ def table12(study: Study) -> Table:
         for name, row in found.rows.items()
     ]
     header = ("pair", "task", *method_header(), "layer", *(paper_name(study, f"{model}, patch") for model in models))
-    return Table(header, tuple(rows), f"{study.data}{_one_image(study)}", legend=legend(everything[-1]))
+    return Table(header, tuple(rows), f"{study.data}{_no_image_examples(study)}", legend=legend(everything[-1]))
 
 
 @item("table13", "tokens that vectors of instructions decode to", "six tasks")

@@ -192,6 +192,16 @@ def test_answers_of_other_data_in_the_folder_are_refused_before_the_work(
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_items_on_tasks_of_their_own_share_the_folder(tv: Runner, by_hand: Path, tmp_path: Path) -> None:
+    """Among them are tasks of tv with the names of the paper's."""
+    given = ["--data", by_hand, *SMALL, "--limit", 2, "-o", tmp_path / "answers"]
+    first = tv("paper", "after-table5", "table2", *given)
+    assert first.code == 0, first.err
+    assert '"country-capital"' in (tmp_path / "answers" / "after-table5.jsonl").read_text("utf-8").splitlines()[0]
+    again = tv("paper", "after-table5", "table2", *given)
+    assert (again.code, again.out) == (0, first.out)
+
+
 def test_items_that_the_data_do_not_allow_are_named_at_the_end(tv: Runner, by_hand: Path) -> None:
     ran = tv("paper", "table9", "table2", "--data", by_hand, *SMALL)
     assert [json.loads(line)["name"] for line in ran.out.splitlines()] == ["table2"]

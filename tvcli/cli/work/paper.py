@@ -38,7 +38,6 @@ def run(
     planned: bool,
     json: bool,
 ) -> None:
-    begun = Spent.now()
     request = model_request(model_options, Picture.PAPER)
     if not items and json:
         for name, item in ITEMS.items():
@@ -67,6 +66,7 @@ def run(
     if imported and not set(wanted) & set(OF_QUESTIONS):
         names = ", ".join(one.name for one in tasks)
         out.warn(f"imported questions are for {', '.join(OF_QUESTIONS)}; the others use {names}")
+    begun = Spent.now()
     with open_study(
         request, tasks, imported, seeds=counted, limit=limit, llm=llm, judge=command, folder=folder
     ) as study:

@@ -21,7 +21,7 @@ NOTE = (
 
 
 def show(study: Study, names: Sequence[str], begun: Spent, *, json: bool) -> None:
-    """`begun` is when the command began."""
+    """`begun` is when the model began to load."""
     started = Spent.now() - begun
     planned = plan(study, {name: ITEMS[name].make for name in names}, study.opened, out.meter)
     every = [*planned, _together(planned, started)]

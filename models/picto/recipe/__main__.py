@@ -1,9 +1,11 @@
 """Reproduces picto's vision tower, from npm and PyPI packages to the GGUF file, its figures and its card.
 
     python models/picto/recipe WORK
+    python models/picto/recipe WORK --language-model qwen2.5-coder-1.5b
 
-Every stage writes its result to WORK and is skipped if the result exists; training continues from its last
-epoch. Nothing under models/picto is written before the last stage.
+The second command trains picto's tower further for another language model. Every stage writes its result to WORK and is
+skipped if the result exists; training continues from its last epoch. Nothing under models/picto is written before the
+last stage.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -39,8 +41,8 @@ from words import Words, read_words
 from tvcli.engine.llama import LlamaEngine
 from tvcli.models.resolve import resolve
 
-GGUF = HERE.parent / "mmproj-picto-f16.gguf"
-LANGUAGE_MODEL = "gemma3-270m"
+LANGUAGE_MODEL, FIRST = "gemma3-270m", "mmproj-picto-f16.gguf"  # picto itself
+SHARED = ("fetch", "render", "teacher")  # stages that do not depend on the language model
 
 
 def main() -> None:
@@ -48,8 +50,9 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder for intermediate files, about 4 GB")
     parser.add_argument("--evaluate", type=Path, metavar="MMPROJ", help="only measure this file, and print JSON")
     parser.add_argument("--final", type=Path, metavar="MMPROJ", help="the same, on the final style")
+    parser.add_argument("--language-model", default=LANGUAGE_MODEL, help="of the catalog; by default %(default)s")
     args = parser.parse_args()
-    recipe = Recipe(args.work)
+    recipe = Recipe(args.work, args.language_model)
     if args.final is not None:
         print(json.dumps(recipe.judge(args.final), indent=1))
         return
@@ -67,12 +70,32 @@ class Recipe:
     """The stages, in order. Each runs once."""
 
     work: Path
-    shape: Shape = field(default_factory=Shape)
+    language_model: str
 
     def __post_init__(self) -> None:
-        self.work.mkdir(parents=True, exist_ok=True)
+        self.own = self.work / self.language_model  # what depends on the language model
+        self.own.mkdir(parents=True, exist_ok=True)
         self.classes = read_classes()
-        self.model = resolve(LANGUAGE_MODEL).text
+        self.model = resolve(self.language_model).text
+
+    @cached_property
+    def shape(self) -> Shape:
+        return replace(Shape(), out=self.words.embeddings.shape[1])
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is picto itself, which other towers start from."""
+        return self.language_model == LANGUAGE_MODEL
+
+    @property
+    def target(self) -> Path:
+        """The mmproj file under models/picto."""
+        return HERE.parent / f"mmproj-{self.name}-f16.gguf"
+
+    @property
+    def name(self) -> str:
+        """The catalog's name of the whole model."""
+        return "picto" if self.is_first else f"picto-{self.language_model}"
 
     def draw(self) -> None:
         """npm packages to pictures.npz."""
@@ -97,35 +120,36 @@ class Recipe:
             make_pool(images, self.shown, self.file("pool"), advance)
 
     def train(self) -> None:
-        if self.file("tower.pt").exists():
+        if (self.own / "tower.pt").exists():
             return
-        pool, names = self.pool, Names(self.words)
+        pool, names, start = self.pool, Names(self.words), None if self.is_first else HERE.parent / FIRST
         with self.stage("train", EPOCHS * pool.batches) as advance:
-            tower = train(self.shape, pool, names, self.file("train.pt"), advance, self.log)
-        torch.save(tower.state_dict(), self.file("tower.pt"))
+            tower = train(self.shape, pool, names, self.own / "train.pt", advance, self.log, start)
+        torch.save(tower.state_dict(), self.own / "tower.pt")
 
     def publish(self) -> None:
         """The GGUF file, its figures and its card."""
-        tower, made = self.tower("tower.pt"), self.file(GGUF.name)
-        export(tower, made)
+        tower, made = self.tower(), self.own / self.target.name
+        export(tower, made, self.language_model)
         figures = self.measured_once("figures.json", lambda: self.measure(made))
         figures["final"] = self.measured_once("final.json", lambda: self.judge(made))
-        shutil.copyfile(made, GGUF)
+        shutil.copyfile(made, self.target)
         parameters = sum(weights.numel() for weights in tower.parameters())
-        write_card(HERE.parent / "README.md", figures, self.times, parameters)
+        card = HERE.parent / ("README.md" if self.is_first else f"{self.language_model}.md")
+        write_card(card, figures, self.times, parameters)
 
     def measured_once(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of `measure`, computed once and saved."""
-        file = self.file(name)
+        file = self.own / name
         if not file.exists():
             file.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return found
 
-    def tower(self, name: str) -> Tower:
-        """The tower as a stage left it."""
+    def tower(self) -> Tower:
+        """The trained tower."""
         tower = Tower(self.shape)
-        tower.load_state_dict(torch.load(self.file(name), weights_only=True))
+        tower.load_state_dict(torch.load(self.own / "tower.pt", weights_only=True))
         return tower
 
     def measure(self, mmproj: Path) -> dict[str, Any]:
@@ -149,7 +173,7 @@ class Recipe:
 
     @cached_property
     def words(self) -> Words:
-        return read_words(self.model, [thing.name for thing in self.classes], self.shape.tokens)
+        return read_words(self.model, [thing.name for thing in self.classes], Shape().tokens)
 
     @cached_property
     def pictures(self) -> Mapping[str, np.ndarray]:
@@ -182,16 +206,15 @@ class Recipe:
     @property
     def times(self) -> dict[str, float]:
         """Seconds of every stage so far."""
-        file = self.file("times.json")
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found if file.exists() else {}
+        files = [file for file in (self.file("times.json"), self.own / "times.json") if file.exists()]
+        return {name: seconds for file in files for name, seconds in json.loads(file.read_text("utf-8")).items()}
 
     def file(self, name: str) -> Path:
         return self.work / name
 
     def log(self, epoch: int, losses: list[float]) -> None:
         """A line in losses.jsonl."""
-        with self.file("losses.jsonl").open("a", encoding="utf-8") as file:
+        with (self.own / "losses.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps([epoch, *(round(loss, 4) for loss in losses)]) + "\n")
 
     @contextmanager
@@ -201,8 +224,9 @@ class Recipe:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(name, total=total)
             yield lambda steps=1: progress.advance(task, steps)
-        times = {**self.times, name: round(time.monotonic() - start)}
-        self.file("times.json").write_text(json.dumps(times), encoding="utf-8")
+        file = (self.work if name in SHARED else self.own) / "times.json"
+        times = json.loads(file.read_text("utf-8")) if file.exists() else {}
+        file.write_text(json.dumps({**times, name: round(time.monotonic() - start)}), encoding="utf-8")
 
 
 if __name__ == "__main__":

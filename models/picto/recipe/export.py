@@ -6,7 +6,8 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-from tower import Tower
+import torch
+from tower import Shape, Tower
 
 BLOCK = {
     "q": "attn_q",
@@ -20,36 +21,56 @@ BLOCK = {
 }
 
 
-def export(tower: Tower, path: Path) -> None:
+def tensors(shape: Shape) -> dict[str, str]:
+    """llama.cpp's name of each of the tower's tensors."""
+    names = {
+        "patch.weight": "v.patch_embd.weight",
+        "patch.bias": "v.patch_embd.bias",
+        "position": "v.position_embd.weight",
+    }
+    for index in range(shape.depth):
+        for ours, theirs in BLOCK.items():
+            for kind in ("weight", "bias"):
+                names[f"blocks.{index}.{ours}.{kind}"] = f"v.blk.{index}.{theirs}.{kind}"
+    return names | {
+        "post.weight": "v.post_ln.weight",
+        "post.bias": "v.post_ln.bias",
+        "registers": "v.class_embd",
+        "norm": "mm.model.mlp.0.weight",
+        "look.weight": "mm.model.mlp.1.weight",
+        "name.weight": "mm.model.mlp.3.weight",
+    }
+
+
+def load_tower(path: Path, tower: Tower, *, without: str = "") -> None:
+    """Give `tower` the weights of an exported file, all but the tensor `without`."""
+    found = {tensor.name: np.array(tensor.data, np.float32) for tensor in gguf.GGUFReader(path).tensors}
+    weights = tower.state_dict()
+    for ours, theirs in tensors(tower.shape).items():
+        if ours != without:
+            weights[ours].copy_(torch.from_numpy(found[theirs]).reshape(weights[ours].shape))
+
+
+def export(tower: Tower, path: Path, language_model: str) -> None:
     """Write `path`: matrices in F16, norms, biases and positions in F32."""
     writer = gguf.GGUFWriter(path, "clip")
-    metadata(writer, tower)
-    weights = {name: value.detach().float().numpy() for name, value in tower.state_dict().items()}
-    half(writer, "v.patch_embd.weight", weights["patch.weight"])
-    full(writer, "v.patch_embd.bias", weights["patch.bias"])
-    full(writer, "v.position_embd.weight", weights["position"])
-    for index in range(tower.shape.depth):
-        for ours, theirs in BLOCK.items():
-            write = full if ours.startswith("ln") else half
-            write(writer, f"v.blk.{index}.{theirs}.weight", weights[f"blocks.{index}.{ours}.weight"])
-            full(writer, f"v.blk.{index}.{theirs}.bias", weights[f"blocks.{index}.{ours}.bias"])
-    full(writer, "v.post_ln.weight", weights["post.weight"])
-    full(writer, "v.post_ln.bias", weights["post.bias"])
-    full(writer, "v.class_embd", weights["registers"])
-    full(writer, "mm.model.mlp.0.weight", weights["norm"])
-    half(writer, "mm.model.mlp.1.weight", weights["look.weight"])
-    half(writer, "mm.model.mlp.3.weight", weights["name.weight"])
+    metadata(writer, tower, language_model)
+    weights = tower.state_dict()
+    for ours, theirs in tensors(tower.shape).items():
+        matrix = weights[ours].ndim > 1 and ours not in ("position", "registers")
+        values = weights[ours].detach().float().numpy()
+        writer.add_tensor(theirs, np.ascontiguousarray(values, np.float16 if matrix else np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def metadata(writer: gguf.GGUFWriter, tower: Tower) -> None:
+def metadata(writer: gguf.GGUFWriter, tower: Tower, language_model: str) -> None:
     shape = tower.shape
     writer.add_type("mmproj")
     writer.add_name("picto vision tower")
-    writer.add_description("small vision transformer for Gemma 3 270M, trained on open pictograms")
+    writer.add_description(f"small vision transformer for {language_model}, trained on open pictograms")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_bool("clip.has_vision_encoder", True)
     writer.add_string("clip.projector_type", "nemotron_v2_vl")
@@ -69,11 +90,3 @@ def metadata(writer: gguf.GGUFWriter, tower: Tower) -> None:
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
     writer.add_array("clip.vision.image_mean", [0.5] * 3)
     writer.add_array("clip.vision.image_std", [0.5] * 3)
-
-
-def half(writer: gguf.GGUFWriter, name: str, values: np.ndarray) -> None:
-    writer.add_tensor(name, np.ascontiguousarray(values, np.float16))
-
-
-def full(writer: gguf.GGUFWriter, name: str, values: np.ndarray) -> None:
-    writer.add_tensor(name, np.ascontiguousarray(values, np.float32))

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from augment import colored
+from export import load_tower
 from pictures import UNNAMED
 from teacher import Head
 from torch import Tensor, nn
@@ -105,15 +106,21 @@ class Student(nn.Module):
         return self.tower.project(patches), self.classify(whole), self.imitate(whole)
 
 
-def train(shape: Shape, pool: Pool, names: Names, path: Path, advance: Advance, log: Log) -> Tower:
+def train(
+    shape: Shape, pool: Pool, names: Names, path: Path, advance: Advance, log: Log, start: Path | None = None
+) -> Tower:
     """The trained tower; `path` has a checkpoint after every epoch, from which an interrupted run continues. `advance`
-    is called for every batch, `log` for every epoch."""
+    is called for every batch, `log` for every epoch. `start` is an exported tower of another language model to start
+    from."""
     torch.manual_seed(0)
     named = pool.labels != UNNAMED
     head = Head(pool.seen[named], pool.labels[named], len(names.directions))
     student = Student(shape, len(names.directions), pool.seen.shape[-1])
-    crops = torch.from_numpy(pool.crops[:: max(1, len(pool.labels) // 1500)].copy())
-    student.tower.start_patches_from(F.interpolate(crops.float() / 127.5 - 1, size=shape.image, mode="area"))
+    if start is None:
+        crops = torch.from_numpy(pool.crops[:: max(1, len(pool.labels) // 1500)].copy())
+        student.tower.start_patches_from(F.interpolate(crops.float() / 127.5 - 1, size=shape.image, mode="area"))
+    else:
+        load_tower(start, student.tower, without="name.weight")
     matrices = [p for p in student.parameters() if p.ndim > 1]
     others = [p for p in student.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(

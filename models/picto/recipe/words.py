@@ -15,7 +15,7 @@ import numpy as np
 class Words:
     """tokens: the names' token ids; embeddings: float32 (names, D), the mean of each name's token embeddings; slots:
     float32 (names, T, D), the targets of T image tokens: the name's token embeddings, repeated in order. All are
-    scaled like the input embeddings of Gemma 3."""
+    scaled as the first decoder block gets them."""
 
     tokens: list[list[int]]
     embeddings: np.ndarray
@@ -24,9 +24,11 @@ class Words:
 
 def read_words(model: Path, names: list[str], count: int) -> Words:
     """The words of `names` for `count` image tokens."""
-    table = next(t for t in gguf.GGUFReader(model).tensors if t.name == "token_embd.weight")
-    weights = gguf.dequantize(table.data, table.tensor_type)
-    weights = (weights * math.sqrt(weights.shape[1])).astype(np.float32)
+    reader = gguf.GGUFReader(model)
+    table = next(t for t in reader.tensors if t.name == "token_embd.weight")
+    weights = gguf.dequantize(table.data, table.tensor_type).astype(np.float32)
+    if reader.fields["general.architecture"].contents().startswith("gemma"):  # it multiplies its input embeddings
+        weights *= np.float32(math.sqrt(weights.shape[1]))
     vocabulary = llama_cpp.Llama(str(model), vocab_only=True, verbose=False)
     tokens = [vocabulary.tokenize(name.encode(), add_bos=False, special=False) for name in names]
     means = np.stack([weights[ids].mean(0) for ids in tokens])

@@ -11,7 +11,7 @@ from tvcli.inputs.tasks import Task
 from tvcli.kinds import Modality, Source, Split
 from tvcli.method.extract import from_examples, from_instruction
 from tvcli.progress import Advance
-from tvcli.prompts.prompt import most_shots
+from tvcli.prompts.prompt import Example, most_shots
 from tvcli.vector import TaskVector, weighted_sum
 
 
@@ -60,7 +60,12 @@ def read_vector(engine: Engine, setup: Setup, task: Task, source: Source, varian
     return weighted_sum(parts, [0.5, 0.5]) if source == Source.ENSEMBLE else parts[0]
 
 
-def _from_samples(engine: Engine, setup: Setup, task: Task, modality: Modality, seed: int) -> TaskVector:
+def examples_of(setup: Setup, task: Task, modality: Modality) -> list[Example]:
+    """The validation samples that vectors of the task are read from.
+
+    Raises:
+        UsageError: fewer than shots, or fewer that differ.
+    """
     samples = task.samples(Split.VALIDATION, modality)
     if setup.limit is not None:
         samples = samples[: max(setup.limit, setup.shots)]
@@ -73,6 +78,11 @@ def _from_samples(engine: Engine, setup: Setup, task: Task, modality: Modality, 
             f"of the validation samples of task {task.name} with {modality} some repeat others, which leaves {most},"
             f" {too_few}"
         )
+    return examples
+
+
+def _from_samples(engine: Engine, setup: Setup, task: Task, modality: Modality, seed: int) -> TaskVector:
+    examples = examples_of(setup, task, modality)
     shots, prompts, template = setup.shots, setup.prompts, setup.template
     try:
         return from_examples(engine, examples, shots=shots, prompts=prompts, seed=seed, template=template)

@@ -39,7 +39,10 @@ def table4(study: Study) -> Table:
             "table 4 needs question sets of VQAv2; make each with `tv tasks import vqav2` and name them with `task`"
         )
     _check_vision(study, "table 4")
-    sources = [source for source in (Source.TEXT, Source.IMAGE) if _have(tasks, source)]
+    usable = {Source.TEXT: True, Source.IMAGE: not study.one_image}
+    sources = [source for source, usable in usable.items() if usable and _have(tasks, source)]
+    if not sources:
+        raise NotApplicableError("table 4 needs captions for a model that takes one image per prompt")
     setup = replace(study.setup(*sources), tasks=tasks)
     instructions = {task.name: task.instruction for task in tasks}
     rows, layers = [], []

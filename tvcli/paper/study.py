@@ -8,15 +8,16 @@ from functools import cached_property
 from pathlib import Path
 
 from tvcli.engine.protocol import Engine
+from tvcli.errors import UsageError
 from tvcli.evaluation.results import TransferResult
 from tvcli.evaluation.run import Files, check_samples, run, vectors_of
 from tvcli.evaluation.setup import Setup, Transfer, Variant
-from tvcli.evaluation.vectors import VectorCache
+from tvcli.evaluation.vectors import VectorCache, examples_of
 from tvcli.inputs.tasks import PAPERS_DATA, Task, whose_data
-from tvcli.kinds import Method, Modality, Picture, Source, Split
+from tvcli.kinds import Method, Modality, Picture, Source
 from tvcli.models.opening import ModelRequest
 from tvcli.progress import Meter, silent
-from tvcli.prompts.prompt import QA, Template, most_shots
+from tvcli.prompts.prompt import QA, Template
 from tvcli.timing import Spent
 from tvcli.vector import TaskVector
 
@@ -121,10 +122,11 @@ class Study:
             return "the model has no image encoder"
         if self.one_image:
             return "the model takes one image per prompt"
-        for task in self.tasks:
-            examples = [sample.example(Modality.IMAGE) for sample in task.samples(Split.VALIDATION, Modality.IMAGE)]
-            if most_shots(examples) < self.setup().shots:
-                return f"task {task.name} has too few different validation images"
+        try:
+            for task in self.tasks:
+                examples_of(self.setup(), task, Modality.IMAGE)
+        except UsageError as error:
+            return str(error)
         return ""
 
     def image_examples(self, name: str, methods: tuple[Method, ...], template: Template = QA) -> TransferResult | None:

@@ -25,7 +25,7 @@ from tvcli.inputs.tasks import Sample, Task, find_task
 from tvcli.method.extract import tv_version
 from tvcli.models.opening import ModelRequest
 from tvcli.paper import report
-from tvcli.paper.report import Section, render, sections
+from tvcli.paper.report import CONTENTS, Section, render, sections
 from tvcli.paper.study import Study, Table
 from tvcli.vector import ModelInfo
 
@@ -221,3 +221,8 @@ def test_what_a_model_says_cannot_become_html(tv: Runner, tmp_path: Path) -> Non
     page = render(study, sections(study))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_report_has_no_section_for_what_the_model_does_not_allow() -> None:
+    titles = [section.title for section in sections(a_study(find_task("food-color"), vision=False))]
+    assert titles == [title for title, _ in CONTENTS if title != "Similarity of vectors"]

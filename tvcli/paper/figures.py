@@ -9,6 +9,7 @@ import numpy as np
 
 from tvcli import plots
 from tvcli.engine.protocol import Decoding, Engine, Patch
+from tvcli.errors import NotApplicableError
 from tvcli.evaluation.cells import accuracy, constant, legend
 from tvcli.evaluation.prompts import few_shot_prompts
 from tvcli.evaluation.results import MAJORITY, TransferResult
@@ -81,6 +82,10 @@ def _answer(engine: Engine, prompt: Prompt, patch: Patch | None) -> str:
     differs="adds cosines after centering; vectors of the first seed",
 )
 def figure5(study: Study) -> Table:
+    if not study.engine.has_vision and study.llm is None:
+        raise NotApplicableError(
+            "figure 5 needs a model with an image encoder, or its language model; name it with `llm`"
+        )
     seed = study.seeds[0]
     series: dict[str, np.ndarray] = {}
     text = [study.vector(task, Source.TEXT, Variant(seed)) for task in study.tasks]

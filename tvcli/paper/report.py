@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from tvcli import plots
-from tvcli.errors import UnavailableError
+from tvcli.errors import NotApplicableError, UnavailableError
 from tvcli.images import Image, load_any, thumbnail
 from tvcli.method.extract import tv_version
 from tvcli.paper import cost_table, evolution, figures, tables
@@ -45,9 +45,12 @@ class Section:
 
 
 def sections(study: Study) -> Iterator[Section]:
-    """Make the sections one after another; without matplotlib they have no plots."""
+    """Make those that the model allows, one after another; without matplotlib they have no plots."""
     for title, make in CONTENTS:
-        report = make(study)
+        try:
+            report = make(study)
+        except NotApplicableError:
+            continue
         urls = tuple(None if path is None else _data_url(path) for path in report.images)
         yield Section(title, report, _svg(report), urls if any(urls) else ())
 

@@ -17,7 +17,7 @@ from tvcli.paper.rates import COUNTED, Rates
 from tvcli.prompts.prompt import Prompt
 from tvcli.timing import Spent
 
-SECONDS = dict(zip(COUNTED, (0.02, 0.001, 0.004, 1e-6, 0.003, 0.5), strict=True))
+SECONDS = dict(zip(COUNTED, (0.02, 0.001, 0.004, 0.002, 1e-6, 0.003, 0.5), strict=True))
 
 
 @dataclass

@@ -156,8 +156,9 @@ def test_one_token_is_never_asked_for_and_longer_answers_are_measured_once() -> 
         engine.answer(prompts, patches(engine, 6), Decoding(7))
     assert real.calls == [(2, 4)]
     measured = FakeEngine().answer(prompts[:2], patches(engine, 6)[:4], Decoding(7))
-    mean = np.mean([len(answer.tokens) for row in measured for answer in row])
-    assert engine.work.rows == 30 + 3 * round(30 * mean)
+    lengths = [len(answer.tokens) for row in measured for answer in row]
+    assert engine.work.rows == 30 + 3 * (30 + round(30 * (np.mean(lengths) - 1)))
+    assert engine.work.decodes == 4 * 3 + 3 * (max(lengths) - 1)  # shared start, rest, first tokens; then one per token
 
 
 def test_a_prompt_that_does_not_fit_is_refused_as_by_the_real_engine() -> None:

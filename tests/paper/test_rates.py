@@ -19,7 +19,9 @@ def test_what_was_measured_gives_the_time_of_other_work(clock: Clock) -> None:  
     rates = measure(Clocked(clock), PICTURES)
     assert rates.seconds[0] == pytest.approx(list(SECONDS.values()), rel=1e-3)
     assert rates.seconds[1] == pytest.approx(2 * rates.seconds[0])
-    work = Work(decodes=7, tokens=900, rows=120, pairs=40_000, probabilities=6, encoded=30, prepared=Spent(1.5, 2.5))
+    work = Work(
+        decodes=7, tokens=900, rows=120, few=40, pairs=40_000, probabilities=6, encoded=30, prepared=Spent(1.5, 2.5)
+    )
     seconds = sum(SECONDS[name] * getattr(work, name) for name in COUNTED)
     assert rates.spent(work).wall == pytest.approx(seconds + 1.5, rel=1e-3)
     assert rates.spent(work).cpu == pytest.approx(2 * seconds + 2.5, rel=1e-3)

@@ -21,6 +21,7 @@ from tvcli.prompts.prompt import Control, Prompt, zero_shot
 from tvcli.timing import Spent
 from tvcli.vector import ModelInfo
 
+FEW = 8  # rows; llama.cpp's kernels for more of them take less for each
 VOCABULARY = 1024  # of the logits that are returned; a real one is up to 250 times as large
 
 
@@ -29,14 +30,15 @@ class Work:
     """What was asked of an engine.
 
     `decodes` are calls of llama.cpp; `tokens` are prefilled, of texts and of images; `rows` have logits: delimiters and
-    further tokens of answers; `pairs` are of each of these with each cell of its decode's cache; `probabilities` are
-    rows of which all logits were asked; `encodings` are images or tiles; `encoded` their tokens; `prepared` is the
-    time that it takes to prepare the prompts' images.
+    further tokens of answers; `few` of them are the first of their decode, up to `FEW`; `pairs` are of each of these
+    with each cell of its decode's cache; `probabilities` are rows of which all logits were asked; `encodings` are
+    images or tiles; `encoded` their tokens; `prepared` is the time that it takes to prepare the prompts' images.
     """
 
     decodes: int = 0
     tokens: int = 0
     rows: int = 0
+    few: int = 0
     pairs: int = 0
     probabilities: int = 0
     encodings: int = 0
@@ -98,7 +100,7 @@ class CountingEngine:
         self._images: dict[Hashable, _Shown] = {}
         self._encoded: set[bytes] = set()
         self._residuals: np.ndarray | None = None
-        self._lengths: dict[Decoding, float] = {}
+        self._lengths: dict[Decoding, tuple[float, int]] = {}
 
     # -- what the real engine says ------------------------------------------------------------------------
 
@@ -175,21 +177,26 @@ class CountingEngine:
     ) -> list[list[Answer]]:
         with self._timed():
             rows = self._count(prompts, len(patches), decoding.max_tokens)
-            more = self._length(prompts, patches, decoding) - 1
-            self.work.rows += round(rows * more)
-            self.work.decodes += round(more)
+            mean, longest = self._length(prompts, patches, decoding)
+            more, steps = round(rows * (mean - 1)), longest - 1
+            self.work.rows += more
+            self.work.few += min(more, FEW * steps)
+            self.work.decodes += steps
             return [[Answer("", (0,), 0.0)] * len(patches) for _ in prompts]
 
     def forget(self, image: AnyImage) -> None:
         self._encoded.discard(image.digest)
 
-    def _length(self, prompts: Sequence[Prompt], patches: Sequence[Patch | None], decoding: Decoding) -> float:
-        """The mean number of tokens of answers, measured on the first two prompts that ask for more than one."""
+    def _length(
+        self, prompts: Sequence[Prompt], patches: Sequence[Patch | None], decoding: Decoding
+    ) -> tuple[float, int]:
+        """The mean and the largest number of tokens of answers, of the first two prompts that ask for more than one."""
         if decoding.max_tokens == 1:
-            return 1.0
+            return 1.0, 1
         if decoding not in self._lengths:
             found = self.real.answer(prompts[:2], patches[:4], decoding)
-            self._lengths[decoding] = float(np.mean([len(answer.tokens) for row in found for answer in row]))
+            lengths = [len(answer.tokens) for row in found for answer in row]
+            self._lengths[decoding] = float(np.mean(lengths)), max(lengths)
         return self._lengths[decoding]
 
     # -- decodes ------------------------------------------------------------------------------------------
@@ -203,6 +210,7 @@ class CountingEngine:
             cells = self._count_prefixes([sized[i] for i in block.prompts])
             self.work.decodes += 1
             self.work.rows += block.rows
+            self.work.few += min(block.rows, FEW)
             self.work.pairs += block.rows * (cells + block.rows)
         return len(prompts) * patches
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvcli.engine.counting import CountingEngine, Work
-from tvcli.engine.protocol import Engine, Patch
+from tvcli.engine.counting import FEW, CountingEngine, Work
+from tvcli.engine.protocol import Decoding, Engine, Patch
 from tvcli.images import Image
 from tvcli.method.lens import decode
 from tvcli.progress import Meter, silent
@@ -19,12 +19,12 @@ PATCHES = 32  # rows that are decoded together, as in a sweep
 LONG, LONGER = 100, 400  # words
 MANY = 16  # prompts that are decoded together
 ROUNDS, ENOUGH = 5, 1.5  # repeats, and seconds of them; the fastest counts, since other programs only slow down
-COUNTED = ("decodes", "tokens", "rows", "pairs", "probabilities", "encoded")
+COUNTED = ("decodes", "tokens", "rows", "few", "pairs", "probabilities", "encoded")
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds for one of each of `COUNTED`: of the clock and of processors, float64 (2, 6)."""
+    """Seconds for one of each of `COUNTED`: of the clock and of processors, float64 (2, 7)."""
 
     seconds: np.ndarray
 
@@ -68,6 +68,8 @@ def _actions(engine: Engine) -> list[Callable[[Engine], object]]:
     return [
         lambda one: one.answer([short], patches),
         lambda one: one.answer([short]),
+        lambda one: one.answer([short], patches[:FEW]),
+        lambda one: one.answer([short], patches[:FEW], Decoding(FEW, stop_at_newline=False)),
         lambda one: one.answer([short, *others], patches[:4]),
         lambda one: one.read([long]),
         lambda one: one.read([longer]),
@@ -119,7 +121,7 @@ def _fit(samples: Sequence[_Sample]) -> Rates:
 
 
 def _not_negative(counts: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Least squares of relative errors without negative rates: those are set to 0 one by one. float64 (6,)."""
+    """Least squares of relative errors without negative rates: those are set to 0 one by one. float64 (7,)."""
     seconds = np.maximum(seconds, 1e-6)
     weighted, used = counts / seconds[:, None], np.ones(counts.shape[1], bool)
     while True:

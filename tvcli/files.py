@@ -234,6 +234,20 @@ def _composed(path: Path) -> str:
     return unicodedata.normalize("NFC", path.name)
 
 
+def user_cache() -> Path:
+    """Where tv keeps what it can make again, for this user; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("tv", appauthor=False))
+
+
+def user_data() -> Path:
+    """Where tv keeps what belongs to this user; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("tv", appauthor=False))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` at the end of the block: the file is complete or not there.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 Advance = Callable[[int], None]
+T = TypeVar("T")
 
 
 class Meter(Protocol):
@@ -14,6 +15,13 @@ class Meter(Protocol):
 
     def __call__(self, total: int | None, what: str, *, in_bytes: bool = False) -> AbstractContextManager[Advance]:
         """`total` steps, if known, called `what`; `in_bytes` if a step is a byte."""
+
+
+def counted(items: Iterable[T], advance: Advance) -> Iterator[T]:
+    """Yield `items`; each counts as a step when it is done."""
+    for item in items:
+        yield item
+        advance(1)
 
 
 @contextmanager

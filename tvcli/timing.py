@@ -22,6 +22,13 @@ class Spent:
         """Two of these give a duration."""
         return cls(time.perf_counter(), time.process_time())
 
+    @classmethod
+    def by(cls, action: Action) -> Spent:
+        """The duration of `action`."""
+        started = cls.now()
+        action()
+        return cls.now() - started
+
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.wall + other.wall, self.cpu + other.cpu)
 
@@ -43,10 +50,8 @@ def rounded(seconds: float) -> str:
 
 
 def timed(action: Action) -> float:
-    """The duration of `action` in seconds."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
+    """The duration of `action` in seconds of the clock."""
+    return Spent.by(action).wall
 
 
 def interleaved(*actions: Action, rounds: int) -> list[float]:

@@ -20,7 +20,7 @@ from typing import Any, TextIO, TypeVar
 
 from tvcli.errors import TvError, UsageError, reason
 from tvcli.files import byte_size
-from tvcli.progress import Advance
+from tvcli.progress import Advance, counted
 
 T = TypeVar("T")
 PROGRESS_AFTER = 1.0  # seconds; faster work needs no progress line
@@ -176,9 +176,7 @@ class Output:
     def progress(self, items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
         """Yield `items`, with a meter."""
         with self.meter(total, what) as advance:
-            for item in items:
-                yield item
-                advance(1)
+            yield from counted(items, advance)
 
     def comma_separated(self, header: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> None:
         """CSV, quoted where necessary."""

@@ -12,6 +12,16 @@ from dataclasses import dataclass
 from tvcli.errors import UsageError
 
 
+def shared_start(starts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts start with; none for a single prompt, which shares its start with no other."""
+    if len(starts) < 2:
+        return 0
+    count = 0
+    while all(count < len(start) and start[count] == starts[0][count] for start in starts):
+        count += 1
+    return count
+
+
 @dataclass(frozen=True)
 class Limits:
     """The limits of one decode."""

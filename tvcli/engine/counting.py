@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from tvcli.engine.batches import Limits, plan
+from tvcli.engine.batches import Limits, plan, shared_start
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Engine, ImageTokens, Patch, Token
 from tvcli.images import AnyImage, Image
 from tvcli.kinds import Picture
@@ -317,10 +317,4 @@ def _joined(runs: Sequence[_Run]) -> Iterator[_Run]:
 
 def _common_start(prompts: Sequence[_Sized]) -> int:
     """How many tokens all prompts start with, the delimiter not among them; none for a single prompt."""
-    if len(prompts) < 2:
-        return 0
-    starts = [one.start[:-1] if len(one.runs) == 1 else one.start for one in prompts]
-    count = 0
-    while all(count < len(start) and start[count] == starts[0][count] for start in starts):
-        count += 1
-    return count
+    return shared_start([one.start[:-1] if len(one.runs) == 1 else one.start for one in prompts])

@@ -12,12 +12,12 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Generic, TypeVar
 
 import numpy as np
 
 from tvcli.errors import reason
+from tvcli.files import user_cache
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class ImageCache(Generic[Key]):
             return
         try:
             file = self._opened()
-            if shutil.disk_usage(_folder()).free < array.nbytes + SPARE:
+            if shutil.disk_usage(user_cache()).free < array.nbytes + SPARE:
                 self._give_up("the disk is full")
                 return
             file.seek(self._end)
@@ -113,18 +113,14 @@ class ImageCache(Generic[Key]):
     def _opened(self) -> IO[bytes]:
         """Raises OSError."""
         if self._file is None:
-            _folder().mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=_folder(), prefix="images-")  # noqa: SIM115 - until `close`
+            user_cache().mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=user_cache(), prefix="images-")  # noqa: SIM115 - until `close`
         return self._file
 
     def _give_up(self, why: str) -> None:
         """Write nothing more; what was written can still be read."""
         if self._usable:
-            log.warning("encoded images cannot be kept in %s: %s; images may be encoded more than once", _folder(), why)
+            log.warning(
+                "encoded images cannot be kept in %s: %s; images may be encoded more than once", user_cache(), why
+            )
         self._usable = False
-
-
-def _folder() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("tv", appauthor=False))

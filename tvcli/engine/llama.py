@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tvcli.encoded import EncodedImage
-from tvcli.engine.batches import Block, Limits, plan
+from tvcli.engine.batches import Block, Limits, plan, shared_start
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.gguf.checked import MMPROJ, MODEL, checked
 from tvcli.engine.gguf.repair import NONE
@@ -449,12 +449,7 @@ def _pieces(parts: Iterable[Input]) -> Iterator[EncodedImage | list[str | Image]
 def _common_start(encoded: Sequence[_Encoded]) -> list[int]:
     """The text tokens that all prompts begin with; empty for a single prompt."""
     starts = [one.prefix[0] if one.prefix and isinstance(one.prefix[0], list) else [] for one in encoded]
-    if len(starts) < 2:
-        return []
-    count = 0
-    while all(count < len(start) and start[count] == starts[0][count] for start in starts):
-        count += 1
-    return starts[0][:count]
+    return starts[0][: shared_start(starts)]
 
 
 def _split(segments: Sequence[Segment]) -> _Encoded:

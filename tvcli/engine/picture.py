@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL.Image import Resampling
 
+from tvcli.engine.gguf.repair import projector_of
 from tvcli.errors import UnavailableError
 from tvcli.images import Image
 from tvcli.kinds import Picture
@@ -59,7 +60,7 @@ class Encoder:
         def number(name: str, otherwise: int) -> int:
             return header.number(f"clip.vision.{name}") or otherwise
 
-        projector = header.text("clip.projector_type") or header.text("clip.vision.projector_type")
+        projector = projector_of(header)
         merged = number("spatial_merge_size", number("projector.scale_factor", MERGED.get(projector, 1)))
         patch, side = number("patch_size", 1), number("image_size", 0)
         mean = header.get("clip.vision.image_mean")

@@ -14,13 +14,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import filelock
-import platformdirs
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError, reason
-from tvcli.files import beside, make_folder, parse_json, parse_toml, replacing, stays_inside, toml_value
+from tvcli.files import beside, make_folder, parse_json, parse_toml, replacing, stays_inside, user_data
 from tvcli.inputs.lines import check_texts
-from tvcli.inputs.tasks import load_task
+from tvcli.inputs.tasks import load_task, written
 from tvcli.kinds import Split
 from tvcli.models.hub import transfer
 from tvcli.models.hub.cache import cached
@@ -53,7 +52,7 @@ def fetch(meter: Meter = silent) -> tuple[Path, Path]:
 
 def own_folder() -> Path:
     """Where the paper's tasks are kept for this user."""
-    return Path(platformdirs.user_data_dir("tv", appauthor=False)) / "paper-tasks"
+    return user_data() / "paper-tasks"
 
 
 def pull(target: Path, meter: Meter = silent) -> list[str]:
@@ -179,11 +178,9 @@ def _write_task(target: Path, name: str, records: list[dict[str, Any]]) -> None:
         settings = parse_toml(shipped)
         toml |= {key: settings[key] for key in ("instruction", "words") if key in settings}
     lines = [{**r, **({"image": f"../{r['image']}"} if "image" in r else {})} for r in records]
-    with replacing(folder / "task.toml") as temporary:
-        temporary.write_text("".join(f"{k} = {toml_value(v)}\n" for k, v in toml.items()), encoding="utf-8")
-    with replacing(folder / "examples.jsonl") as temporary:
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        temporary.write_text(text, encoding="utf-8")
+    for file, text in written(toml, lines).items():
+        with replacing(folder / file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _members(images: zipfile.ZipFile, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:

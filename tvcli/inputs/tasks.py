@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import in_any_form, parse_record, parse_toml, read_bytes
+from tvcli.files import in_any_form, parse_record, parse_toml, read_bytes, toml_value
 from tvcli.inputs.lines import check_texts
 from tvcli.inputs.task_images import load_kept
 from tvcli.kinds import Modality, Split
@@ -294,6 +294,14 @@ def load_task(folder: Path) -> Task:
         pattern=unicodedata.normalize("NFC", task.pattern),
     )
     return replace(task, validation=splits[Split.VALIDATION], test=splits[Split.TEST])
+
+
+def written(settings: Mapping[str, str | Sequence[str]], samples: Iterable[Mapping[str, object]]) -> dict[str, str]:
+    """The content of a task folder's files, by name."""
+    return {
+        "task.toml": "".join(f"{key} = {toml_value(value)}\n" for key, value in settings.items()),
+        SAMPLES: "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples),
+    }
 
 
 @dataclass(frozen=True)

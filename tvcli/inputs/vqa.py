@@ -10,7 +10,6 @@ name, and ``000000000042.jpg`` in that of 2017; the numbers are the same.
 from __future__ import annotations
 
 import functools
-import json
 import random
 import re
 import shutil
@@ -23,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from tvcli.errors import UnavailableError, UsageError, reason
-from tvcli.files import make_folder, parse_json, parse_record, read_bytes, toml_value
-from tvcli.inputs.tasks import SAMPLES
+from tvcli.files import make_folder, parse_json, parse_record, read_bytes
+from tvcli.inputs.tasks import written
 from tvcli.kinds import Kind, Split
 from tvcli.progress import Meter, silent
 from tvcli.schema import shown
@@ -410,10 +409,8 @@ def _write(
         (temporary / "images").mkdir()
         for image, path in images.items():
             (temporary / "images" / f"{image:012}.jpg").write_bytes(read_bytes(path, "image"))
-        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        (temporary / SAMPLES).write_text(text, encoding="utf-8")
-        toml = "".join(f"{key} = {toml_value(value)}\n" for key, value in settings.items())
-        (temporary / "task.toml").write_text(toml, encoding="utf-8")
+        for name, text in written(settings, records).items():
+            (temporary / name).write_text(text, encoding="utf-8")
         if folder.is_dir():
             folder.rmdir()  # empty, as checked before
         temporary.rename(folder)

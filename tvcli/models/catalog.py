@@ -17,7 +17,7 @@ from typing import Any
 
 from tvcli.data import data_folder
 from tvcli.errors import UnavailableError, UsageError
-from tvcli.files import make_folder, parse_toml, replacing, toml_value
+from tvcli.files import make_folder, parse_toml, replacing, toml_value, user_data
 from tvcli.schema import SchemaError, build, shown
 
 DEFAULT = "picto"
@@ -149,10 +149,8 @@ def wanted_model(model: str | None) -> str:
 
 def user_folder() -> Path:
     """Where ``tv models add`` writes the user's own entries: TV_MODELS_DIR, or the user's data folder."""
-    import platformdirs
-
     named = os.environ.get("TV_MODELS_DIR")
-    return Path(named) if named else Path(platformdirs.user_data_dir("tv", appauthor=False)) / "models"
+    return Path(named) if named else user_data() / "models"
 
 
 def folders() -> list[Path]:

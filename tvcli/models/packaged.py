@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tvcli.errors import UnavailableError
-from tvcli.files import make_folder, replacing
+from tvcli.files import make_folder, replacing, user_cache
 from tvcli.models.catalog import ModelFile, Packages
 from tvcli.progress import Meter, silent
 
@@ -52,9 +52,8 @@ def _parts(packages: Packages) -> list[Path] | None:
 def _joined(name: str, file: ModelFile, parts: list[Path], meter: Meter, *, verify: bool) -> Path:
     """The file joined from its parts once, checked by its SHA-256 and kept in the user's cache folder."""
     import filelock
-    import platformdirs
 
-    target = Path(platformdirs.user_cache_dir("tv", appauthor=False)) / file.file
+    target = user_cache() / file.file
     try:
         if not verify and _is_whole(target, file):
             return target

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from tvcli import plots
 from tvcli.evaluation.curves import Curve, curve
 from tvcli.kinds import Source
-from tvcli.method.phases import ANSWER, INPUT, PAPERS_INPUT, SETS, TASK, Run, instruction_runs, phases
+from tvcli.method.phases import ANSWER, INPUT, PAPERS_INPUT, SETS, TASK, instruction_runs, phases
 from tvcli.paper.registry import item
 from tvcli.paper.study import Study, Table
-from tvcli.progress import Advance
+from tvcli.progress import counted
 
 PHASES = (INPUT, TASK, ANSWER)
 LEGEND = (
@@ -57,21 +58,12 @@ def evolution(study: Study) -> dict[str, dict[str, Curve]]:
     total = sets * len(study.tasks) * len(study.modalities) + wordings
     found: dict[str, dict[str, Curve]] = {}
     with study.meter(total, "decoded") as advance:
-
-        def counted(runs: Sequence[Run]) -> Iterable[Run]:
-            return _counted(runs, advance)
-
+        progress = partial(counted, advance=advance)
         for source in sources:
             by_phase: dict[str, dict[str, np.ndarray]] = {}
             for task in study.tasks:
-                values = phases(study.engine, task, source, sets=sets, seed=study.seeds[0], progress=counted)
+                values = phases(study.engine, task, source, sets=sets, seed=study.seeds[0], progress=progress)
                 for phase, rows in values.items():
                     by_phase.setdefault(phase, {})[task.name] = rows
             found[str(source)] = {phase: curve(by_task) for phase, by_task in by_phase.items()}
     return found
-
-
-def _counted(runs: Sequence[Run], advance: Advance) -> Iterator[Run]:
-    for run in runs:
-        yield run
-        advance(1)

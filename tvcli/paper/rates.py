@@ -85,9 +85,9 @@ def _words(count: int, seed: int) -> Prompt:
 def _sample(engine: Engine, action: Callable[[Engine], object]) -> _Sample:
     counting = CountingEngine(engine)
     action(counting)
-    times = [_timed(lambda: action(engine))]
+    times = [Spent.by(lambda: action(engine))]
     while sum(spent.wall for spent in times) < ENOUGH and len(times) < ROUNDS:
-        times.append(_timed(lambda: action(engine)))
+        times.append(Spent.by(lambda: action(engine)))
     return _Sample(counting.work, min(times, key=lambda spent: spent.cpu))
 
 
@@ -97,17 +97,11 @@ def _samples_of_image(engine: Engine, image: Image) -> list[_Sample]:
     engine.forget(image)
     found = []
     for _ in range(2):
-        before, spent = counting.work + Work(), _timed(lambda: engine.answer([prompt]))
+        before, spent = counting.work + Work(), Spent.by(lambda: engine.answer([prompt]))
         counting.answer([prompt])
         work = counting.work - before
         found.append(_Sample(work, spent - work.prepared))
     return found
-
-
-def _timed(action: Callable[[], object]) -> Spent:
-    started = Spent.now()
-    action()
-    return Spent.now() - started
 
 
 def _counts(work: Work) -> np.ndarray:

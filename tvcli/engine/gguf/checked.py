@@ -20,7 +20,7 @@ from pathlib import Path
 from tvcli.engine.gguf.parts import all_parts
 from tvcli.engine.gguf.repair import NONE, Repair
 from tvcli.errors import TvError
-from tvcli.files import make_folder, replacing
+from tvcli.files import make_folder, replacing, user_cache
 
 # the source files that decide whether a file passes
 RULES = ("checks.py", "header.py", "parts.py", "repair.py", "../native/pinned.py")
@@ -80,10 +80,8 @@ def _rules() -> str:
 
 
 def _note(path: Path) -> Path:
-    import platformdirs
-
     name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
-    return Path(platformdirs.user_cache_dir("tv", appauthor=False)) / "checked" / f"{name}.json"
+    return user_cache() / "checked" / f"{name}.json"
 
 
 def _read(path: Path, key: Key) -> Facts | None:

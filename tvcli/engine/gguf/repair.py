@@ -75,9 +75,14 @@ class Repair:
 NONE = Repair()
 
 
+def projector_of(header: Header) -> str:
+    """llama.cpp's name of an mmproj file's projector, for a file of several encoders that of images."""
+    return header.text("clip.projector_type") or header.text("clip.vision.projector_type")
+
+
 def repair(header: Header) -> Repair:
     """The repair that an mmproj file needs."""
-    projector = header.text("clip.projector_type") or header.text("clip.vision.projector_type")
+    projector = projector_of(header)
     class_first = projector in CLASS_FIRST and "v.class_embd" in header.tensors
     all_blocks = _all_blocks(header) if projector in LLAVA else False
     depth = header.number("clip.vision.block_count") or 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from tvcli.errors import UnavailableError
 from tvcli.models.catalog import OnHub
@@ -15,6 +16,7 @@ from tvcli.models.repository import Chosen, choose
 from tvcli.progress import Meter, silent
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 Files = tuple[Path, Path | None]  # text (the first part of a split model) and vision
 
 
@@ -35,15 +37,9 @@ def fetched_files(files: OnHub, *, verify: bool = False, meter: Meter = silent) 
         UnavailableError: see `remote.list_files` and `transfer.fetch`; also files that differ from the catalog's.
     """
     here = cached_files(files)
-    if here is not None and is_offline():
-        return here
-    try:
-        listing = list_files(_source(files))
-    except UnavailableError as error:
-        if here is None:
-            raise
-        log.warning("%s; using the files on this machine", error)
-        return here
+    listing = _listing_or(here, _source(files))
+    if not isinstance(listing, Listing):
+        return listing
     _check_known(files, listing)
     chosen = _chosen(files, listing.files)
     paths = fetched(listing, chosen.in_order, verify=verify, meter=meter)
@@ -68,17 +64,24 @@ def named_files(
     here = [cache.cached(where, name) for name in names]
     more = [path for name in optional if (path := cache.cached(where, name)) is not None]
     found = None if None in here else [*filter(None, here), *more]
-    if not fetch or (found is not None and is_offline()):
-        return found
-    try:
-        listing = list_files(where)
-    except UnavailableError as error:
-        if found is None:
-            raise
-        log.warning("%s; using the files on this machine", error)
-        return found
+    listing = _listing_or(found, where) if fetch else found
+    if not isinstance(listing, Listing):
+        return listing
     wanted = [*names, *(name for name in optional if name in listing.files)]
     return fetched(listing, wanted, verify=verify, meter=meter)
+
+
+def _listing_or(here: T | None, source: Source) -> Listing | T:
+    """What the hub has, or what is `here` if the hub cannot or must not be asked. Raises UnavailableError."""
+    if here is not None and is_offline():
+        return here
+    try:
+        return list_files(source)
+    except UnavailableError as error:
+        if here is None:
+            raise
+        log.warning("%s; using the files on this machine", error)
+        return here
 
 
 def _source(files: OnHub) -> Source:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tvcli.encoded import EncodedImage, load_encoded, to_bytes
 from tvcli.engine.gguf.checked import WEIGHTS, checked
 from tvcli.errors import UnavailableError
-from tvcli.files import make_folder, read_bytes, replacing
+from tvcli.files import make_folder, read_bytes, replacing, user_cache
 from tvcli.images import Image
 from tvcli.models.vision_half.files import CONFIG, PROCESSOR, VisionHalf
 from tvcli.progress import Meter, silent
@@ -74,10 +74,7 @@ class KeptEncoder:
         return found
 
     def _path(self, image: Image) -> Path:
-        import platformdirs
-
-        cache = Path(platformdirs.user_cache_dir("tv", appauthor=False))
-        return cache / "encoded" / self.identity / f"{image.digest.hex()}.npz"
+        return user_cache() / "encoded" / self.identity / f"{image.digest.hex()}.npz"
 
 
 def open_encoder(

@@ -1,12 +1,13 @@
 """Plots: their format and folder are checked before the work, and names are drawn as they are."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tvcli.errors import UsageError
-from tvcli.plots import available, check_plot_file, curves, maps, matrices
+from tvcli.plots import available, check_plot_file, curves, intervals, maps, matrices
 
 needs_matplotlib = pytest.mark.skipif(not available(), reason="needs matplotlib")
 
@@ -42,3 +43,21 @@ def test_characters_that_the_font_lacks_are_told_of(tmp_path: Path, caplog: pyte
     assert [record.message for record in caplog.records] == [
         f"{tmp_path / 'c.png'}: the font lacks characters of the names, which are drawn as boxes"
     ]
+
+
+@needs_matplotlib
+def test_intervals_are_drawn_where_their_numbers_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tvcli import plots
+
+    kept: list[Any] = []
+    monkeypatch.setattr(plots, "_save", lambda path, figure: kept.append(figure))
+    intervals(tmp_path / "i.svg", {"prompt": [(0.5, 0.4, 0.75)], "patch": [(0.25, 0, 0.5)]}, ["capital"], y="accuracy")
+    [axes] = kept[0].axes
+    found = {
+        bars.get_label(): [*bars.lines[0].get_ydata(), *bars.lines[2][0].get_segments()[0][:, 1]]
+        for bars in axes.containers
+    }
+    assert list(found) == ["prompt", "patch"]
+    assert found["prompt"] == pytest.approx([0.5, 0.4, 0.75])
+    assert found["patch"] == pytest.approx([0.25, 0, 0.5])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["capital"]

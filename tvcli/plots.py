@@ -64,6 +64,25 @@ def curves(path: Path, series: Mapping[str, Sequence[float] | np.ndarray], *, x:
     _finish(path, figure, axes, x=x, y=y, title=title, legend=len(series) > 1)
 
 
+Spread = tuple[float, float, float]  # a mean, and the ends of its interval
+
+
+def intervals(path: Path, series: Mapping[str, Sequence[Spread]], names: Sequence[str], *, y: str) -> None:
+    """A point with its interval for each series and each of `names`, side by side."""
+    figure, axes = _figure(3.5 + 0.9 * len(names), 4)
+    apart = 0.6 / max(1, len(series) - 1)
+    for i, (name, spreads) in enumerate(series.items()):
+        mean, low, high = np.array(spreads, np.float64).reshape(-1, 3).T
+        places = np.arange(len(mean)) + (i - (len(series) - 1) / 2) * apart
+        look = {**_look(i), "linestyle": "none"}
+        axes.errorbar(
+            places, mean, [mean - low, high - mean], label=_legend_label(name), markersize=5, capsize=2, **look
+        )
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_ylim(0, 1)
+    _finish(path, figure, axes, x="", y=y, title="", legend=len(series) > 1)
+
+
 def matrices(path: Path, panels: Mapping[str, np.ndarray], names: Sequence[str], *, title: str = "") -> None:
     """One heat map per panel, float (N, N), with its numbers."""
     figure, all_axes = _figure(2.2 + 0.75 * len(names) * len(panels), 2 + 0.6 * len(names), columns=len(panels))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+from tvcli import plots
 from tvcli.errors import NotApplicableError
 from tvcli.evaluation.cells import accuracy, constant, difference, legend, method_cells, method_header
 from tvcli.evaluation.results import MAJORITY, Row, TransferResult
@@ -36,7 +38,18 @@ def table2(study: Study) -> Table:
         ]
         note += f"; image examples at layer {images.layer}"
     papers = paper_rows(study, "table2", columns)
-    return Table(tuple(header), (*rows, *papers), note + _no_image_examples(study), legend=legend(found))
+    draw = partial(plots.intervals, series=_spreads(found), names=list(found.rows), y="accuracy")
+    return Table(tuple(header), (*rows, *papers), note + _no_image_examples(study), draw, legend=legend(found))
+
+
+def _spreads(found: TransferResult) -> dict[str, list[plots.Spread]]:
+    """The accuracy of each method, the majority's first, in every row."""
+    methods = [method for method in (MAJORITY, *Method) if method in found.average.scores]
+    scores = {method: [row.scores[method] for row in found.rows.values()] for method in methods}
+    return {
+        str(method): [(score.mean, score.interval.low, score.interval.high) for score in of_method]
+        for method, of_method in scores.items()
+    }
 
 
 def _image_cells(row: Row) -> tuple[str, str]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tvcli import plots
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
 from tvcli.cli.work import paper_plan
 from tvcli.cli.work.inputs import check_folder, task_files
 from tvcli.cli.work.opening import model_request
 from tvcli.cli.work.paper_data import folder_of, tasks_of
+from tvcli.cli.work.paper_files import check_files, record_of, title_of, write_files
 from tvcli.cli.work.planning import find_tasks, judge_command, parse_seeds
 from tvcli.cli.work.studies import open_study
 from tvcli.errors import NotApplicableError, UsageError
 from tvcli.evaluation.store import check_same_tasks
-from tvcli.files import check_not_input, make_folder
+from tvcli.files import make_folder
 from tvcli.inputs.tasks import Task
 from tvcli.kinds import Picture
 from tvcli.paper.items import ITEMS, OF_JUDGE, OF_LLM, OF_QUESTIONS, find_items
@@ -61,8 +61,7 @@ def run(
         if not planned:
             make_folder(folder)
         check_same_tasks(folder, tasks)
-        for name in wanted:
-            check_not_input(folder / f"{name}.png", task_files((*tasks, *imported)))
+        check_files(folder, wanted, list(task_files((*tasks, *imported))))
     if imported and not set(wanted) & set(OF_QUESTIONS):
         names = ", ".join(one.name for one in tasks)
         out.warn(f"imported questions are for {', '.join(OF_QUESTIONS)}; the others use {names}")
@@ -83,15 +82,16 @@ def _imported(names: Sequence[str]) -> tuple[list[str], tuple[Task, ...]]:
 
 
 def _make(study: Study, name: str, *, json: bool) -> tuple[str, NotApplicableError | None]:
-    """Make, print and draw an item; returns its name, and why it cannot be made."""
+    """Make, print and save an item; returns its name, and why it cannot be made."""
+    title = ITEMS[name].title
     try:
         made = ITEMS[name].make(study)
     except NotApplicableError as error:
         return name, error
-    show_table(name, ITEMS[name].title, made, study.picture, json=json)
-    if study.folder is not None and made.draw is not None and plots.available():
-        made.draw(study.folder / f"{name}.png")
-        out.note(f"drew {study.folder / name}.png")
+    show_table(name, title, made, study.picture, json=json)
+    if study.folder is not None:
+        written = write_files(study.folder, name, title, made, study.picture)
+        out.note(f"wrote {', '.join(map(str, written))}")
     return name, None
 
 
@@ -109,11 +109,8 @@ def _report_skipped(found: Mapping[str, NotApplicableError | None], *, every: bo
 def show_table(name: str, title: str, made: Table, picture: Picture | None, *, json: bool) -> None:
     """A table, or one JSON object; `picture` is `None` for a model that gets no images."""
     if json:
-        rows = [dict(zip(made.header, row, strict=True)) for row in made.rows]
-        about = {"name": name, "title": title, "note": made.note, "picture": picture, "legend": made.legend}
-        out.record({**about, "rows": rows})
-    else:
-        notes = [made.note, *([] if picture is None else [f"images {picture.words}"])]
-        out.table(f"{name}: {title}; {'; '.join(notes)}", made.header, made.rows)
-        if made.legend:
-            out.note(made.legend)
+        out.record(record_of(name, title, made, picture))
+        return
+    out.table(title_of(name, title, made, picture), made.header, made.rows)
+    if made.legend:
+        out.note(made.legend)

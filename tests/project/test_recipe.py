@@ -73,10 +73,11 @@ def test_a_drawing_of_the_final_style_cannot_be_trained_on(work: Path) -> None:
 
 
 def test_what_chooses_does_not_measure_the_final_style() -> None:
-    from evaluate import measures
+    from evaluate import measures, task_measures
 
     nothing: Any = None
-    assert set(measures(nothing, [], nothing, nothing)) == {"recognition", "naming", "residuals", "tasks", "ceiling"}
+    assert set(measures(nothing, [], nothing, nothing)) == {"recognition", "naming", "residuals"}
+    assert set(task_measures(nothing)) == {"tasks", "ceiling"}
 
 
 def test_every_source_is_pinned_and_has_one_use() -> None:
@@ -164,8 +165,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(evaluate, "Setup", partial(Setup, limit=5))
     engine: Any = Seeing()
-    nothing: Any = None
-    measured = evaluate.measures(engine, [], nothing, nothing)
+    measured = evaluate.task_measures(engine)
     tasks, pictures = measured["tasks"](), engine.pictures
     return {"tasks": tasks, "ceiling": measured["ceiling"](), "pictures": [pictures, engine.pictures - pictures]}
 
@@ -182,7 +182,7 @@ def test_the_ceiling_has_names_where_pictures_would_be(asked: dict[str, Any]) ->
 
 
 def test_the_card_and_its_template_have_the_same_tables(asked: dict[str, Any], tmp_path: Path) -> None:
-    from card import write_card
+    from card import About, write_card
 
     numbers: Any = defaultdict(lambda: defaultdict(float))
     shares: Any = defaultdict(lambda: defaultdict(lambda: {"n": 1, "share": 0.5, "low": 0.1, "high": 0.9}))
@@ -196,10 +196,31 @@ def test_the_card_and_its_template_have_the_same_tables(asked: dict[str, Any], t
         "final": {"date": "", "nearest name": shares, "first token": shares, "full name": shares, **cosines},
     }
     written = tmp_path / "README.md"
-    write_card(written, figures, {}, 0)
+    write_card(written, About("picto", "mmproj-picto-f16.gguf", "gemma3-270m", first=True), figures, {}, 0)
     headers = [
         [line for line in card.read_text(encoding="utf-8").splitlines() if line.startswith(("#", "| task |"))]
         for card in (written, RECIPE.parent / "README.md")
     ]
     assert headers[0] == headers[1]
     assert sum(line.startswith("| task |") for line in headers[0]) == 2
+
+
+def test_the_card_of_another_language_model_names_it_and_links_to_its_tasks(tmp_path: Path) -> None:
+    from card import About, write_card
+
+    numbers: Any = defaultdict(lambda: defaultdict(float))
+    shares: Any = defaultdict(lambda: defaultdict(lambda: {"n": 1, "share": 0.5, "low": 0.1, "high": 0.9}))
+    cosines = {"centred cosine": numbers}
+    figures = {
+        "recognition": {"nearest name": numbers, "confusions": [], **cosines},
+        "naming": {"first token": numbers, "full name": numbers},
+        "residuals": [],
+        "final": {"date": "", "nearest name": shares, "first token": shares, "full name": shares, **cosines},
+    }
+    about = About("picto-x", "mmproj-picto-x.gguf", "qwen2.5-coder-1.5b", first=False)
+    write_card(tmp_path / "card.md", about, figures, {}, 0)
+    text = (tmp_path / "card.md").read_text("utf-8")
+    assert text.startswith("# picto-x: a small vision tower for Qwen2.5-Coder 1.5B Instruct (Q4_K_M)\n")
+    assert "results/README.md" in text
+    assert "--language-model qwen2.5-coder-1.5b" in text
+    assert "| task |" not in text

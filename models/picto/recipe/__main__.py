@@ -2,8 +2,10 @@
 
     python models/picto/recipe WORK
     python models/picto/recipe WORK --language-model qwen2.5-coder-1.5b
+    python models/picto/recipe WORK --tune
 
-The second command trains picto's tower further for another language model. Every stage writes its result to WORK and is
+The second command trains picto's tower further for another language model; the third fine-tunes picto's own language
+model on pictures. Every stage writes its result to WORK and is
 skipped if the result exists; training continues from its last epoch. Nothing under models/picto is written before the
 last stage.
 """
@@ -24,10 +26,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from card import write_card
+from card import About, write_card, write_tuned_card
 from classes import HERE, read_classes
-from evaluate import final, held_out, measures
-from export import export
+from evaluate import captioned, final, held_out, measures, naming, task_measures
+from export import export, load_tower
 from fetch import Package, fetch, read_packages
 from pictures import UNNAMED, drawings, render_all
 from rich.console import Console
@@ -35,10 +37,11 @@ from rich.progress import Progress
 from teacher import CROPS, make_pool
 from torch import Tensor
 from tower import Shape, Tower
-from train import EPOCHS, Names, Pool, train
+from train import FROM_SCRATCH, FURTHER, Course, Names, Pool, train
 from words import Words, read_words
 
 from tvcli.engine.llama import LlamaEngine
+from tvcli.engine.protocol import Lora
 from tvcli.models.resolve import resolve
 
 LANGUAGE_MODEL, FIRST = "gemma3-270m", "mmproj-picto-f16.gguf"  # picto itself
@@ -51,7 +54,11 @@ def main() -> None:
     parser.add_argument("--evaluate", type=Path, metavar="MMPROJ", help="only measure this file, and print JSON")
     parser.add_argument("--final", type=Path, metavar="MMPROJ", help="the same, on the final style")
     parser.add_argument("--language-model", default=LANGUAGE_MODEL, help="of the catalog; by default %(default)s")
+    parser.add_argument("--tune", action="store_true", help="fine-tune picto's language model: picto-tuned")
     args = parser.parse_args()
+    if args.tune:
+        Tuning(args.work).make()
+        return
     recipe = Recipe(args.work, args.language_model)
     if args.final is not None:
         print(json.dumps(recipe.judge(args.final), indent=1))
@@ -86,6 +93,10 @@ class Recipe:
     def is_first(self) -> bool:
         """Whether this is picto itself, which other towers start from."""
         return self.language_model == LANGUAGE_MODEL
+
+    @property
+    def course(self) -> Course:
+        return FROM_SCRATCH if self.is_first else FURTHER
 
     @property
     def target(self) -> Path:
@@ -123,8 +134,8 @@ class Recipe:
         if (self.own / "tower.pt").exists():
             return
         pool, names, start = self.pool, Names(self.words), None if self.is_first else HERE.parent / FIRST
-        with self.stage("train", EPOCHS * pool.batches) as advance:
-            tower = train(self.shape, pool, names, self.own / "train.pt", advance, self.log, start)
+        with self.stage("train", self.course.epochs * pool.batches) as advance:
+            tower = train(self.shape, pool, names, self.course, self.own / "train.pt", advance, self.log, start)
         torch.save(tower.state_dict(), self.own / "tower.pt")
 
     def publish(self) -> None:
@@ -136,7 +147,8 @@ class Recipe:
         shutil.copyfile(made, self.target)
         parameters = sum(weights.numel() for weights in tower.parameters())
         card = HERE.parent / ("README.md" if self.is_first else f"{self.language_model}.md")
-        write_card(card, figures, self.times, parameters)
+        about = About(self.name, self.target.name, self.language_model, self.is_first)
+        write_card(card, about, figures, self.times, parameters)
 
     def measured_once(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of `measure`, computed once and saved."""
@@ -156,6 +168,8 @@ class Recipe:
         drawn, figures = held_out(self.file("pictures.npz")), {}
         with LlamaEngine(self.model, mmproj) as engine:
             taken = measures(engine, self.classes, self.words, drawn)
+            if self.is_first:  # the others' tasks, which take long, are in results/
+                taken |= task_measures(engine)
             with self.stage("evaluate", len(taken)) as advance:
                 for name, measure in taken.items():
                     figures[name] = measure()
@@ -173,7 +187,8 @@ class Recipe:
 
     @cached_property
     def words(self) -> Words:
-        return read_words(self.model, [thing.name for thing in self.classes], Shape().tokens)
+        names = [thing.name for thing in self.classes]
+        return read_words(self.model, names, Shape().tokens, space=not self.is_first)
 
     @cached_property
     def pictures(self) -> Mapping[str, np.ndarray]:
@@ -227,6 +242,61 @@ class Recipe:
         file = (self.work if name in SHARED else self.own) / "times.json"
         times = json.loads(file.read_text("utf-8")) if file.exists() else {}
         file.write_text(json.dumps({**times, name: round(time.monotonic() - start)}), encoding="utf-8")
+
+
+class Tuning(Recipe):
+    """picto-tuned: picto with a LoRA adapter of its language model that was trained on captions."""
+
+    ADAPTER = "lora-picto-tuned-f16.gguf"
+
+    def __init__(self, work: Path) -> None:
+        super().__init__(work, LANGUAGE_MODEL)
+        self.own = work / "picto-tuned"
+        self.own.mkdir(exist_ok=True)
+
+    def make(self) -> None:
+        self.draw()
+        self.teach()
+        if not (self.own / self.ADAPTER).exists():
+            self.tune()
+        figures = self.measured_once("figures.json", self.compare)
+        shutil.copyfile(self.own / self.ADAPTER, HERE.parent / self.ADAPTER)
+        from tune import BATCH, CAPTIONS, RANK, STEPS
+
+        training = {
+            "rank": RANK,
+            "steps": STEPS,
+            "batch": BATCH,
+            "question": "…".join(CAPTIONS[0]).replace("\n", "\\n"),
+        }
+        write_tuned_card(HERE.parent / "tuned.md", figures, self.times, **training)
+
+    def tune(self) -> None:
+        from tune import STEPS, Captions, load_model, tune, write_adapter  # needs peft and transformers
+
+        tower = Tower(self.shape)
+        load_tower(HERE.parent / FIRST, tower)
+        model = load_model(self.model)
+        captions = Captions(model, self.model, [thing.name for thing in self.classes])
+        with self.stage("tune", STEPS) as advance:
+            losses = tune(model, tower, self.pool, captions, advance)
+        (self.own / "losses.json").write_text(json.dumps(losses), encoding="utf-8")
+        write_adapter(model, self.own / self.ADAPTER, "adapter of Gemma 3 270M, trained on captions of pictograms")
+
+    def compare(self) -> dict[str, Any]:
+        """Naming of the held-out drawings, without and with the adapter."""
+        from tune import CAPTIONS
+
+        drawn = held_out(self.file("pictures.npz"))
+        loras = {"before": (), "after": (Lora(self.own / self.ADAPTER),)}
+        figures: dict[str, Any] = {}
+        for when, adapters in loras.items():
+            with LlamaEngine(self.model, HERE.parent / FIRST, loras=adapters) as engine, self.stage(when, 2) as advance:
+                figures[when] = {"caption": captioned(engine, self.classes, drawn, *CAPTIONS[0])}
+                advance()
+                figures[when]["five words"] = naming(engine, self.classes, self.words, drawn)
+                advance()
+        return figures
 
 
 if __name__ == "__main__":

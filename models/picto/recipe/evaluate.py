@@ -23,12 +23,13 @@ from tvcli.evaluation.setup import Setup
 from tvcli.images import Image, load_image
 from tvcli.inputs.tasks import load_task, task_folders
 from tvcli.kinds import Method, Split
-from tvcli.prompts.prompt import Example, Prompt, few_shot, zero_shot
+from tvcli.prompts.prompt import Example, Prompt, few_shot, prompt_of, zero_shot
 
 if TYPE_CHECKING:
     from words import Words
 
 SHOTS = 5
+LONGEST_NAME = 8  # tokens
 NORMAL = 1.96  # standard deviations, for 95 %
 T = TypeVar("T")
 
@@ -55,12 +56,18 @@ def held_out(file: Path) -> Drawn:
 
 
 def measures(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn) -> dict[str, Callable[[], Any]]:
-    """A function for each measure: recognition, naming, agreement with text, the six tasks and their ceiling."""
-    pictures = cache(lambda: tasks(engine))
+    """A function for each measure without answers to tasks: recognition, naming, agreement with text."""
     return {
         "recognition": lambda: recognition(engine, classes, words, drawn),
         "naming": lambda: naming(engine, classes, words, drawn),
         "residuals": lambda: residuals(engine, classes, drawn),
+    }
+
+
+def task_measures(engine: LlamaEngine) -> dict[str, Callable[[], Any]]:
+    """A function for each measure on tv's tasks: the six tasks and their ceiling."""
+    pictures = cache(lambda: tasks(engine))
+    return {
         "tasks": lambda: pictures().figures(),
         "ceiling": lambda: with_gap_to_ceiling(tasks(Named(engine, depicted())), pictures()),
     }
@@ -105,6 +112,20 @@ def naming(engine: LlamaEngine, classes: list[Class], words: Words, drawn: Drawn
     return {
         "first token": by_group(first, classes, drawn, mean),
         "full name": by_group(full, classes, drawn, mean),
+    }
+
+
+def captioned(engine: LlamaEngine, classes: list[Class], drawn: Drawn, before: str, after: str) -> dict[str, Any]:
+    """How often the answer to a picture between two texts is the name, and begins with its first token; no examples."""
+    first, full = [], []
+    said = answers(engine, [prompt_of(before, image, after) for image in drawn.images], LONGEST_NAME)
+    for label, answer in zip(drawn.labels, said, strict=True):
+        name = classes[label].name
+        full.append(answer.strip().split("\n")[0].strip().lower() == name.lower())
+        first.append(answer.strip().lower().startswith(first_piece(engine, name)))
+    return {
+        "first token": by_group(np.array(first), classes, drawn, share),
+        "full name": by_group(np.array(full), classes, drawn, share),
     }
 
 

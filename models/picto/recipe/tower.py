@@ -90,10 +90,14 @@ class Tower(nn.Module):
         squares = patches.view(-1, side, merge, side, merge, self.shape.width).transpose(2, 3)
         return squares.reshape(len(patches), self.shape.tokens, -1)
 
-    def project(self, patches: Tensor) -> Tensor:
+    def hidden(self, patches: Tensor) -> Tensor:
+        """The projector's hidden layer, (B, tokens, hidden)."""
         merged = self.merged(patches)
         normed = merged * torch.rsqrt(merged.square().mean(-1, keepdim=True) + 1e-6) * self.norm
-        return self.name(F.relu(self.look(normed)).square())
+        return F.relu(self.look(normed)).square()
+
+    def project(self, patches: Tensor) -> Tensor:
+        return self.name(self.hidden(patches))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(self.patches(x))

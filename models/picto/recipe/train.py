@@ -25,11 +25,29 @@ from torch import Tensor, nn
 from tower import Shape, Tower
 from words import Words
 
-EPOCHS = 20  # each shows every crop of the pool
 BATCH = 128
-RATE = 1.2e-3
+FITTED = 8192  # pictures for `fit_outputs`
 Advance = Callable[[int], None]  # called with a number of batches
 Log = Callable[[int, list[float]], None]  # called with an epoch and its losses
+
+
+@dataclass(frozen=True)
+class Course:
+    """epochs: how often every crop of the pool is shown; rate: the highest learning rate; near: the weight of the
+    distance from the name, which rises from zero if `rises`."""
+
+    epochs: int
+    rate: float
+    near: float
+    rises: bool
+
+    def weight(self, progress: float) -> float:
+        """The weight of the distance at `progress`, 0 to 1."""
+        return self.near * min(1.0, 2 * progress) if self.rises else self.near
+
+
+FROM_SCRATCH = Course(epochs=20, rate=1.2e-3, near=4.0, rises=True)
+FURTHER = Course(epochs=14, rate=3e-4, near=8.0, rises=False)  # from a trained tower
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,14 @@ class Student(nn.Module):
 
 
 def train(
-    shape: Shape, pool: Pool, names: Names, path: Path, advance: Advance, log: Log, start: Path | None = None
+    shape: Shape,
+    pool: Pool,
+    names: Names,
+    course: Course,
+    path: Path,
+    advance: Advance,
+    log: Log,
+    start: Path | None = None,
 ) -> Tower:
     """The trained tower; `path` has a checkpoint after every epoch, from which an interrupted run continues. `advance`
     is called for every batch, `log` for every epoch. `start` is an exported tower of another language model to start
@@ -121,21 +146,53 @@ def train(
         student.tower.start_patches_from(F.interpolate(crops.float() / 127.5 - 1, size=shape.image, mode="area"))
     else:
         load_tower(start, student.tower, without="name.weight")
+        fit_outputs(student, pool, head, names)
     matrices = [p for p in student.parameters() if p.ndim > 1]
     others = [p for p in student.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}],
-        lr=RATE,
+        lr=course.rate,
         betas=(0.9, 0.98),
     )
     done = resume(path, student, optimizer)
     advance(done * pool.batches)
-    for epoch in range(done, EPOCHS):
+    for epoch in range(done, course.epochs):
         torch.manual_seed(1 + epoch)
-        losses = train_epoch(student, optimizer, pool, head, names, epoch, advance)
+        losses = train_epoch(student, optimizer, pool, head, names, course, epoch, advance)
         keep(path, student, optimizer, epoch + 1)
         log(epoch + 1, losses)
     return student.tower
+
+
+def fit_outputs(student: Student, pool: Pool, head: Head, names: Names) -> None:
+    """Fit the matrices after a trained tower to part of the pool: `name` and `imitate` by ridge regression, `classify`
+    by its loss. From random ones, the first steps would change the tower for nothing."""
+    tower, known = student.tower, torch.nonzero(pool.labels != UNNAMED).flatten()
+    hidden, tokens, whole, features, classes = [], [], [], [], []
+    with torch.no_grad():
+        for index in known[torch.randperm(len(known))[:FITTED]].split(BATCH):
+            batch = pool.draw(index, tower.shape.image)
+            patches = tower.patches(batch.pictures)
+            hidden.append(tower.hidden(patches).flatten(0, 1))
+            tokens.append(names.slots[batch.labels].flatten(0, 1))
+            whole.append(patches.mean(1))
+            features.append(head.features(batch.seen))
+            classes.append(answers(head, batch))
+        tower.name.weight.copy_(ridge(torch.cat(hidden), torch.cat(tokens)))
+        student.imitate.weight.copy_(ridge(torch.cat(whole), torch.cat(features)))
+        student.imitate.bias.zero_()
+    optimizer = torch.optim.AdamW(student.classify.parameters(), lr=0.01)
+    for _ in range(300):
+        optimizer.zero_grad()
+        F.cross_entropy(student.classify(torch.cat(whole)), torch.cat(classes)).backward()
+        optimizer.step()
+
+
+def ridge(x: Tensor, y: Tensor, strength: float = 0.01) -> Tensor:
+    """The matrix (out, in) that maps x (N, in) to y (N, out)."""
+    gram = x.T @ x
+    gram.diagonal().add_(strength * gram.diagonal().mean())
+    return torch.linalg.solve(gram, x.T @ y).T
 
 
 def train_epoch(
@@ -144,6 +201,7 @@ def train_epoch(
     pool: Pool,
     head: Head,
     names: Names,
+    course: Course,
     epoch: int,
     advance: Advance,
 ) -> list[float]:
@@ -152,10 +210,11 @@ def train_epoch(
     order = torch.randperm(len(pool.labels))
     sums = np.zeros(4)
     for step in range(pool.batches):
-        progress = anneal(optimizer, RATE, epoch * pool.batches + step, EPOCHS * pool.batches, warm=200)
+        done, steps = epoch * pool.batches + step, course.epochs * pool.batches
+        progress = anneal(optimizer, course.rate, done, steps, warm=200)
         index = order[step * BATCH : (step + 1) * BATCH]
         parts = losses_of(student, pool.draw(index, student.tower.shape.image), head, names)
-        weights = (1.0, 2.0, 3.0, 4.0 * min(1.0, 2 * progress))
+        weights = (1.0, 2.0, 3.0, course.weight(progress))
         loss = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         optimizer.zero_grad()
         loss.backward()

@@ -51,6 +51,53 @@ def test_sources_are_named_for_what_an_entry_states_and_hashes_are_hashes() -> N
                 assert re.fullmatch("[0-9a-f]{64}|", file.sha256), entry.name
 
 
+def test_of_a_hub_entry_every_fact_has_a_source_or_is_unverified() -> None:
+    no_fact = {"description", "layer", "sources", "width"}  # a suggested layer has its source beside it
+    named = {"hub": "files", "layers": "shape"}
+    for entry in catalog().values():
+        if isinstance(entry.files, OnHub):
+            written = tomllib.loads((data_folder("models") / f"{entry.name}.toml").read_text("utf-8"))
+            stated = {named.get(key, key) for key in written.keys() - no_fact}
+            assert sorted([*entry.sources, *entry.unverified()]) == sorted(stated), entry.name
+
+
+def test_a_hub_entry_says_in_words_which_quantization_it_names() -> None:
+    for entry in catalog().values():
+        if isinstance(entry.files, OnHub):
+            found = re.search(r"\(((?:UD-)?I?Q\d\w*|B?F16)\)", entry.description)
+            assert found, entry.name
+            named = entry.files.text.file if entry.files.text else entry.files.quant or ""
+            assert found[1].lower() in named.lower(), entry.name
+            assert re.fullmatch("main|[0-9a-f]{40}", entry.files.revision), entry.name
+
+
+def test_the_catalog_has_models_that_see_in_families() -> None:
+    seeing = {entry.name for entry in catalog().values() if entry.sees}
+    assert len(seeing) >= 24
+    assert {"picto", "llava-1.5-7b", "llama-4-scout"} <= seeing  # a tower of its own, an mmproj, whatever the hub has
+    for family in ("qwen3.5-", "gemma-4-", "qwen3-vl-", "ministral-3-", "lfm2", "smolvlm2-", "internvl3", "minicpm-v-"):
+        assert sum(name.startswith(family) for name in seeing) > 1, family
+
+
+def test_what_sees(models_folder: Path) -> None:
+    models_folder.mkdir()
+    hub = HUB.replace('text = { file = "f" }\n', "")
+    for name, text, sees in (
+        ("a", GOOD, False),
+        ("b", HUB, False),
+        ("c", HUB + 'vision = { file = "v" }\n', True),
+        ("d", hub, None),
+        ("e", 'projector = "pixtral"\n' + hub, True),
+        ("f", "description = ''\nlicense = ''\n[local]\ntext = 't'\n", False),
+        ("g", "description = ''\nlicense = ''\nvision_from = 'o/r'\n[local]\ntext = 't'\n", True),
+        ("h", "llm = 'a'\n" + HALF, True),
+    ):
+        (models_folder / f"{name}.toml").write_text(text)
+        entry = find(name)
+        assert entry is not None
+        assert entry.sees is sees, name
+
+
 def test_the_extras_install_the_packages_of_the_catalog() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for name, files in ((entry.name, entry.files) for entry in catalog().values()):
@@ -70,8 +117,10 @@ def test_the_readme_lists_the_catalog() -> None:
         where = entry.files.repository if isinstance(entry.files, OnHub) else "pip"
         layer = "" if entry.layer is None else str(entry.layer.suggested)
         shape = "" if entry.layers is None else f"{entry.layers} × {entry.width}"
-        rows.append(f"| {entry.name} | {where} | {shape} | {layer} | {entry.llm or ''} |\n")
-    expected = "| model | from | layers × width | layer | language model |\n|---|---|---|---|---|\n" + "".join(rows)
+        sees = "yes" if entry.sees else ""
+        rows.append(f"| {entry.name} | {where} | {sees} | {shape} | {layer} | {entry.llm or ''} |\n")
+    header = "| model | from | sees | layers × width | layer | language model |\n|---|---|---|---|---|---|\n"
+    expected = header + "".join(rows)
     readme = (ROOT / "README.md").read_text("utf-8")
     assert expected in readme, expected
 

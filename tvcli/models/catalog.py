@@ -119,6 +119,17 @@ class Entry:
     one_image: bool = False  # whether it takes only one image in a prompt, and so no image examples
     sources: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def sees(self) -> bool | None:
+        """Whether it has an image encoder; `None` if only the repository's listing can say."""
+        if self.vision or self.vision_from or self.projector:
+            return True
+        if isinstance(self.files, Packaged):
+            return False
+        if self.files.vision is not None:
+            return True
+        return None if self.files.text is None else False
+
     def unverified(self) -> list[str]:
         """The facts of an entry for the hub that have no source."""
         stated = {

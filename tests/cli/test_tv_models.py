@@ -32,7 +32,7 @@ def test_an_added_model_is_found_by_its_name(tv: Runner, models_folder: Path, gg
     assert tv("models", "path", "mine").out.splitlines() == [str(path) for path in ggufs]
     record = json.loads(tv("models", "path", "mine", "--json").out)
     assert record == {"name": "mine", "text": str(ggufs[0]), "vision": str(ggufs[1])}
-    assert "mine\t68 B\tyes\tunknown" in tv("models", "list").out
+    assert "mine\t68 B\tyes\tyes\tunknown" in tv("models", "list").out
     assert tv("models", "add", ggufs[0], "--mmproj", ggufs[1], "--name", "mine").code == 0
 
 
@@ -104,7 +104,69 @@ def test_info_says_what_is_repaired_in_image_tokens(tv: Runner, models_folder: P
     assert "image tokens" not in tv("models", "info", "mine").out
 
 
-def test_list_has_one_record_a_model(tv: Runner, models_folder: Path) -> None:
+def listed(tv: Runner, *arguments: object) -> list[str]:
+    """The names that `tv models list` prints, in order."""
+    ran = tv("models", "list", *arguments)
+    assert ran.code == 0, ran.err
+    header, *lines = ran.out.splitlines()
+    assert header.split("\t")[:4] == ["model", "size", "on disk", "sees"]
+    return [line.split("\t")[0] for line in lines]
+
+
+def test_list_has_one_record_a_model_with_all_facts_of_info(tv: Runner, models_folder: Path) -> None:
     records = [json.loads(line) for line in tv("models", "list", "--json").out.splitlines()]
     assert [record["name"] for record in records] == sorted(catalog())
-    assert set(records[0]) == {"name", "here", "bytes", "license"}
+    by_name = {record["name"]: record for record in records}
+    for name in ("picto", "llava-1.5-7b", "llama-4-scout", "smollm2-135m"):
+        assert by_name[name] == json.loads(tv("models", "info", name, "--json").out)
+    assert {"name", "here", "bytes", "license", "sees", "architecture", "files", "sources"} <= set(records[0])
+    assert [by_name[name]["sees"] for name in ("picto", "smollm2-135m")] == [True, False]
+
+
+def test_list_says_what_sees_and_is_here(tv: Runner, models_folder: Path, ggufs: tuple[Path, Path]) -> None:
+    assert tv("models", "add", ggufs[0], "--mmproj", ggufs[1], "--name", "mine").code == 0
+    assert tv("models", "add", ggufs[0], "--name", "blind").code == 0
+    lines = tv("models", "list").out.splitlines()
+    assert "mine\t68 B\tyes\tyes\tunknown\tadded from Mine-Q4_K_M.gguf" in lines
+    assert "blind\t34 B\tyes\t\tunknown\tadded from Mine-Q4_K_M.gguf" in lines
+
+
+def test_list_filters(tv: Runner, models_folder: Path, ggufs: tuple[Path, Path]) -> None:
+    assert tv("models", "add", ggufs[0], "--mmproj", ggufs[1], "--name", "mine").code == 0
+    assert tv("models", "add", ggufs[0], "--name", "blind").code == 0
+    entries = catalog()
+    assert listed(tv, "--sees") == [name for name in sorted(entries) if entries[name].sees]
+    here = listed(tv, "--here")
+    assert {"blind", "mine"} <= set(here)
+    assert "llava-1.5-7b" not in here
+    assert listed(tv, "--here", "--sees", "mine") == ["mine"]
+    assert listed(tv, "IDEFICS3") == []  # a projector is no word of the list
+    assert "no model matches" in tv("models", "list", "IDEFICS3").err
+    assert listed(tv, "qwen35") == [name for name in sorted(entries) if entries[name].architecture == "qwen35"]
+    assert listed(tv, "the PAPER's") == ["llava-1.5-7b"]
+    assert listed(tv, "ministral") == ["ministral-3-14b", "ministral-3-3b", "ministral-3-8b"]
+    assert json.loads(tv("models", "list", "ministral-3-3b", "--json").out)["name"] == "ministral-3-3b"
+
+
+def test_list_sorts(tv: Runner, models_folder: Path) -> None:
+    entries = catalog()
+    assert listed(tv) == listed(tv, "--sort", "name") == sorted(entries)
+    sizes = [size(entries[name]) for name in listed(tv, "--sort", "size")]
+    known = [one for one in sizes if one is not None]
+    assert 0 < len(known) < len(sizes)
+    assert sizes == sorted(known) + [None] * (len(sizes) - len(known))
+    architectures = [entries[name].architecture for name in listed(tv, "--sort", "architecture")]
+    assert architectures == sorted(filter(None, architectures)) + [""] * architectures.count("")
+    assert tv("models", "list", "--sort", "age").code == 2
+
+
+def test_list_asks_no_hub_and_joins_no_packages(
+    tv: Runner, models_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("tvcli.models.packaged.packaged_file", refuse)
+    monkeypatch.setattr("tvcli.models.packaged.is_installed", lambda packages: True)
+    assert len(tv("models", "list", "--json").out.splitlines()) == len(catalog())

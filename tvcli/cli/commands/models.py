@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,12 +19,27 @@ Quant = Annotated[str | None, typer.Option(help="The quantization, where a repos
 
 
 @app.command("list", cls=StrictCommand)
-def list_models(json: options.Json = False) -> None:
-    """List the models of the catalog, with size and license, and whether they are on this machine.
+def list_models(
+    text: Annotated[
+        str | None, typer.Argument(help="Only models whose name, description or architecture contains this.")
+    ] = None,
+    sees: Annotated[bool, typer.Option("--sees", help="Only models with an image encoder.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Only models on this machine.")] = False,
+    sort: Annotated[
+        Literal["name", "size", "architecture"], typer.Option(help="The order; of sizes, the smallest first.")
+    ] = "name",
+    json: options.Json = False,
+) -> None:
+    """List the models of the catalog: size, whether they are on this machine and see, license.
 
-    Example: tv models list
+    With --json, every fact that tv models info prints.
+
+    Examples:
+        tv models list
+        tv models list qwen --sees --sort size
+        tv models list --here --json
     """
-    work.models.list_all(json=json)
+    work.models.list_all(text, sees=sees, here=here, sort=sort, json=json)
 
 
 @app.command(cls=StrictCommand)

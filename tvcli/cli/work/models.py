@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,27 +21,48 @@ from tvcli.models.resolve import ModelFiles, describe, is_here, present, size
 from tvcli.models.vision_half.files import checked_source
 
 REPAIRS = "image tokens"
+ORDERS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "name": lambda facts: facts["name"],
+    "size": lambda facts: (facts["bytes"] is None, facts["bytes"]),  # unknown sizes last
+    "architecture": lambda facts: (not facts["architecture"], facts["architecture"]),
+}
 
 
-def list_all(*, json: bool) -> None:
+def list_all(text: str | None, *, sees: bool, here: bool, sort: str, json: bool) -> None:
     broken: list[UnavailableError] = []
-    _print_list([(entry, is_here(entry), size(entry)) for entry in catalog(broken).values()], json=json)
+    every = [_facts(entry) for entry in catalog(broken).values() if text is None or _contains(entry, text)]
+    listed = [facts for facts in every if (facts["sees"] or not sees) and (facts["here"] or not here)]
+    if not listed:
+        out.note("no model matches")
+    _print_list(sorted(listed, key=ORDERS[sort]), json=json)
     for error in broken:
         out.error(str(error))
     if broken:
         raise typer.Exit(UnavailableError.exit_code)
 
 
-def _print_list(entries: list[tuple[Entry, bool, int | None]], *, json: bool) -> None:
+def _contains(entry: Entry, text: str) -> bool:
+    """Whether the name, the description or the architecture contains the text, in any letter case."""
+    return any(text.casefold() in words.casefold() for words in (entry.name, entry.description, entry.architecture))
+
+
+def _print_list(listed: list[dict[str, Any]], *, json: bool) -> None:
     if json:
-        for entry, here, bytes_ in entries:
-            out.record({"name": entry.name, "here": here, "bytes": bytes_, "license": entry.license})
+        for facts in listed:
+            out.record(facts)
         return
     rows = [
-        [entry.name, byte_size(bytes_) if bytes_ else "", "yes" if here else "", entry.license, entry.description]
-        for entry, here, bytes_ in entries
+        [
+            facts["name"],
+            byte_size(facts["bytes"]) if facts["bytes"] else "",
+            "yes" if facts["here"] else "",
+            "yes" if facts["sees"] else "",
+            facts["license"],
+            facts["description"],
+        ]
+        for facts in listed
     ]
-    out.table("", ["model", "size", "on disk", "license", "description"], rows)
+    out.table("", ["model", "size", "on disk", "sees", "license", "description"], rows)
 
 
 def info(name: str, quant: str | None, *, json: bool) -> None:
@@ -105,6 +127,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
     if entry.layer is not None:
         facts["layer"] = f"{entry.layer.suggested} ({entry.layer.source})"
     facts["one_image"] = entry.one_image or None
+    facts["sees"] = entry.sees
     facts["here"] = is_here(entry)
     facts["bytes"] = size(entry)
     facts[REPAIRS] = _repairs(entry)
@@ -115,7 +138,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
 def _repairs(entry: Entry) -> list[str]:
     """What tv changes in llama.cpp's image tokens, if the mmproj is on this machine and can be read."""
     with suppress(UnavailableError):
-        files = None if isinstance(entry.files, Packaged) else present(entry)  # that may take time to assemble
+        slow = isinstance(entry.files, Packaged)  # it may have to be assembled
+        files = None if slow or entry.sees is False else present(entry)
         if files is not None and files.vision is not None:
             return repair(check_gguf(files.vision)).sentences()
     return []

@@ -53,7 +53,7 @@ def test_sources_are_named_for_what_an_entry_states_and_hashes_are_hashes() -> N
 
 def test_of_a_hub_entry_every_fact_has_a_source_or_is_unverified() -> None:
     no_fact = {"description", "layer", "sources", "width"}  # a suggested layer has its source beside it
-    named = {"hub": "files", "layers": "shape"}
+    named = {"hub": "files", "vision": "files", "layers": "shape"}
     for entry in catalog().values():
         if isinstance(entry.files, OnHub):
             written = tomllib.loads((data_folder("models") / f"{entry.name}.toml").read_text("utf-8"))

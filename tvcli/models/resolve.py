@@ -111,12 +111,12 @@ def is_here(entry: Entry) -> bool:
     files = entry.files
     if not isinstance(files, Local) and files.packages is not None and packaged.is_installed(files.packages):
         return True
-    return _on_disk(entry) is not None
+    return on_disk(entry) is not None
 
 
 def size(entry: Entry) -> int | None:
     """All files together in bytes, as on this machine, or else as in the catalog; None if unknown."""
-    if (here := _on_disk(entry)) is not None:
+    if (here := on_disk(entry)) is not None:
         paths = [here.text.with_name(part) for part in part_names(here.text.name)]
         weights = () if here.half is None else here.half.weights
         return sum(path.stat().st_size for path in (*paths, here.vision, *weights) if path is not None)
@@ -132,7 +132,7 @@ def size(entry: Entry) -> int | None:
     return sum(known) if len(known) == len(sizes) else None
 
 
-def _on_disk(entry: Entry) -> ModelFiles | None:
+def on_disk(entry: Entry) -> ModelFiles | None:
     """The files of a model that is on the hub or the user's own, or None if they are missing."""
     try:
         if isinstance(entry.files, OnHub):

@@ -16,8 +16,8 @@ from tvcli.engine.gguf.repair import repair
 from tvcli.errors import UnavailableError, UsageError
 from tvcli.files import byte_size
 from tvcli.models import resolve
-from tvcli.models.catalog import Entry, OnHub, Packaged, catalog, register
-from tvcli.models.resolve import ModelFiles, describe, is_here, present, size
+from tvcli.models.catalog import Entry, OnHub, catalog, register
+from tvcli.models.resolve import ModelFiles, describe, is_here, on_disk, present, size
 from tvcli.models.vision_half.files import checked_source
 
 REPAIRS = "image tokens"
@@ -138,8 +138,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
 def _repairs(entry: Entry) -> list[str]:
     """What tv changes in llama.cpp's image tokens, if the mmproj is on this machine and can be read."""
     with suppress(UnavailableError):
-        slow = isinstance(entry.files, Packaged)  # it may have to be assembled
-        files = None if slow or entry.sees is False else present(entry)
+        files = on_disk(entry)
         if files is not None and files.vision is not None:
             return repair(check_gguf(files.vision)).sentences()
     return []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
@@ -23,6 +24,21 @@ class Reference:
     def __init__(self, gguf: Path) -> None:
         self.model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
         self.layers = self.model.model.layers
+
+    @torch.no_grad()
+    def adapt(self, adapter: Path) -> None:
+        """Add a LoRA adapter in GGUF to the weights: alpha / rank × B A for each matrix."""
+        reader = gguf.GGUFReader(adapter)
+        alpha = float(reader.fields["adapter.lora.alpha"].contents())
+        arch = next(
+            a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == reader.fields["general.architecture"].contents()
+        )
+        names = gguf.get_tensor_name_map(arch, len(self.layers))
+        modules = {names.get_name(name): module for name, module in self.model.named_modules()}
+        halves = {tensor.name: torch.from_numpy(np.array(tensor.data, np.float32)) for tensor in reader.tensors}
+        for name in {half.rsplit(".lora_", 1)[0] for half in halves}:
+            a, b = halves[f"{name}.lora_a"], halves[f"{name}.lora_b"]
+            modules[name.removesuffix(".weight")].weight += alpha / len(a) * (b @ a)
 
     @torch.no_grad()
     def residuals(self, tokens: list[int]) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Compare residuals at the delimiter with Hugging Face on the same dequantized weights, layer by layer.
 
 Twice: tv on the float32 weights that Hugging Face computes with, which shows that the right numbers are
-read; and tv on the quantized file, where llama.cpp's kernels also quantize the activations.
+read; and tv on the quantized file, where llama.cpp's kernels also quantize the activations. picto-tuned has a LoRA
+adapter, which is added to Hugging Face's weights.
 """
 
 from __future__ import annotations
@@ -33,13 +34,18 @@ def compare(engine: LlamaEngine, reference: Reference, prompt: Prompt) -> np.nda
     return np.asarray((ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1))
 
 
+MODELS = ("gemma3-270m", "smollm2-135m", "picto-tuned")
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("gemma3-270m", "smollm2-135m"):
-            quantized = resolve(name).text
-            reference = Reference(quantized)
-            for path in (write_float32(quantized, Path(folder) / f"{name}-f32.gguf"), quantized):
-                with LlamaEngine(path) as engine:
+        for name in MODELS:
+            files = resolve(name)
+            reference = Reference(files.text)
+            for lora in files.loras:
+                reference.adapt(lora.path)
+            for path in (write_float32(files.text, Path(folder) / f"{files.text.stem}-f32.gguf"), files.text):
+                with LlamaEngine(path, loras=files.loras) as engine:
                     for label, prompt in PROMPTS.items():
                         cosine = compare(engine, reference, prompt)
                         least = f"lowest {cosine.min():.6f} at layer {cosine.argmin()}"

@@ -20,7 +20,7 @@ from tvcli.models.repository import Chosen, choose, quantization
         ("gemma-4-E2B-it-qat-UD-Q4_K_XL.gguf", "UD-Q4_K_XL"),
         ("model-IQ3_XXS-00001-of-00002.gguf", "IQ3_XXS"),
         ("gpt-oss-20b-MXFP4.gguf", "MXFP4"),
-        ("qwen2-1_5b-instruct-fp16.gguf", ""),
+        ("qwen2-1_5b-instruct-fp16.gguf", "F16"),
         ("Q8_0/model-Q8_0.gguf", "Q8_0"),
         ("gemma-4-E2B-it-mmproj.gguf", ""),
     ],

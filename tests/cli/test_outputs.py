@@ -44,6 +44,8 @@ DESTROYED: list[tuple[list[Any], str]] = [
     (["extract", "-e", "pictures.txt", "-o", "picture.png"], "picture.png"),
     (["extract", "-m", "m.gguf", "-e", "pairs.txt", "-o", "m.gguf"], "m.gguf"),
     (["extract", "-m", "m.gguf", "--mmproj", "mm.gguf", "-e", "pairs.txt", "-o", "mm.gguf"], "mm.gguf"),
+    (["doctor", "m.gguf", "--bundle", "m.gguf"], "m.gguf"),
+    (["doctor", "m.gguf", "--mmproj", "mm.gguf", "--bundle", "mm.gguf"], "mm.gguf"),
     (["export", "v.npy", "--control-vector", "v.npy"], "v.npy"),
     (["import", "c.gguf", "-o", "c.gguf"], "c.gguf"),
     (["compare", "v.svg", "w.npy", "--plot", "v.svg"], "v.svg"),

@@ -25,6 +25,8 @@ REFUSED = [
     (["report", *SMALL, "-o", "no/such.html"], 2, "the folder of no/such.html does not exist"),
     (["report", *SMALL, "-o", "r.html", "--seeds", "x"], 2, "--seeds must be comma-separated integers"),
     (["report", *SMALL, "-o", "r.html", "--llm", "nope"], 3, "unknown model 'nope'"),
+    (["doctor", "--bundle", "folder.png"], 3, "folder.png cannot be written: is a directory"),
+    (["doctor", "--bundle", "no/such.json"], 2, "the folder of no/such.json does not exist"),
 ]
 
 

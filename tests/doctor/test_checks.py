@@ -457,7 +457,7 @@ def test_a_crash_is_a_finding_that_names_the_signal_the_processor_and_the_last_w
     monkeypatch.setattr(doctor, "processor", lambda: "cpu")
     monkeypatch.setattr(doctor, "missing_instructions", {"AVX2 = 1": missing}.__getitem__)
 
-    def crash(request: ModelRequest, step: object) -> Iterator[Any]:
+    def crash(request: ModelRequest, step: object, log: object) -> Iterator[Any]:
         raise DiedError(signal, f"why {Path.home()}")
         yield
 

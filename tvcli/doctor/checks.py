@@ -23,6 +23,7 @@ from tvcli.doctor.machine import (
     this_machine,
 )
 from tvcli.engine.native import faults, places
+from tvcli.engine.native import log as llama_log
 from tvcli.engine.protocol import Decoding, Engine, ImageTokens, Patch, Token, tail
 from tvcli.errors import TvError
 from tvcli.images import Image
@@ -87,13 +88,13 @@ class _CheckFailedError(Exception):
 Finding = Software | Machine | Subject | Repairs | Check | Speed
 
 
-def diagnose(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
+def diagnose(request: ModelRequest, step: Callable[[int], None], log: Path | None = None) -> Iterator[Finding]:
     """All findings in order, up to a failure to load; `step` counts forward passes.
 
     Native code that may crash runs in a separate process, so that there is always a verdict. The folders of the model's
-    files and the addresses of servers are left out.
+    files and the addresses of servers are left out. llama.cpp's log, which has them, is written to the file `log`.
     """
-    for finding in _findings(request, step):
+    for finding in _findings(request, step, log):
         if isinstance(finding, Check):
             yield replace(finding, detail=_without_places(finding.detail, request))
         elif isinstance(finding, Subject):
@@ -117,7 +118,7 @@ def _without_places(text: str, request: ModelRequest) -> str:
     return text
 
 
-def _findings(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
+def _findings(request: ModelRequest, step: Callable[[int], None], log: Path | None) -> Iterator[Finding]:
     yield software()
     features = ""
     try:
@@ -126,7 +127,8 @@ def _findings(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Fi
             yield finding
             if isinstance(finding, Check):
                 return
-        yield from _model(request, step) if wanted_model(request.name) == FAKE else _model_in_a_child(request, step)
+        is_fake = wanted_model(request.name) == FAKE
+        yield from _model(request, step) if is_fake else _model_in_a_child(request, step, log)
     except DiedError as died:
         yield Check(LOADS, False, anonymous(_crash(died, features)))
 
@@ -151,11 +153,11 @@ def _model(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Findi
         yield _unavailable(error)
 
 
-def _model_in_a_child(request: ModelRequest, step: Callable[[int], None]) -> Iterator[Finding]:
+def _model_in_a_child(request: ModelRequest, step: Callable[[int], None], log: Path | None) -> Iterator[Finding]:
     """The child sends loading progress as floats, numbers of forward passes as integers, and findings."""
     progress = request.settings.progress
     sent = replace(request, settings=replace(request.settings, progress=None), meter=silent)  # functions cannot be sent
-    for item in isolated(_send_model, sent):
+    for item in isolated(_send_model, sent, log):
         if isinstance(item, int):
             step(item)
         elif not isinstance(item, float):
@@ -164,7 +166,9 @@ def _model_in_a_child(request: ModelRequest, step: Callable[[int], None]) -> Ite
             progress(item)
 
 
-def _send_model(send: Send, request: ModelRequest) -> None:
+def _send_model(send: Send, request: ModelRequest, log: Path | None) -> None:
+    if log is not None:
+        llama_log.write_to(log)
     for finding in _model(replace(request, settings=replace(request.settings, progress=send)), send):
         send(finding)
 

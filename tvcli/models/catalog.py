@@ -206,6 +206,11 @@ def catalog(broken: list[UnavailableError] | None = None) -> dict[str, Entry]:
     return entries
 
 
+def shipped() -> dict[str, Entry]:
+    """The entries that tv comes with, by name."""
+    return {path.stem: read_entry(path) for path in sorted(folders()[0].glob("*.toml"))}
+
+
 def read_entry(path: Path) -> Entry:
     """An entry from its TOML file. Raises UnavailableError that names the file and what is wrong in it."""
     data = parse_toml(path, UnavailableError)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import DEFAULTS, Engine, ImageEncoder, Lora, Settings
 from tvcli.errors import UsageError
 from tvcli.models.catalog import FAKE, wanted_model
-from tvcli.models.resolve import describe, local_files, resolve
+from tvcli.models.resolve import ModelFiles, describe, local_files, present, resolve
 from tvcli.models.vision_half.files import VisionHalf
 from tvcli.progress import Meter, silent
 
@@ -69,6 +69,16 @@ class ModelRequest:
         found = None if wanted == FAKE else local_files(wanted)
         files = () if found is None else (found.text, found.vision)
         return [path for path in (*files, self.mmproj, *(lora.path for lora in self.loras)) if path is not None]
+
+    def files_here(self) -> ModelFiles | None:
+        """The files, if all are on this machine; nothing is fetched.
+
+        Raises:
+            UnavailableError: an unknown name, or a file that cannot be read.
+        """
+        wanted = wanted_model(self.name)
+        found = None if wanted == FAKE else present(describe(wanted))
+        return found if found is None or self.mmproj is None else replace(found, vision=self.mmproj)
 
     def open(self) -> Model:
         """Load it, or what `opened_by` gives instead; the caller closes it, or lets ``with`` do so.

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
+from pathlib import Path
 
 import typer
 
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out, visible
+from tvcli.cli.work.inputs import check_folder
 from tvcli.cli.work.opening import model_request
 from tvcli.doctor.checks import Check, Finding, Repairs, Speed, Subject, diagnose, verdict
 from tvcli.doctor.machine import Machine, Software
 from tvcli.engine.protocol import ImageTokens, Token
-from tvcli.files import byte_size
+from tvcli.errors import UsageError
+from tvcli.files import byte_size, check_not_input, check_target, replacing
+from tvcli.models.opening import ModelRequest
 
 
-def run(model_options: ModelOptions, *, json: bool) -> None:
+def run(model_options: ModelOptions, name: str | None, bundle: Path | None, *, json: bool) -> None:
+    request = model_request(_named(model_options, name))
+    _check_bundle(bundle, request)
     findings: list[Finding] = []
-    with out.meter(None, "forward passes") as step:
-        for finding in diagnose(model_request(model_options), step):
-            findings.append(finding)
-            for line in describe(finding) if not json else ():
-                out.line(line)
+    with tempfile.TemporaryDirectory() as folder:
+        log = None if bundle is None else Path(folder) / "log"
+        with out.meter(None, "forward passes") as step:
+            for finding in diagnose(request, step, log):
+                findings.append(finding)
+                for line in describe(finding) if not json else ():
+                    out.line(line)
+        if bundle is not None and log is not None:
+            _write(bundle, request, findings, log)
     checks = [finding for finding in findings if isinstance(finding, Check)]
     said = verdict(checks)
     if json:
@@ -33,6 +44,33 @@ def run(model_options: ModelOptions, *, json: bool) -> None:
     for check in checks:
         if not check.healthy:
             raise typer.Exit(check.exit_code)
+
+
+def _named(model_options: ModelOptions, name: str | None) -> ModelOptions:
+    """Raises UsageError if a model is named twice."""
+    if name is None:
+        return model_options
+    if model_options.model is not None:
+        raise UsageError(f"{name} and --model {model_options.model} are two models; give one")
+    return replace(model_options, model=name)
+
+
+def _check_bundle(bundle: Path | None, request: ModelRequest) -> None:
+    """Check before the work starts. Raises what `files.check_target` and `files.check_not_input` do."""
+    check_folder("--bundle", bundle)
+    if bundle is not None:
+        check_target(bundle)
+        check_not_input(bundle, request.own_files())
+
+
+def _write(bundle: Path, request: ModelRequest, findings: Sequence[Finding], log: Path) -> None:
+    from tvcli.doctor import bundle as bundles  # loads the gguf package
+
+    lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
+    text = bundles.as_text(bundles.bundle(request, findings, lines))
+    with replacing(bundle) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    out.note(f"wrote {bundle}, for a bug report; read it before you attach it")
 
 
 def describe(finding: Finding) -> Iterator[str]:

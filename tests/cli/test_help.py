@@ -5,11 +5,11 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 from conftest import PAIRS, Ran, Runner
+from parsing import parse
 from PIL import Image as Pillow
 
 from tvcli.cli import app, main
@@ -69,15 +69,6 @@ def run(tv: Runner, line: str) -> Ran:
         assert ran.code == 0, (stage, ran.err)
         data = ran.raw
     return ran
-
-
-def parse(line: str) -> None:
-    """Raises a typer exception unless the command takes these arguments."""
-    command: Any = typer.main.get_command(app)
-    words = shlex.split(line)[1:]
-    while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
-    command.make_context(line, words)
 
 
 def test_an_example_that_is_only_parsed_is_still_checked() -> None:

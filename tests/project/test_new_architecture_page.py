@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
-from typing import Any
 
 import pytest
-import typer
 from conftest import ROOT
+from parsing import parse
 
-from tvcli.cli import app
 from tvcli.doctor.checks import CHECKS, LOADS
 
 PAGE = (ROOT / "docs" / "new-architecture.md").read_text("utf-8")
@@ -19,12 +16,7 @@ COMMANDS = re.findall(r"^ {4}(tv .+)$", PAGE, re.MULTILINE)
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_of_tv_is_one(line: str) -> None:
-    command: Any = typer.main.get_command(app)
-    words = shlex.split(line)[1:]
-    while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
-    command.make_context(line, words)
-    for word in words:
+    for word in parse(line):
         assert not word.startswith("tests/") or (ROOT / word).is_file()
 
 

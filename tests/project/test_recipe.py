@@ -181,20 +181,23 @@ def test_the_ceiling_has_names_where_pictures_would_be(asked: dict[str, Any]) ->
         assert {len(cells) for cells in figures["rows"].values()} == {len(figures["header"])}
 
 
-def test_the_card_and_its_template_have_the_same_tables(asked: dict[str, Any], tmp_path: Path) -> None:
-    from card import About, write_card
-
+def recognized() -> dict[str, Any]:
+    """Figures as a card needs them, without those of tasks."""
     numbers: Any = defaultdict(lambda: defaultdict(float))
     shares: Any = defaultdict(lambda: defaultdict(lambda: {"n": 1, "share": 0.5, "low": 0.1, "high": 0.9}))
     cosines = {"centred cosine": numbers}
-    figures = {
+    return {
         "recognition": {"nearest name": numbers, "confusions": [], **cosines},
         "naming": {"first token": numbers, "full name": numbers},
         "residuals": [],
-        "tasks": asked["tasks"],
-        "ceiling": asked["ceiling"],
         "final": {"date": "", "nearest name": shares, "first token": shares, "full name": shares, **cosines},
     }
+
+
+def test_the_card_and_its_template_have_the_same_tables(asked: dict[str, Any], tmp_path: Path) -> None:
+    from card import About, write_card
+
+    figures = {**recognized(), "tasks": asked["tasks"], "ceiling": asked["ceiling"]}
     written = tmp_path / "README.md"
     write_card(written, About("picto", "mmproj-picto-f16.gguf", "gemma3-270m", first=True), figures, {}, 0)
     headers = [
@@ -208,17 +211,8 @@ def test_the_card_and_its_template_have_the_same_tables(asked: dict[str, Any], t
 def test_the_card_of_another_language_model_names_it_and_links_to_its_tasks(tmp_path: Path) -> None:
     from card import About, write_card
 
-    numbers: Any = defaultdict(lambda: defaultdict(float))
-    shares: Any = defaultdict(lambda: defaultdict(lambda: {"n": 1, "share": 0.5, "low": 0.1, "high": 0.9}))
-    cosines = {"centred cosine": numbers}
-    figures = {
-        "recognition": {"nearest name": numbers, "confusions": [], **cosines},
-        "naming": {"first token": numbers, "full name": numbers},
-        "residuals": [],
-        "final": {"date": "", "nearest name": shares, "first token": shares, "full name": shares, **cosines},
-    }
     about = About("picto-x", "mmproj-picto-x.gguf", "qwen2.5-coder-1.5b", first=False)
-    write_card(tmp_path / "card.md", about, figures, {}, 0)
+    write_card(tmp_path / "card.md", about, recognized(), {}, 0)
     text = (tmp_path / "card.md").read_text("utf-8")
     assert text.startswith("# picto-x: a small vision tower for Qwen2.5-Coder 1.5B Instruct (Q4_K_M)\n")
     assert "results/README.md" in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def write_card(path: Path, about: About, figures: dict[str, Any], times: dict[st
         packages=[*read_packages(), *read_packages(final=True)],
         groups={group: groups.count(group) for group in dict.fromkeys(groups)},
         total=len(groups),
-        **{key: getattr(about, key) for key in ("name", "file", "llm", "first", "language_model")},
+        **asdict(about),
+        language_model=about.language_model,
         license=entry(about.llm).license,
         former=FIRST_PICTO if about.first else PICTO,
         legend=column_legend(Source.TEXT),

@@ -120,9 +120,9 @@ def captioned(engine: LlamaEngine, classes: list[Class], drawn: Drawn, before: s
     first, full = [], []
     said = answers(engine, [prompt_of(before, image, after) for image in drawn.images], LONGEST_NAME)
     for label, answer in zip(drawn.labels, said, strict=True):
-        name = classes[label].name
-        full.append(answer.strip().split("\n")[0].strip().lower() == name.lower())
-        first.append(answer.strip().lower().startswith(first_piece(engine, name)))
+        begins, whole = named(engine, classes[label].name, answer.strip())
+        first.append(begins)
+        full.append(whole)
     return {
         "first token": by_group(np.array(first), classes, drawn, share),
         "full name": by_group(np.array(full), classes, drawn, share),
@@ -141,10 +141,16 @@ def names_said(engine: LlamaEngine, classes: list[Class], words: Words, drawn: D
         part = slice(start, start + 32)
         prompts = [few_shot(image, examples, shots=SHOTS, seed=0) for image in drawn.images[part]]
         for label, answer in zip(drawn.labels[part], answers(engine, prompts, longest + 1), strict=True):
-            name = classes[label].name
-            full.append(answer.split("\n")[0].strip().lower() == name.lower())
-            first.append(answer.strip().lower().startswith(first_piece(engine, name)))
+            begins, whole = named(engine, classes[label].name, answer)
+            first.append(begins)
+            full.append(whole)
     return np.array(first), np.array(full)
+
+
+def named(engine: LlamaEngine, name: str, answer: str) -> tuple[bool, bool]:
+    """Whether the answer begins with the name's first token, and whether its first line is the name."""
+    begins = answer.strip().lower().startswith(first_piece(engine, name))
+    return begins, answer.split("\n")[0].strip().lower() == name.lower()
 
 
 def answers(engine: LlamaEngine, prompts: list[Prompt], count: int) -> list[str]:

@@ -6,7 +6,6 @@ captions are names of things: no question or answer of tv's tasks.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import gguf
@@ -19,7 +18,7 @@ from pictures import UNNAMED
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from tower import Tower
-from train import Advance, Pool
+from train import Advance, Pool, anneal
 from transformers import AutoModelForCausalLM
 
 RANK, ALPHA = 8, 16.0
@@ -66,10 +65,10 @@ def tune(model: nn.Module, tower: Tower, pool: Pool, captions: Captions, advance
     named = torch.nonzero(pool.labels != UNNAMED).flatten()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=RATE, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_at)
     losses = []
     for step in range(STEPS):
         torch.manual_seed(1 + step)
+        anneal(optimizer, RATE, step, STEPS, warm=WARM)
         drawn = pool.draw(named[torch.randint(len(named), (BATCH,))], tower.shape.image)
         with torch.no_grad():
             inputs, targets = captions.batch(tower(drawn.pictures), drawn.labels)
@@ -78,15 +77,9 @@ def tune(model: nn.Module, tower: Tower, pool: Pool, captions: Captions, advance
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
-        schedule.step()
         losses.append(round(loss.item(), 4))
         advance(1)
     return losses
-
-
-def rate_at(step: int) -> float:
-    """The share of RATE: up in WARM steps, then down as a cosine."""
-    return min(1.0, (step + 1) / WARM) * 0.5 * (1 + math.cos(math.pi * step / STEPS))
 
 
 def loss_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def table3(study: Study) -> Table:
         raise NotApplicableError("table 3 needs the model's own language model; name it with `llm`")
     own, layer, setup = study.table2(), study.layer(), replace(study.setup(), methods=(Method.PATCH,))
     [other] = study.evaluate("table3", replace(setup, layer=layer), of_llm=True)
-    [free] = study.evaluate("table3-own-layer", setup, of_llm=True)
+    [free] = study.evaluate("table3-own-layer", setup, of_llm=True, own_layer=True)
     cosines = {task.name: cosine(study, task, layer) for task in study.tasks}
     cosines[AVERAGE] = float(np.mean(list(cosines.values())))
     rows = [

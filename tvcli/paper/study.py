@@ -48,6 +48,7 @@ class Study:
     judge: str = ""  # a command that judges the answers in table 5
     seeds: tuple[int, ...] = (1, 2, 3)
     limit: int | None = None
+    one_layer: bool = False  # chosen in table 2; by default each evaluation chooses its own
     folder: Path | None = None
     opened: Spent = field(default_factory=Spent)  # the time that loading the model took
     read_only: bool = False  # a plan: the folder's answers are used, and nothing is written
@@ -92,27 +93,35 @@ class Study:
         transfers = tuple(Transfer(source, self.query_modality) for source in sources or (Source.TEXT,))
         return Setup(self.tasks, transfers, seeds=self.seeds, limit=self.limit)
 
-    def evaluate(self, name: str, setup: Setup, *, of_llm: bool = False) -> tuple[TransferResult, ...]:
+    def evaluate(
+        self, name: str, setup: Setup, *, of_llm: bool = False, own_layer: bool = False
+    ) -> tuple[TransferResult, ...]:
         """The numbers of an evaluation, run once and resumed from ``NAME.jsonl`` in the study's folder.
 
-        With `of_llm`, vectors are read with the language model that this one was made from.
+        With `of_llm`, vectors are read with the language model that this one was made from. With `own_layer`, the layer
+        is chosen on this evaluation's own validation samples in any case.
         """
         for known, llm, found in self.done:
             if (known, llm) == (setup, of_llm):
                 return found
-        check_samples(setup)
+        asked = setup if own_layer else self._at_one_layer(setup)
+        check_samples(asked)
         path = None if self.folder is None else self.folder / f"{name}.jsonl"
         files = Files(path, resume=path is not None, read_only=self.read_only)
         vectors = self.llm_vectors if of_llm else None
-        result = run(self.engine, setup, source_model=vectors, files=files, meter=self.meter)
+        result = run(self.engine, asked, source_model=vectors, files=files, meter=self.meter)
         self.answers += result.answers
         self.there += result.there
         self.done.append((setup, of_llm, result.transfers))
         return result.transfers
 
+    def _at_one_layer(self, setup: Setup) -> Setup:
+        chooses = setup.layer is None and Method.PATCH in setup.methods
+        return replace(setup, layer=self.layer()) if self.one_layer and chooses else setup
+
     def table2(self) -> TransferResult:
         """The evaluation that later ones are compared with."""
-        [found] = self.evaluate("table2", self.setup())
+        [found] = self.evaluate("table2", self.setup(), own_layer=True)
         return found
 
     @cached_property

@@ -96,6 +96,12 @@ Tasks = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Ask at most this many samples of each split; prompts keep their shots.")
 ]
+OneLayer = Annotated[
+    bool,
+    typer.Option(
+        "--one-layer", help="Patch at the layer chosen in table 2 everywhere; by default each table chooses its own."
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tvcli.cli.commands.options import ImageModelOptions
 from tvcli.cli.commands.strict import Idle, Values
 
 OF_ITEMS = (
-    *("data", "task", "seeds", "limit", "llm", "judge", "output", "plan"),
+    *("data", "task", "seeds", "limit", "one_layer", "llm", "judge", "output", "plan"),
     *(field.name for field in fields(ImageModelOptions)),
 )
 
@@ -45,6 +45,7 @@ def paper(
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
     limit: options.Limit = None,
+    one_layer: options.OneLayer = False,
     llm: Annotated[
         str | None, options.other_model(help="The language model that the VLM was made from (table 3).")
     ] = None,
@@ -78,6 +79,7 @@ def paper(
         task,
         seeds=seeds,
         limit=limit,
+        one_layer=one_layer,
         llm=llm,
         judge=judge,
         output=output,

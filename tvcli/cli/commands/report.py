@@ -18,6 +18,7 @@ def report(
     task: options.Tasks = None,
     seeds: options.Seeds = "1,2,3",
     limit: options.Limit = None,
+    one_layer: options.OneLayer = False,
     llm: Annotated[str | None, options.other_model(help="The language model that the VLM was made from.")] = None,
     results: Annotated[Path | None, options.about_output(help="Folder of saved answers to reuse and add to.")] = None,
 ) -> None:
@@ -26,4 +27,6 @@ def report(
     Examples:
         tv report --task country-capital --limit 5 --seeds 1 -o report.html
     """
-    work.report.run(model_options, output, task, seeds=seeds, limit=limit, llm=llm, results=results)
+    work.report.run(
+        model_options, output, task, seeds=seeds, limit=limit, one_layer=one_layer, llm=llm, results=results
+    )

@@ -32,6 +32,7 @@ def run(
     *,
     seeds: str,
     limit: int | None,
+    one_layer: bool,
     llm: str | None,
     judge: str | None,
     output: Path | None,
@@ -67,7 +68,7 @@ def run(
         out.warn(f"imported questions are for {', '.join(OF_QUESTIONS)}; the others use {names}")
     begun = Spent.now()
     with open_study(
-        request, tasks, imported, seeds=counted, limit=limit, llm=llm, judge=command, folder=folder
+        request, tasks, imported, seeds=counted, limit=limit, one_layer=one_layer, llm=llm, judge=command, folder=folder
     ) as study:
         if planned:
             paper_plan.show(study, wanted, begun, json=json)

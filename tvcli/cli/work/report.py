@@ -25,6 +25,7 @@ def run(
     *,
     seeds: str,
     limit: int | None,
+    one_layer: bool,
     llm: str | None,
     results: Path | None,
 ) -> None:
@@ -37,7 +38,7 @@ def run(
     if llm is not None:
         ModelRequest(llm).check()
     folder = None if results is None else make_folder(results)
-    with open_study(request, tasks, seeds=counted, limit=limit, llm=llm, folder=folder) as study:
+    with open_study(request, tasks, seeds=counted, limit=limit, one_layer=one_layer, llm=llm, folder=folder) as study:
         page = render(study, sections(study))
     if str(output) == STDOUT:
         out.text(page)

@@ -126,3 +126,18 @@ def test_a_study_answers_again_when_the_same_item_is_asked_with_another_setup() 
     assert study.evaluate("another name", replace(prompted)) is first
     other = study.evaluate("table2", replace(prompted, methods=(NO_CONTEXT,)))
     assert set(other[0].average.scores) == {MAJORITY, NO_CONTEXT}
+
+
+def test_one_layer_is_chosen_in_table_2_for_all(planted_folder: Path) -> None:
+    """But for an evaluation that is about its own layer, and one that patches nothing."""
+    known = study(planted_folder, one_layer=True)
+    [own] = known.evaluate("other", replace(known.setup(Source.INSTRUCTION)))
+    [table2] = known.evaluate("table2", known.setup())
+    assert (table2.layer, own.layer) == (3, 3)
+    assert len(table2.validation) == known.engine.model.n_layer
+    assert own.validation == ()
+    shots = replace(known.setup(), shots=2)
+    [free] = known.evaluate("free", shots, own_layer=True)
+    assert len(free.validation) == known.engine.model.n_layer
+    [bare] = known.evaluate("bare", replace(shots, methods=(NO_CONTEXT,)))
+    assert bare.layer is None

@@ -63,6 +63,45 @@ def test_terminate_is_heard_where_ctrl_c_is_ignored(vector_file: Path) -> None:
     assert process.returncode == 143
 
 
+IN_A_CALLBACK = """
+import ctypes, os, signal, sys
+from tvcli.cli.signals import exit_code, handle_sigterm, own_process
+from tvcli.engine.native.interrupts import deferred_interrupt
+
+handle_sigterm()
+own_process()
+after = []
+
+@ctypes.CFUNCTYPE(None)
+def callback():
+    os.kill(os.getpid(), int(sys.argv[1]))
+    after.append("the callback went on")
+
+try:
+    with deferred_interrupt():
+        callback()
+        after.append("so did the call")
+    after.append("nothing was raised")
+except KeyboardInterrupt:
+    print(*after, sep=", ")
+    sys.exit(exit_code())
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "ignored", "code"),
+    [(signal.SIGINT, False, 130), (signal.SIGTERM, False, 143), (signal.SIGTERM, True, 143)],
+    ids=["Ctrl-C", "terminate", "terminate in the background"],
+)
+def test_a_signal_in_a_callback_of_native_code_is_raised_behind_the_call(number: int, ignored: bool, code: int) -> None:
+    """Python discards what is raised in a ctypes callback, where most of a decode's signals are heard."""
+    ignore = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)  # noqa: E731
+    command = [sys.executable, "-c", IN_A_CALLBACK, str(int(number))]
+    ran = subprocess.run(command, preexec_fn=ignore, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (code, "the callback went on, so did the call\n", "")
+
+
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_evaluation_keeps_its_samples(tmp_path: Path, number: int) -> None:

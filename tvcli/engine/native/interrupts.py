@@ -12,32 +12,45 @@ from contextlib import ExitStack, contextmanager
 
 from tvcli.engine.native.process import owner
 
-_pressed: list[int] = []  # one item per Ctrl-C since the last native call began
+_watched: list[int] = []  # the signal that is deferred
+_seen: list[int] = []  # one item each time that it came since the last native call began
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[list[int]]:
     """Ctrl-C during a native call is raised at the end of the block; the yielded list is then not empty.
 
-    Raised inside a ctypes callback, before the callback's own `try` begins, it would be lost. The previous
-    handler is restored when the block ends. In a process that belongs to tv, a second Ctrl-C ends the process
-    immediately: the call may take long, or wait for a server that never answers.
+    Raised inside a ctypes callback, before the callback's own `try` begins, it would be lost. So is what the ``tv``
+    command makes of SIGTERM, where Ctrl-C is ignored: in a job in the background. The previous handler is restored when
+    the block ends, and gets the signal. In a process that belongs to tv, a second one ends the process immediately: the
+    call may take long, or wait for a server that never answers.
     """
     seen: list[int] = []
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    number = _raising() if threading.current_thread() is threading.main_thread() else None
+    handler = None if number is None else signal.getsignal(number)
+    if number is None or not callable(handler):
         yield seen
         return
     with ExitStack() as stack:
         if owner() is not None:
-            _pressed.clear()
+            _seen.clear()
+            _watched[:] = [number]
             waking = signal.set_wakeup_fd(_signals().fileno(), warn_on_full_buffer=False)
             stack.callback(signal.set_wakeup_fd, waking)
-        stack.callback(signal.signal, signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+        stack.callback(signal.signal, number, handler)
+        signal.signal(number, lambda number, _: seen.append(number))
         yield seen
     if seen:
-        raise KeyboardInterrupt
+        handler(number, None)
+
+
+def _raising() -> int | None:
+    """The signal whose handler raises KeyboardInterrupt, if any. The command's own handler of SIGTERM does so where
+    SIGINT is ignored; elsewhere it raises SIGINT."""
+    pressed = signal.getsignal(signal.SIGINT)
+    if pressed is signal.default_int_handler:
+        return signal.SIGINT
+    return signal.SIGTERM if owner() is not None and pressed in (signal.SIG_IGN, None) else None
 
 
 @functools.cache
@@ -51,7 +64,7 @@ def _signals() -> socket.socket:
 
 def _watch(signals: socket.socket) -> None:
     while number := signals.recv(1):
-        if number[0] == signal.SIGINT:
-            _pressed.append(number[0])
-        if len(_pressed) > 1:
-            os._exit(130)
+        if number[0] in _watched:
+            _seen.append(number[0])
+        if len(_seen) > 1:
+            os._exit(128 + number[0])

@@ -1,4 +1,4 @@
-"""What the README and the help promise in words, where no other test holds it."""
+"""What the pages and the help promise in words, where no other test holds it."""
 
 import json
 import re
@@ -22,7 +22,10 @@ from tvcli.models.opening import ModelRequest
 from tvcli.paper.items import ITEMS
 from tvcli.vector import TaskVector, save
 
-README = (ROOT / "README.md").read_text("utf-8")
+FILES, MEASURE, MODELS = (
+    " ".join((ROOT / "docs" / page).read_text("utf-8").split())
+    for page in ("reference/files.md", "how-to/measure.md", "how-to/models.md")
+)
 SMALL = ["-T", "food-color", "--limit", "5", "--seeds", "1"]
 
 
@@ -71,8 +74,8 @@ def test_the_defaults_are_those_that_the_help_and_the_readme_say() -> None:
     assert (evaluation.shots, evaluation.seeds, evaluation.metric) == (5, "1,2,3", Metric.PAPER)
     assert (evaluation.source, evaluation.query, evaluation.method, evaluation.pairs) == (None, None, None, "one")
     assert (query.max_tokens, query.multiline, query.modality) == (16, False, Modality.TEXT)
-    assert "the query after five examples" in " ".join(README.split())
-    assert "means over three seeds" in " ".join(README.split())
+    assert "the query after five examples" in MEASURE
+    assert "means over three seeds" in MEASURE
 
 
 # -- files ------------------------------------------------------------------------------------------------
@@ -109,8 +112,8 @@ def test_a_vector_is_two_arrays_and_the_first_alone_is_one_too(tv: Runner, tmp_p
     assert tv("apply", tmp_path / "bare.npy", "-t", "x").out == tv("apply", path, "-t", "x").out != ""
 
 
-def test_an_answer_in_json_has_the_keys_of_the_readme(tv: Runner, picture: Path) -> None:
-    [sentence] = re.findall(r"\*\*`--json`\*\*: one object per line, with (.*?)\.\n", README, re.DOTALL)
+def test_an_answer_in_json_has_the_keys_of_its_page(tv: Runner, picture: Path) -> None:
+    [sentence] = re.findall(r"\*\*`--json`\*\*: one object per line, with (.*?)\. ", FILES)
     keys = re.findall(r"`(\w+)`", sentence)
     for ran in (tv("prompt", "-t", "x", "-i", picture, "--json"), tv("prompt", "-t", "x", "--json")):
         for line in ran.out.splitlines():
@@ -238,7 +241,7 @@ def test_verbose_tracebacks_only_with_tv_debug(tv: Runner, monkeypatch: pytest.M
     assert "Traceback" in tv("show", "none.npy").err
 
 
-# -- words of the README that stand for lists in the code -------------------------------------------------
+# -- words of the pages that stand for lists in the code --------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -249,19 +252,19 @@ def test_verbose_tracebacks_only_with_tv_debug(tv: Runner, monkeypatch: pytest.M
         ("--modality text|image", set(Modality)),
     ],
 )
-def test_the_readme_names_all_values(text: str, known: set[str]) -> None:
-    assert text in " ".join(README.split())
+def test_the_pages_name_all_values(text: str, known: set[str]) -> None:
+    assert text in MEASURE + FILES
     assert set(text.split()[1].split("|")) == known
 
 
-def test_the_readme_names_the_methods_and_metrics() -> None:
-    assert all(f"*{method}*" in README for method in Method)
-    assert f"`--metric {Metric.EXACT}`" in README
+def test_the_page_names_the_methods_and_metrics() -> None:
+    assert all(f"*{method}*" in MEASURE for method in Method)
+    assert f"`--metric {Metric.EXACT}`" in MEASURE
 
 
 def test_picto_knows_as_many_drawings_as_its_card_says() -> None:
     rows = (ROOT / "models/picto/recipe/classes.tsv").read_text("utf-8").splitlines()
-    [said] = re.findall(r"picto recognizes drawings of (\d+)", README)
+    [said] = set(re.findall(r"drawings of (\d+)", MODELS + (ROOT / "README.md").read_text("utf-8")))
     assert len([row for row in rows if row.strip()]) - 1 == int(said)
 
 

@@ -110,21 +110,6 @@ def test_the_extras_install_the_packages_of_the_catalog() -> None:
             )  # or one package that needs the others
 
 
-def test_the_readme_lists_the_catalog() -> None:
-    """To write it anew: print what `expected` is."""
-    rows = []
-    for entry in catalog().values():
-        where = entry.files.repository if isinstance(entry.files, OnHub) else "pip"
-        layer = "" if entry.layer is None else str(entry.layer.suggested)
-        shape = "" if entry.layers is None else f"{entry.layers} × {entry.width}"
-        sees = "yes" if entry.sees else ""
-        rows.append(f"| {entry.name} | {where} | {sees} | {shape} | {layer} | {entry.llm or ''} |\n")
-    header = "| model | from | sees | layers × width | layer | language model |\n|---|---|---|---|---|---|\n"
-    expected = header + "".join(rows)
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert expected in readme, expected
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [

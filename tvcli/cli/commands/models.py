@@ -83,7 +83,9 @@ def add(
     name: Annotated[str | None, typer.Option(help="Name of the model; by default, the file's name.")] = None,
     vision_from: Annotated[
         str | None,
-        typer.Option(help="A folder, or owner/repo on the hub, whose image encoder transformers runs (see README)."),
+        typer.Option(
+            help="A folder, or owner/repo on the hub, whose image encoder transformers runs (see docs/image-tokens.md)."
+        ),
     ] = None,
 ) -> None:
     """Give a GGUF file of your own a name for --model.

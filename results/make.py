@@ -32,21 +32,28 @@ OF_IMAGES = (  # table 3 and figure 5 compare two language models: only picto-tu
 
 @dataclass(frozen=True)
 class Run:
-    """`tv paper` with a model of the catalog."""
+    """What is made of a model of the catalog: items of `tv paper`, and text vectors on queries of these modalities."""
 
     model: str
-    items: tuple[str, ...] = ("all",)
+    items: tuple[str, ...]
+    queries: tuple[str, ...] = ()
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        return ("paper", *self.items, "-m", self.model, "--limit", LIMIT, "--one-layer")
+    def paper(self) -> tuple[str, ...]:
+        """One seed, and one layer: prefilling the prompts of examples takes most of the time."""
+        return ("paper", *self.items, "-m", self.model, "--limit", LIMIT, "--seeds", "1", "--one-layer")
+
+    def evaluation(self, query: str) -> tuple[str, ...]:
+        """Three seeds, the layer chosen among all."""
+        pixels = ("--picture", "paper") if query == "image" else ()
+        return ("eval", "-m", self.model, "--query", query, "--limit", LIMIT, *pixels, "--resume", "--json")
 
 
 RUNS = {
-    "picto": Run("picto", OF_IMAGES),
+    "picto": Run("picto", OF_IMAGES, ("image", "text")),
     "picto-tuned": Run("picto-tuned", ("table2", "table3", "figure5")),
-    "qwen-0.5b": Run("qwen2.5-coder-0.5b"),
-    "qwen-1.5b": Run("picto-qwen2.5-coder-1.5b", OF_IMAGES),
+    "qwen-0.5b": Run("qwen2.5-coder-0.5b", ("all",), ("text",)),
+    "qwen-1.5b": Run("picto-qwen2.5-coder-1.5b", OF_IMAGES, ("image", "text")),
 }
 
 
@@ -65,10 +72,14 @@ def main() -> None:
 def make(name: str, work: Path) -> None:
     """One run, and its files in the folder of its name."""
     run, started = RUNS[name], time.monotonic()
-    tv(*run.arguments, "-o", str(work))
+    work.mkdir(parents=True, exist_ok=True)
+    for query in run.queries:
+        found = tv(*run.evaluation(query), "--samples", str(work / f"text-{query}.jsonl"), captured=True)
+        (work / f"text-{query}.json").write_text(found, encoding="utf-8")
+    tv(*run.paper, "-o", str(work))
     hours = (time.monotonic() - started) / 3600
     about = json.loads(tv("doctor", run.model, "--json", captured=True))
-    about["command"] = f"tv {' '.join(run.arguments)} -o {name}"
+    about["commands"] = [f"tv {' '.join(arguments)}" for arguments in (*map(run.evaluation, run.queries), run.paper)]
     about["hours of this call"] = round(hours, 2)
     (work / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     publish(work, HERE / name)

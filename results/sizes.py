@@ -1,103 +1,85 @@
-"""One table and one plot of the effect's size in models of different sizes, from the tables of each run."""
+"""One table and one plot of the effect in models of different sizes, from the three-seed evaluations of each run."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tvcli import plots
-from tvcli.models.catalog import find
 
-CELL = re.compile(r"(?P<mean>-?[\d.]+)(?: ±[\d.]+)? \[(?P<low>-?[\d.]+), (?P<high>-?[\d.]+)\]")
-LAYER = re.compile(r"patched at layer (\d+)")
-SIZES = (
-    ("picto", "gemma3-270m", "0.27"),
-    ("qwen-0.5b", "qwen2.5-coder-0.5b", "0.5"),
-    ("qwen-1.5b", "qwen2.5-coder-1.5b", "1.5"),
-)
+SIZES = {
+    "picto": ("Gemma 3 270M", 0.27),
+    "qwen-0.5b": ("Qwen2.5-Coder 0.5B", 0.5),
+    "qwen-1.5b": ("Qwen2.5-Coder 1.5B", 1.5),
+}
+METHODS = ("majority", "no context", "prompt", "patch")
 HEADER = (
-    *("language model", "billion parameters", "queries", "n", "majority", "prompt", "patch"),
-    *("prompt, text queries", "patch, text queries", "share", "layer", "depth"),
+    "language model",
+    "billion parameters",
+    "queries",
+    "n",
+    *METHODS,
+    "layer",
+    "of the depth",
+    "of the text's patch",
 )
 
 
 @dataclass(frozen=True)
 class Size:
-    """The averages over the six tasks of one model."""
+    """The average over the six tasks of one model, on one modality of queries; `layers` is the model's number."""
 
     model: str
-    parameters: str
+    parameters: float
     query: str
-    average: Mapping[str, str]  # the cells of table 2
-    text: Mapping[str, str]  # of text queries
+    scores: Mapping[str, Any]  # by method: mean, interval
+    n: int
     layer: int
     layers: int
 
-    @property
-    def cells(self) -> tuple[str, ...]:
-        share = mean(self.average["patch"]) / mean(self.text["patch"])
-        return (
-            *(self.model, self.parameters, self.query),
-            *(self.average[column] for column in ("n", "majority", "prompt", "patch")),
-            *(self.text[column] for column in ("prompt", "patch")),
-            *(f"{share:.0%}", str(self.layer), f"{(self.layer + 1) / self.layers:.0%}"),
-        )
+    def mean(self, method: str) -> float:
+        return float(self.scores[method]["mean"])
+
+    def spread(self, method: str) -> tuple[float, float, float]:
+        low, high = self.scores[method]["interval"]
+        return self.mean(method), low, high
+
+    def cells(self, text: Size) -> tuple[str, ...]:
+        """A row; `text` is the same model where the names of things stand in the pictures' place: the oracle."""
+        scores = (f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, low, high in map(self.spread, METHODS))
+        share = "" if self is text else f"{self.mean('patch') / text.mean('patch'):.0%}"
+        depth = f"{(self.layer + 1) / self.layers:.0%}"
+        return (self.model, f"{self.parameters}", self.query, str(self.n), *scores, str(self.layer), depth, share)
 
 
-def read_size(folder: Path, model: str, parameters: str) -> Size:
-    """From table 2 and, for a model that sees, table 12: there the names of things stand in the pictures' place."""
-    table = read(folder / "table2.json")
-    [average] = [row for row in table["rows"] if row["task"] == "average"]
-    pairs, text, query = folder / "table12.json", average, "text"
-    if pairs.exists():
-        query = "pictures"
-        [text] = [row for row in read(pairs)["rows"] if (row["pair"], row["task"]) == ("text → text", "average")]
-    entry, found = find(model), LAYER.search(table["note"])
-    if entry is None or entry.layers is None or found is None:
-        raise SystemExit(f"{folder}: no layers of {model}")
-    return Size(model, parameters, query, average, text, int(found[1]), entry.layers)
+def read_sizes(folder: Path) -> dict[str, list[Size]]:
+    """By run, pictures before text."""
+    return {run: [size for query in ("image", "text") for size in read(folder / run, run, query)] for run in SIZES}
 
 
-def write_tables(folder: Path) -> list[Size]:
-    """sizes.md and sizes.json, of the runs that are there."""
-    sizes = [read_size(folder / run, *about) for run, *about in SIZES if (folder / run / "table2.json").exists()]
-    rows = [dict(zip(HEADER, size.cells, strict=True)) for size in sizes]
-    (folder / "sizes.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    lines = [HEADER, ["---"] * len(HEADER), *(size.cells for size in sizes)]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    (folder / "sizes.md").write_text(table, encoding="utf-8")
-    return sizes
+def read(folder: Path, run: str, query: str) -> list[Size]:
+    """One, or none if the model has no such queries."""
+    path = folder / f"text-{query}.json"
+    if not path.exists():
+        return []
+    [found] = json.loads(path.read_text(encoding="utf-8"))["pairs"]
+    average, layers = found["tasks"]["average"], len(found["validation"])
+    queries = "pictures" if query == "image" else "text"
+    return [Size(*SIZES[run], queries, average, average["n"], found["layer"], layers)]
 
 
 def write_sizes(folder: Path) -> None:
-    """The tables, and the same as a plot: sizes.svg."""
-    sizes = write_tables(folder)
-    series = {
-        "majority": [3 * (float(size.average["majority"].split()[0]),) for size in sizes],
-        "prompt": [spread(size.average["prompt"]) for size in sizes],
-        "patch": [spread(size.average["patch"]) for size in sizes],
-        "prompt, text queries": [spread(size.text["prompt"]) for size in sizes],
-        "patch, text queries": [spread(size.text["patch"]) for size in sizes],
-    }
-    plots.intervals(folder / "sizes.svg", series, [size.model for size in sizes], y="accuracy, average of six tasks")
-
-
-def spread(cell: str) -> tuple[float, float, float]:
-    """Mean and interval of a cell such as ``0.18 ±0.02 [0.12, 0.25]``."""
-    found = CELL.fullmatch(cell)
-    if found is None:
-        raise SystemExit(f"no interval in {cell!r}")
-    return float(found["mean"]), float(found["low"]), float(found["high"])
-
-
-def mean(cell: str) -> float:
-    return spread(cell)[0]
-
-
-def read(path: Path) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return table
+    """sizes.md, sizes.json and sizes.svg, of the runs that are there."""
+    found = {run: sizes for run, sizes in read_sizes(folder).items() if sizes}
+    rows = [size.cells(sizes[-1]) for sizes in found.values() for size in sizes]
+    records = [dict(zip(HEADER, row, strict=True)) for row in rows]
+    (folder / "sizes.json").write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    lines = [HEADER, ["---"] * len(HEADER), *rows]
+    (folder / "sizes.md").write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
+    every = [size for sizes in found.values() for size in sizes]
+    series = {method: [size.spread(method) for size in every] for method in METHODS}
+    names = [f"{size.model}, {size.query}" for size in every]
+    plots.intervals(folder / "sizes.svg", series, names, y="accuracy, average of six tasks")

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 RESULTS = ROOT / "results"
-INTERVAL = "0.30 ±0.01 [0.20, 0.40]"
+RUNS = sorted(path.parent for path in RESULTS.glob("*/about.json"))
 
 
 @pytest.fixture(autouse=True)
@@ -41,39 +41,50 @@ def test_what_was_made_is_copied_and_answers_are_compressed(tmp_path: Path) -> N
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
 
 
-def test_sizes_are_read_from_the_tables_of_each_run(tmp_path: Path) -> None:
+def evaluation(query: str, patch: float) -> str:
+    scores = {method: {"mean": 0.25, "interval": [0.2, 0.3]} for method in ("majority", "no context", "prompt")}
+    average = {"n": 180, **scores, "patch": {"mean": patch, "interval": [patch - 0.1, patch + 0.1]}}
+    pair = {"source": "text", "query": query, "layer": 20, "validation": [0.0] * 28, "tasks": {"average": average}}
+    return json.dumps({"pairs": [pair]})
+
+
+def test_sizes_are_read_from_the_evaluations_of_each_run(tmp_path: Path) -> None:
     import sizes
 
-    average = {"task": "average", "n": "180", "majority": "0.18", "prompt": INTERVAL, "patch": "0.40 [0.30, 0.50]"}
-    text = {**average, "pair": "text → text", "patch": "0.50 [0.40, 0.60]"}
-    other = {**average, "pair": "text → image"}
-    for run, tables in (
-        ("qwen-1.5b", {"table2": [average], "table12": [other, text]}),
-        ("qwen-0.5b", {"table2": [average]}),
-    ):
-        (tmp_path / run).mkdir()
-        for name, rows in tables.items():
-            table = {"note": "tv's own data; text → text, patched at layer 20", "rows": rows}
-            (tmp_path / run / f"{name}.json").write_text(json.dumps(table), "utf-8")
-    sizes.write_tables(tmp_path)
-    small, large = json.loads((tmp_path / "sizes.json").read_text("utf-8"))
-    assert (small["queries"], small["share"], small["depth"]) == ("text", "100%", "88%")
-    assert (large["queries"], large["patch"], large["patch, text queries"]) == (
-        "pictures",
-        "0.40 [0.30, 0.50]",
-        text["patch"],
-    )
-    assert (large["share"], large["layer"], large["depth"]) == ("80%", "20", "75%")
-    assert (tmp_path / "sizes.md").read_text("utf-8").count("\n") == 4
+    for run, query, patch in (("qwen-1.5b", "image", 0.4), ("qwen-1.5b", "text", 0.5), ("qwen-0.5b", "text", 0.3)):
+        (tmp_path / run).mkdir(exist_ok=True)
+        (tmp_path / run / f"text-{query}.json").write_text(evaluation(query, patch), "utf-8")
+    sizes.write_sizes(tmp_path)
+    rows = json.loads((tmp_path / "sizes.json").read_text("utf-8"))
+    assert [(row["language model"][-4:], row["queries"], row["of the text's patch"]) for row in rows] == [
+        ("0.5B", "text", ""),
+        ("1.5B", "pictures", "80%"),
+        ("1.5B", "text", ""),
+    ]
+    assert (rows[1]["patch"], rows[1]["layer"], rows[1]["of the depth"]) == ("0.40 [0.30, 0.50]", "20", "75%")
+    assert (tmp_path / "sizes.md").read_text("utf-8").count("\n") == 5
+    assert (tmp_path / "sizes.svg").stat().st_size > 1000
 
 
-def test_an_interval_is_read_from_a_cell() -> None:
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_answers_and_tables_are_of_one_model(run: Path) -> None:
+    """The settings in the first line of every file name the same model, and every table has its Markdown."""
+    firsts = [json.loads(gzip.decompress(path.read_bytes()).split(b"\n")[0]) for path in run.glob("*.jsonl.gz")]
+    assert len({(first["model"], first["limit"]) for first in firsts}) == 1
+    tables = {path.stem for path in run.glob("*.json")} - {"about", "text-image", "text-text"}
+    assert tables
+    assert tables == {path.stem for path in run.glob("*.md")}
+
+
+def test_the_table_of_sizes_is_made_of_what_is_there(tmp_path: Path) -> None:
     import sizes
 
-    assert sizes.spread("0.18 ±0.02 [0.12, 0.25]") == (0.18, 0.12, 0.25)
-    assert sizes.spread("0.18 [0.12, 0.25]") == (0.18, 0.12, 0.25)
-    with pytest.raises(SystemExit, match="no interval"):
-        sizes.spread("0.18")
+    for run in RUNS:
+        (tmp_path / run.name).symlink_to(run)
+    sizes.write_sizes(tmp_path)
+    for name in ("sizes.md", "sizes.json"):
+        assert (tmp_path / name).read_bytes() == (RESULTS / name).read_bytes()
+    assert (RESULTS / "sizes.md").read_text("utf-8") in (RESULTS / "README.md").read_text("utf-8")
 
 
 def test_an_unknown_run_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ import pytest
 from tvcli import notebook
 from tvcli.engine.fake import FakeEngine
 from tvcli.engine.protocol import Answer
-from tvcli.images import Image
+from tvcli.images import Image, load_image
 from tvcli.models.opening import Model
 from tvcli.prompts.prompt import prompt_of
 from tvcli.vector import ModelInfo, Provenance, TaskVector
@@ -66,7 +67,8 @@ def test_a_vector_is_shown_with_its_origin_and_a_bar_a_layer() -> None:
 def test_nothing_of_a_file_becomes_markup() -> None:
     evil = '<script>alert("x")</script>&'
     origin = Provenance(model=ModelInfo(evil, evil, 18, 640), source=evil, instruction=evil, delimiter=evil)
-    for html in (vector(origin)._repr_html_(), Answer(evil, (1,), 1.0)._repr_html_(), notebook.bars([1.0], evil)):
+    grid = notebook.grid([evil], [[evil], [Image(np.zeros((2, 3, 3), np.uint8), evil)]])
+    for html in (vector(origin)._repr_html_(), Answer(evil, (1,), 1.0)._repr_html_(), notebook.bars([1.0], evil), grid):
         assert "<script" not in html
         assert not [one for one in shown(html).iter() if one.tag.endswith("script")]
 
@@ -75,3 +77,21 @@ def test_a_vector_of_zeros_and_an_answer_are_shown() -> None:
     root = shown(TaskVector(np.zeros((2, 3), np.float32))._repr_html_())
     assert [bar.attrib["height"] for bar in bars_of(root)] == ["0.0", "0.0"]
     assert " Paris" in shown(Answer(" Paris", (1,), 2.5)._repr_html_()).itertext()
+
+
+def test_a_grid_has_texts_and_images() -> None:
+    image = Image(np.full((2, 3, 3), 200, np.uint8), "/home/me/fr.png")
+    head, row = shown(notebook.grid(["flag", "answer"], [[image, 0.5]])).iter("tr")
+    assert [field.text for field in head] == ["flag", "answer"]
+    [drawn], text = row
+    assert text.text == "0.5"
+    assert drawn.attrib["alt"] == "fr.png"
+    assert base64.b64decode(drawn.attrib["src"].removeprefix("data:image/png;base64,")) == image._repr_png_()
+
+
+def test_an_image_shows_its_pixels_and_a_large_one_fewer() -> None:
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    again = load_image(Image(pixels, "fr.png")._repr_png_())
+    assert np.array_equal(again.pixels, pixels)
+    large = load_image(Image(np.zeros((500, 1000, 3), np.uint8), "photo.jpg")._repr_png_())
+    assert large.pixels.shape == (160, 320, 3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tvcli.errors import UsageError
-from tvcli.plots import available, check_plot_file, curves, intervals, maps, matrices
+from tvcli.plots import available, check_plot_file, curves, drawn, intervals, maps, matrices
 
 needs_matplotlib = pytest.mark.skipif(not available(), reason="needs matplotlib")
 
@@ -61,3 +61,10 @@ def test_intervals_are_drawn_where_their_numbers_are(tmp_path: Path, monkeypatch
     assert found["prompt"] == pytest.approx([0.5, 0.4, 0.75])
     assert found["patch"] == pytest.approx([0.25, 0, 0.5])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["capital"]
+
+
+@needs_matplotlib
+@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_a_plot_is_drawn_without_a_file(suffix: str, start: bytes) -> None:
+    plot = drawn(lambda path: curves(path, {"a": [0.0, 1.0]}, x="layer", y="accuracy"), suffix)
+    assert plot.startswith(start)

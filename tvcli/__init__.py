@@ -24,7 +24,7 @@ _HOMES = {
     "tvcli.images": ("Image", "load_image"),
     "tvcli.models.opening": ("Model", "open_model"),
     "tvcli.inputs.examples": ("read_examples",),
-    "tvcli.prompts.prompt": ("Example", "Prompt", "instruction", "zero_shot"),
+    "tvcli.prompts.prompt": ("Example", "Prompt", "few_shot", "instruction", "zero_shot"),
     "tvcli.vector": ("TaskVector", "combine", "load", "save"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -46,6 +46,7 @@ TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLES = 258, 262, 339  # tags
 SIGNED = 2  # of TIFF_SAMPLES
 WHITE_IS_ZERO = 0
 PAPERS_WIDTH = 224  # pixels; xpatch_dataset.py, image_size
+SHOWN = 320  # pixels in a notebook, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,10 @@ class Image:
     def __repr__(self) -> str:
         height, width, _ = self.pixels.shape
         return f"Image({self.name!r}, {width} × {height} pixels)"
+
+    def _repr_png_(self) -> bytes:
+        """A PNG for notebooks."""
+        return thumbnail(self, SHOWN)
 
     @cached_property
     def digest(self) -> bytes:

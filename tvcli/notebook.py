@@ -1,11 +1,15 @@
-"""HTML for notebooks: a table of facts, a bar chart. All texts are escaped."""
+"""HTML for notebooks: a table of facts, a table with columns, a bar chart. All texts are escaped."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import PurePath
+from typing import Protocol, runtime_checkable
 
 BAR, HEIGHT = 10, 40  # pixels: width per bar, height of the highest bar
+THUMBNAIL = 48  # pixels, height of an image in a cell
 
 
 def table(facts: Mapping[str, object], below: str = "") -> str:
@@ -16,6 +20,35 @@ def table(facts: Mapping[str, object], below: str = "") -> str:
         for name, value in known.items()
     )
     return f"<table>{rows}</table>{below}"
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table with a heading for each column. A cell that is an image, such as `tvcli.Image`, shows it."""
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+@runtime_checkable
+class HasPng(Protocol):
+    """What a notebook shows as an image; `name` may be a path, of which only the file's name is shown."""
+
+    @property
+    def name(self) -> str: ...
+
+    def _repr_png_(self) -> bytes: ...
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, HasPng):
+        return escape(str(value))
+    name = escape(PurePath(value.name).name, quote=True)
+    return f'<img alt="{name}" height="{THUMBNAIL}" src="{data_url(value._repr_png_())}"/>'
+
+
+def data_url(png: bytes) -> str:
+    """The address of an image that the page itself contains."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def bars(values: Sequence[float], label: str, marked: int | None = None) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,14 @@ def check_plot_file(path: Path) -> None:
     check_target(path)
     if not available():
         raise UnavailableError(f"plots need matplotlib; run: {INSTALL}")
+
+
+def drawn(draw: Callable[[Path], None], suffix: str) -> bytes:
+    """The plot that `draw` writes, in the format of the suffix (``.png``), where it is shown and not saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"plot{suffix}"
+        draw(path)
+        return path.read_bytes()
 
 
 def curves(path: Path, series: Mapping[str, Sequence[float] | np.ndarray], *, x: str, y: str, title: str = "") -> None:

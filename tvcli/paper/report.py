@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from tvcli import plots
+from tvcli import notebook, plots
 from tvcli.errors import NotApplicableError, UnavailableError
 from tvcli.images import Image, load_any, thumbnail
 from tvcli.method.extract import tv_version
@@ -75,10 +73,7 @@ def render(study: Study, made: Iterator[Section]) -> str:
 def _svg(report: Table) -> str:
     if report.draw is None or not plots.available():
         return ""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "plot.svg"
-        report.draw(path)
-        text = path.read_text("utf-8")
+    text = plots.drawn(report.draw, ".svg").decode("utf-8")
     return text[text.index("<svg") :]
 
 
@@ -94,5 +89,4 @@ def _data_url(path: Path) -> str | None:
         return None
     if not isinstance(image, Image):
         return None
-    png = thumbnail(image, THUMBNAIL)
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return notebook.data_url(thumbnail(image, THUMBNAIL))

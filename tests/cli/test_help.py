@@ -101,6 +101,20 @@ def test_every_example_runs(tv: Runner, folder: Path, example: str) -> None:
         assert ran.out or ran.err
 
 
+def test_tv_alone_says_where_to_start(tv: Runner) -> None:
+    ran = tv()
+    assert (ran.code, ran.out) == (2, "")
+    assert "start with: tv demo\n" in ran.err
+    assert "tv --help" in ran.err
+
+
+@pytest.mark.parametrize("group", ["tasks", "tasks import", "models"])
+def test_a_group_alone_prints_its_help_and_no_error(group: str, tv: Runner) -> None:
+    ran = tv(*group.split())
+    assert (ran.code, ran.err) == (2, "")
+    assert f"Usage: tv {group} " in ran.out
+
+
 def test_options_are_grouped(tv: Runner) -> None:
     text = tv("apply", "--help").out
     places = [text.index(f"─ {group} ─") for group in ("Arguments", "Options", "Queries", "Output", "Model")]

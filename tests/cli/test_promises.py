@@ -187,6 +187,7 @@ def test_examples_come_from_standard_input_too(tv: Runner, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["demo"],
         ["apply", "v.npy", "-t", "x"],
         ["prompt", "-t", "x"],
         ["show", "v.npy"],

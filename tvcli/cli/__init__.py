@@ -12,6 +12,7 @@ from tvcli.cli.commands import (
     apply,
     combine,
     compare,
+    demo,
     doctor,
     evaluate,
     export,
@@ -29,19 +30,24 @@ from tvcli.cli.commands import (
 from tvcli.cli.commands.strict import StrictCommand
 from tvcli.cli.output import attach_log_handler, hold_descriptors, out
 from tvcli.cli.signals import CTRL_C, exit_code, handle_sigterm, own_process
-from tvcli.errors import TvError, reason
+from tvcli.errors import TvError, UsageError, reason
 
-MAKE, MEASURE, INSPECT, SET_UP = "Make and use vectors", "Measure", "Inspect", "Set up"
+START, MAKE, MEASURE, INSPECT, SET_UP = "Start here", "Make and use vectors", "Measure", "Inspect", "Set up"
+
+FIRST_STEPS = """usage: tv COMMAND ...
+start with: tv demo
+all commands: tv --help; one command, with examples: tv COMMAND --help"""
 
 app = typer.Typer(
     name="tv",
     help="Read a task from examples as a vector, and apply it to images and text in a GGUF model.",
     epilog="tv COMMAND --help has examples.\n\n"
     "Exit codes: 0 done, 1 failed, 2 usage, 3 model or file unavailable, 4 vector does not fit.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo", cls=StrictCommand, rich_help_panel=START)(demo.demo)
 app.command("extract", cls=StrictCommand, rich_help_panel=MAKE)(extract.extract)
 app.command("apply", cls=StrictCommand, rich_help_panel=MAKE)(apply.apply)
 app.command("prompt", cls=StrictCommand, rich_help_panel=MAKE)(prompt.prompt)
@@ -70,9 +76,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    pass
+    if ctx.invoked_subcommand is None:
+        out.note(FIRST_STEPS)
+        raise typer.Exit(UsageError.exit_code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,8 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # not handled closer to its cause: a name too long, a missing disk
         return _report(f"{error.filename or 'a file'} cannot be used: {reason(error)}", error, 3)
     except typer.TyperException as error:
-        message = getattr(error, "format_message", error.__str__)()
-        return _report(f"{message.rstrip('.')} (see tv --help)", error, getattr(error, "exit_code", 2))
+        code, message = getattr(error, "exit_code", 2), getattr(error, "format_message", error.__str__)()
+        if not message:  # of a group without a command, whose help was printed
+            return code
+        return _report(f"{message.rstrip('.')} (see tv --help)", error, code)
     except (KeyboardInterrupt, typer.Abort):
         return exit_code()
     except SystemExit as end:

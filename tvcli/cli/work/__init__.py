@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for the type checker
     from tvcli.cli.work import apply as apply
     from tvcli.cli.work import combine as combine
     from tvcli.cli.work import compare as compare
+    from tvcli.cli.work import demo as demo
     from tvcli.cli.work import doctor as doctor
     from tvcli.cli.work import evaluate as evaluate
     from tvcli.cli.work import export as export

@@ -44,6 +44,17 @@ def describe_lines(vector: TaskVector) -> list[tuple[str, str]]:
     return [(name, value) for name, value in lines if value]
 
 
+def reading(vector: TaskVector) -> str:
+    """Which prompts the vector was read from, at which token: a sentence for a vector that was just read."""
+    origin = vector.provenance
+    shots = f" of {origin.shots} examples" if origin.shots else ""
+    return (
+        f"read {origin.prompts} prompt{'s' if origin.prompts != 1 else ''}{shots} ({origin.source}) "
+        f"with {origin.model}, layers 0 to {vector.n_layer - 1}, "
+        f"at the delimiter {origin.delimiter!r} (token {origin.delimiter_id})"
+    )
+
+
 def _prompts(origin: Provenance) -> str:
     if origin.prompts is None:
         return ""

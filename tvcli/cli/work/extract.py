@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tvcli.cli.commands.options import ModelOptions
 from tvcli.cli.output import out
+from tvcli.cli.work.describe import reading
 from tvcli.cli.work.inputs import STDOUT, check_output, given_text, write_vector
 from tvcli.cli.work.opening import model_request
 from tvcli.engine.protocol import Engine
@@ -109,11 +110,5 @@ def _select(engine: Engine, vector: TaskVector, pairs: list[Example], judge: Jud
 
 def _write(vector: TaskVector, output: str) -> None:
     place = write_vector(vector, output)
-    origin = vector.provenance
-    shots = f" of {origin.shots} examples" if origin.shots else ""
-    out.note(
-        f"read {origin.prompts} prompt{'s' if origin.prompts != 1 else ''}{shots} ({origin.source}) "
-        f"with {origin.model}, layers 0 to {vector.n_layer - 1}, "
-        f"at the delimiter {origin.delimiter!r} (token {origin.delimiter_id})"
-    )
+    out.note(reading(vector))
     out.note(f"wrote {place}")

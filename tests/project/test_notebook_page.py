@@ -129,8 +129,8 @@ def test_the_lens_shows_the_answer_and_the_task(made: Any) -> None:
     prompt, vector = ([list(row.values())[column] for row in table(made, "lens")] for column in (1, 2))
     assert all(re.match(r"' ?Cairo' ", row) for row in prompt[12:])
     assert not [row for row in prompt[:11] if "Cairo" in row]
-    assert all("' столи' " in row for row in vector[13:15])
-    assert all("' Hauptstadt' " in row for row in vector[13:15])
+    assert "' столи' " in vector[13]
+    assert "' Hauptstadt' " in vector[13]
 
 
 @pytest.mark.model

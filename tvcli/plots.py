@@ -1,7 +1,7 @@
 """Plots: PNG, SVG or PDF by the file's suffix, with matplotlib (the extra `plots`).
 
-Readable for the color-blind and in black and white: Okabe and Ito's colors, and each series also has its own line
-style and marker.
+Readable for the color-blind, on white and on black: Okabe and Ito's colors, with gray for their yellow, which is hard
+to see on white; and each series also has its own line style and marker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tvcli.files import check_target, replacing
 
 log = logging.getLogger(__name__)
 FORMATS = (".png", ".svg", ".pdf")
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INSTALL = "pip install 'tvcli[plots]'"

@@ -112,7 +112,7 @@ def test_a_demo_model_that_is_not_installed_is_one_sentence(tv: Runner, monkeypa
 
 @pytest.mark.model
 def test_the_demo_model_answers_flags_only_when_patched_or_shown_examples(tv: Runner) -> None:
-    records = list(map(json.loads, tv("demo", "--json", model="picto").out.splitlines()))
+    records = list(map(json.loads, tv("demo", "--json", "--threads", 1, model="picto").out.splitlines()))
     right = {method: {one["input"] for one in records if one["correct"][method]} for method in Method}
     assert right[Method.NO_CONTEXT] == set()
     assert right[Method.PATCH] >= {"France", "Germany", "Iceland", "Indonesia"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Runner
+from conftest import ROOT, Runner
 from jinja2 import UndefinedError
 from PIL import Image as Pillow
 
@@ -24,8 +24,11 @@ from tvcli.images import load_image
 from tvcli.inputs.tasks import Sample, Task, find_task
 from tvcli.method.extract import tv_version
 from tvcli.models.opening import ModelRequest
+from tvcli.models.resolve import ModelFiles
+from tvcli.models.vision_half.families import FAMILIES
+from tvcli.models.vision_half.files import VisionHalf
 from tvcli.paper import report
-from tvcli.paper.report import CONTENTS, Section, render, sections
+from tvcli.paper.report import CONTENTS, Section, layers_as_rows, render, sections, whole_intervals
 from tvcli.paper.study import Study, Table
 from tvcli.vector import ModelInfo
 
@@ -60,8 +63,9 @@ def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.
     made = [Section("a", Table((), ()), "", ())] * 2
     assert render(study(Named("<é>", "Q4_0", "abc"), limit=7), iter(made)).splitlines() == [
         "&lt;é&gt;",
-        "model=&lt;é&gt; (arch, 6 layers × 16) Q4_0;",
-        "fingerprint=abc;",
+        "language model=&lt;é&gt; (arch, 6 layers × 16) Q4_0;",
+        "image encoder=;",
+        "fingerprints=abc;",
         "tasks=t, u;",
         "seeds=1, 22;",
         "images=at full size;",
@@ -70,14 +74,114 @@ def test_a_report_says_of_which_model_tasks_and_seeds_it_is(monkeypatch: pytest.
         "2 pip install &#39;tvcli[plots]&#39;",
     ]
     lines = render(study(Named("n")), iter([])).splitlines()
-    assert lines[1:7] == [
-        "model=n (arch, 6 layers × 16);",
-        "fingerprint=;",
+    assert lines[1:8] == [
+        "language model=n (arch, 6 layers × 16);",
+        "image encoder=;",
+        "fingerprints=;",
         "tasks=t, u;",
         "seeds=1, 22;",
         "images=at full size;",
         "samples per split=all;",
     ]
+
+
+MMPROJ = ROOT / "models" / "picto" / "mmproj-picto-f16.gguf"
+
+
+@pytest.mark.parametrize(
+    ("files", "encoder"),
+    [
+        (ModelFiles("mine", Path("text.gguf"), MMPROJ), "picto vision tower (mmproj-picto-f16.gguf)"),
+        (ModelFiles("mine", Path("t"), half=VisionHalf("owner/repo", Path(), FAMILIES["llava"], ())), "owner/repo"),
+    ],
+    ids=["mmproj", "half"],
+)
+def test_the_head_names_model_language_model_and_image_encoder(
+    monkeypatch: pytest.MonkeyPatch, files: ModelFiles, encoder: str
+) -> None:
+    monkeypatch.setattr(ModelRequest, "files_here", lambda self: files)
+    seeing = Named("Gemma", "Q4_K_M", "abc")
+    monkeypatch.setattr(Named, "identity", {"model": "abc", "mmproj": "def"}, raising=False)
+    page = render(study(seeing), iter([]))
+    assert "<h1>Task vectors in mine</h1>" in page
+    assert "<dt>language model</dt><dd>Gemma (arch, 6 layers × 16) Q4_K_M</dd>" in page
+    assert f"<dt>image encoder</dt><dd>{encoder}</dd>" in page
+    assert "<dt>fingerprints</dt><dd>abc, def</dd>" in page
+    seeing.has_vision = False
+    assert "<dt>image encoder</dt><dd>none</dd>" in render(study(seeing), iter([]))
+
+
+def test_a_table_with_a_column_per_layer_is_turned() -> None:
+    """It would be wider than the page."""
+    wide = Table(("vectors", "0", "1", "2"), (("a", "x0", "x1", "x2"), ("b", "y0", "y1", "y2")), "n", legend="l")
+    turned = layers_as_rows(wide)
+    assert turned.header == ("layer", "a", "b")
+    assert turned.rows == (("0", "x0", "y0"), ("1", "x1", "y1"), ("2", "x2", "y2"))
+    assert (turned.note, turned.legend) == ("n", "l")
+    for other in (Table(("task", "n", "0"), (("a", "5", "1"),)), Table(("q",), (("a",),)), Table((), ())):
+        assert layers_as_rows(other) is other
+
+
+def test_sections_have_layers_as_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "CONTENTS", (("One", lambda study: Table(("v", "0", "1"), (("a", "x", "y"),))),))
+    [section] = sections(study(FakeEngine()))
+    assert section.report.rows == (("0", "x"), ("1", "y"))
+
+
+BY_LAYER, BY_TASK = Table(("source", "layer"), (("text", "0"),) * 54), Table(("task", "n"), (("t", "5"),) * 54)
+
+
+@pytest.mark.parametrize(
+    ("table", "svg", "folded"),
+    [(BY_LAYER, "<svg></svg>", True), (BY_LAYER, "", False), (BY_TASK, "<svg></svg>", False)],
+)
+def test_numbers_by_layer_are_folded_below_their_plot(table: Table, svg: str, folded: bool) -> None:
+    page = render(study(FakeEngine()), iter([Section("s", table, svg, ())]))
+    found = re.findall(r"<details><summary>.*54 rows</summary>\s*<div class=\"scroll\">\s*<table", page)
+    assert (len(found), page.count("</details>")) == ((1, 1) if folded else (0, 0))
+
+
+def test_no_line_breaks_inside_an_interval() -> None:
+    cell = "+0.04 [-0.03, +0.11] includes 0"
+    assert whole_intervals(cell) == "+0.04 [-0.03,\xa0+0.11] includes 0"
+    assert whole_intervals("[a] b [c]") == "[a] b [c]"
+    assert "[-0.03,\xa0+0.11]" in render(study(FakeEngine()), iter([Section("s", Table(("q",), ((cell,),)), "", ())]))
+
+
+def luminance(color: str) -> float:
+    """WCAG 2's relative luminance of #rrggbb."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_and_lines_can_be_seen_in_light_and_dark() -> None:
+    style = report.TEMPLATE.read_text("utf-8")
+    light, dark = (dict(re.findall(r"--(\w+): (#\w+);", rule)) for rule in re.findall(r":root \{(.*?)\}", style)[:2])
+    for mode in (light, dark):
+        page = mode["page"] if len(mode["page"]) == 7 else "#ffffff"
+        assert contrast(mode["ink"], page) > 7
+        for color in set(plots.COLORS) - {"#000000"}:  # black lines have the ink of the page
+            assert contrast(color, page) > 2
+
+
+@pytest.mark.skipif(not plots.available(), reason="needs matplotlib")
+def test_all_black_and_white_of_a_plot_is_what_the_page_colors() -> None:
+    """Its style sheet finds them by their spelling in the SVG."""
+    series = {f"line {i}": [0, i] for i in range(8)}
+    svg = report._svg(Table((), (), draw=lambda path: plots.curves(path, series, x="x", y="y")))
+    styles = re.findall(r'style="([^"]*)"', svg)
+    found = {value.lower() for style in styles for value in re.findall(r"(?:fill|stroke): ([^;]+)", style)}
+    assert found - {color.lower() for color in plots.COLORS} == {"none", "#ffffff", "#b0b0b0"}
+    assert "#000000" in found
+    for spelled in ("stroke: #000000", "fill: #000000", "fill: #ffffff"):
+        assert f'[style*="{spelled}"]' in report.TEMPLATE.read_text("utf-8")
+    assert not re.search(r'(?:fill|stroke)="(?!none)', svg)
 
 
 @pytest.mark.usefixtures("ascii_locale")

@@ -32,6 +32,7 @@ from tvcli.engine.protocol import Answer, Decoding, Patch
 from tvcli.images import load_image
 from tvcli.paper.items import OF_QUESTIONS
 from tvcli.paper.study import Study
+from tvcli.prompts.chat import Chat
 from tvcli.prompts.prompt import Input, Prompt
 
 GOLDEN = Path(__file__).parent / "data" / "golden_tables.json"
@@ -88,7 +89,7 @@ class Planted(FakeEngine):
     def __init__(self, folder: Path, *, llm: bool = False) -> None:
         super().__init__()
         self.llm = llm
-        self.chat_template = "{% for m in messages %}<{{ m.content }}>{% endfor %}A:"
+        self.chat_template = Chat("{% for m in messages %}<{{ m.content }}>{% endfor %}A:")
         self.shown = {
             load_image(path).digest: f"{'alpha' if path.parent.name == 'delta' else path.parent.name}{path.stem}"
             for path in sorted(folder.glob("*/*.png"))

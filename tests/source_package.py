@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tvcli.engine.native.pinned import PINNED
 
-SUFFIXES = (".h", ".c", ".cpp")
-FOLDERS = ("include", "src", "ggml", "tools/mtmd", "common")
+SUFFIXES = (".h", ".c", ".cpp", ".jinja")
+FOLDERS = ("include", "src", "ggml", "tools/mtmd", "common", "models/templates")
 
 
 class NoSourcesError(Exception):

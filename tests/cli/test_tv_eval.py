@@ -20,6 +20,7 @@ from tvcli.evaluation.setup import ALL_TRANSFERS, Transfer
 from tvcli.inputs.tasks import OTHER_DATA, OWN_DATA, PAPERS_DATA, find_task, load_task, whose_data
 from tvcli.kinds import Method
 from tvcli.models.opening import Model
+from tvcli.prompts.chat import Chat
 
 # -- the command ----------------------------------------------------------------------------------------------
 
@@ -296,7 +297,7 @@ def test_a_model_without_a_chat_template_says_which_one_it_gets(tv: Runner) -> N
     chat = [*EVAL, "--limit", "2", "--method", "prompt", "--chat"]
     assert "chat template of fake: ChatML, since the model has no template" in tv(*chat).err
     own = FakeEngine()
-    own.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}A:"
+    own.chat_template = Chat("{% for m in messages %}{{ m.content }}{% endfor %}A:")
     for engine, known, name in ((FakeEngine(), "vicuna", "chat: vicuna"), (own, "vicuna", "chat")):
         options = EvaluationOptions(chat=True)
         assert planned(options, [])(Model(engine, "m", template=known)).template.name == name

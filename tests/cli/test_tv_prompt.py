@@ -24,6 +24,14 @@ def test_prompt_puts_examples_and_system_before_the_query(tv: Runner, pairs_file
     assert len({json.loads(ran.out)["margin"] for ran in (plain, shown, told)}) == 3
 
 
+def test_chat_is_the_models_template_and_v_shows_its_end(tv: Runner) -> None:
+    plain, chat = (tv("prompt", "-m", "fake", "-t", "Cuba", "-v", *option) for option in ([], ["--chat"]))
+    assert "[:] (token " in plain.err
+    assert "chat template of fake: ChatML, since the model has no template" in chat.err
+    assert "assistant" in chat.err
+    assert "[:] (token " not in chat.err
+
+
 def test_a_stream_keeps_nothing_of_its_pictures_but_all_of_its_examples(
     tv: Runner, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

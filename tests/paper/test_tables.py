@@ -42,7 +42,7 @@ def test_wordings_of_every_kind_are_needed_and_the_first_missing_is_named(plante
 
 def test_without_a_template_of_its_own_a_model_gets_chatml(planted_folder: Path) -> None:
     plain = planted.Planted(planted_folder)
-    plain.chat_template = ""
+    plain.chat_template = None
     known = study(planted_folder, engine=plain)
     assert tables.table10(known).note == "tv's own data; ChatML, since the model has no template, patched at layer 3"
     assert [setup.template for setup, *_ in known.done] == [QA, *[Chat(CHATML)] * 2]
@@ -50,7 +50,7 @@ def test_without_a_template_of_its_own_a_model_gets_chatml(planted_folder: Path)
 
 def test_the_template_that_the_catalog_names_goes_before_chatml(planted_folder: Path) -> None:
     plain = planted.Planted(planted_folder)
-    plain.chat_template = ""
+    plain.chat_template = None
     known = study(planted_folder, engine=plain, template="vicuna")
     said = "the vicuna template that the catalog names, since the file has none"
     assert tables.table10(known).note.startswith(f"tv's own data; {said}, patched at layer ")

@@ -17,6 +17,7 @@ from tvcli.engine.batches import Limits, plan, shared_start
 from tvcli.engine.protocol import FIRST_TOKEN, Answer, Decoding, Engine, ImageTokens, Patch, Token
 from tvcli.images import AnyImage, Image
 from tvcli.kinds import Picture
+from tvcli.prompts.chat import Chat
 from tvcli.prompts.prompt import Control, Prompt, zero_shot
 from tvcli.timing import Spent
 from tvcli.vector import ModelInfo
@@ -117,7 +118,7 @@ class CountingEngine:
         return self.real.has_vision
 
     @property
-    def chat_template(self) -> str:
+    def chat_template(self) -> Chat | None:
         return self.real.chat_template
 
     @property

@@ -22,6 +22,7 @@ from tvcli.engine.native.log import forget_errors, last_error
 from tvcli.engine.native.memory import address, buffer, floats, location
 from tvcli.engine.protocol import Lora, Settings, fault
 from tvcli.errors import TvError, UnavailableError
+from tvcli.prompts.chat import Chat
 from tvcli.prompts.prompt import Control
 from tvcli.vector import ModelInfo
 
@@ -190,10 +191,14 @@ class Decoder:
             raise TvError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
         return [int(token) for token in tokens[:count]]
 
-    def chat_template(self) -> str:
-        """The model's own chat template, or an empty string."""
+    def chat_template(self) -> Chat | None:
+        """The model's own chat template, with the texts of its BOS and EOS (empty if it has none)."""
         template = self.library.llama_model_chat_template(self.handle, None)
-        return template.decode("utf-8", "replace") if template else ""
+        if not template:
+            return None
+        bos, eos = self.library.llama_vocab_bos(self._vocab), self.library.llama_vocab_eos(self._vocab)
+        texts = (self.text([token], special=True) if token >= 0 else "" for token in (bos, eos))
+        return Chat(template.decode("utf-8", "replace"), *texts)
 
     def first_token(self) -> int:
         """BOS, or any token where there is none."""

@@ -31,6 +31,7 @@ from tvcli.engine.protocol import (
 from tvcli.errors import UsageError
 from tvcli.images import AnyImage, Image
 from tvcli.kinds import Picture
+from tvcli.prompts.chat import Chat
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo
 
@@ -52,7 +53,7 @@ class FakeEngine:
         self.model = ModelInfo("fake", "fake", n_layer, n_embd)
         self.has_vision = vision
         self.picture = Picture.MODEL
-        self.chat_template = ""
+        self.chat_template: Chat | None = None
         self._closed = False
         self._weights = _noise(1, n_layer, n_embd, n_embd) / np.sqrt(np.float32(n_embd))
         self._unembedding = _noise(2, n_embd, len(WORDS))

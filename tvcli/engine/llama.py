@@ -43,6 +43,7 @@ from tvcli.engine.vision import Vision
 from tvcli.errors import TvError, UnavailableError, UsageError
 from tvcli.images import AnyImage, Image
 from tvcli.kinds import Picture
+from tvcli.prompts.chat import Chat
 from tvcli.prompts.prompt import Control, Input, Prompt
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ class LlamaEngine:
         return [] if self._vision is None else self._vision.repairs
 
     @property
-    def chat_template(self) -> str:
+    def chat_template(self) -> Chat | None:
         return self._decoder.chat_template()
 
     @property

@@ -20,6 +20,7 @@ from tvcli.encoded import EncodedImage
 from tvcli.engine.batches import Limits
 from tvcli.images import AnyImage, Image
 from tvcli.kinds import Picture
+from tvcli.prompts.chat import Chat
 from tvcli.prompts.prompt import Prompt
 from tvcli.vector import ModelInfo, TaskVector
 
@@ -207,8 +208,8 @@ class Engine(Protocol):
         """Which pixels of an image the model gets."""
 
     @property
-    def chat_template(self) -> str:
-        """The model's Jinja template, or an empty string."""
+    def chat_template(self) -> Chat | None:
+        """The model's own chat template, if its file has one."""
 
     @property
     def buffers(self) -> Sequence[str]:

@@ -77,6 +77,7 @@ Verbose = Annotated[bool, about_output("--verbose", "-v", help="Print which toke
 Seed = Annotated[int, typer.Option(help="Seed for choosing examples.")]
 Seeds = Annotated[str, typer.Option(help="Comma-separated seeds for choosing examples.")]
 RecordModality = Annotated[Modality, typer.Option(help="Which modality to take if a JSON record has both.")]
+Chat = Annotated[bool, typer.Option("--chat", help="Use the model's chat template instead of Q and A.")]
 Judge = Annotated[
     str | None,
     typer.Option(
@@ -182,7 +183,7 @@ class EvaluationOptions:
     override: Annotated[
         bool, typer.Option("--override", help="Put the competing task's instruction in the prompt.")
     ] = False
-    chat: Annotated[bool, typer.Option("--chat", help="Use the model's chat template instead of Q and A.")] = False
+    chat: Chat = False
     limit: Limit = None
 
 

@@ -33,6 +33,7 @@ def prompt(
     shots: Annotated[int, typer.Option(min=1, help="Number of examples to use.")] = 5,
     seed: options.Seed = 1,
     system: Annotated[str, typer.Option(help="Text to put before everything else.")] = "",
+    chat: options.Chat = False,
 ) -> None:
     """Answer queries without a vector: alone, or after examples or a system text.
 
@@ -40,5 +41,6 @@ def prompt(
         tv prompt --image flag.png
         tv prompt --examples pairs.txt --shots 3 --image flags/*.png
         tv prompt --system "Answer in one word." --queries queries.txt
+        tv prompt --chat -v --image flag.png
     """
-    work.prompt.run(query_options, model_options, examples, shots=shots, seed=seed, system=system)
+    work.prompt.run(query_options, model_options, examples, shots=shots, seed=seed, system=system, chat=chat)

@@ -40,7 +40,8 @@ def planned(evaluation_options: EvaluationOptions, tasks: list[Task]) -> Callabl
         default_query = Modality.IMAGE if model.engine.has_vision else Modality.TEXT
         one = Transfer(evaluation_options.source or Source.TEXT, evaluation_options.query or default_query)
         transfers = ALL_TRANSFERS if evaluation_options.pairs == "all" else (one,)
-        return replace(fixed, transfers=transfers, template=_chat(model) if evaluation_options.chat else fixed.template)
+        template = chat_template(model) if evaluation_options.chat else fixed.template
+        return replace(fixed, transfers=transfers, template=template)
 
     return plan
 
@@ -50,9 +51,10 @@ def find_tasks(names: list[str] | None) -> list[Task]:
     return [find_task(name) for name in names or map(str, task_folders("paper"))]
 
 
-def _chat(model: Model) -> Chat:
+def chat_template(model: Model) -> Chat:
+    """The chat template for a model; a note says which, if it is not its own."""
     chat, which = chat_of(model.engine.chat_template, model.template)
-    if not model.engine.chat_template:
+    if model.engine.chat_template is None:
         out.note(f"chat template of {model.engine.model.name}: {which}")
     return chat
 

@@ -7,8 +7,9 @@ from tvcli.cli.output import out
 from tvcli.cli.work.answers import answer_all
 from tvcli.cli.work.inputs import check_one_stdin, gather, given_text
 from tvcli.cli.work.opening import model_request
+from tvcli.cli.work.planning import chat_template
 from tvcli.inputs.examples import read_examples
-from tvcli.prompts.prompt import Example, Input, Prompt, few_shot, others_than
+from tvcli.prompts.prompt import QA, Example, Input, Prompt, Template, few_shot, others_than
 
 
 def run(
@@ -19,6 +20,7 @@ def run(
     shots: int,
     seed: int,
     system: str,
+    chat: bool,
 ) -> None:
     request = model_request(model_options)
     check_one_stdin(examples, *query_options.sources)
@@ -27,18 +29,19 @@ def run(
     system = given_text(system, "--system") if system else ""
     fewest = shots
 
-    def make_prompt(x: Input) -> Prompt:
+    def make_prompt(x: Input, template: Template) -> Prompt:
         nonlocal fewest
         if pairs and (count := len(others_than(x, pairs))) < fewest:
             fewest = count
             out.note(_too_few(pairs, count, shots))
-        return few_shot(x, pairs, shots=shots, seed=seed, system=system)
+        return few_shot(x, pairs, shots=shots, seed=seed, system=system, template=template)
 
     with request.open() as loaded:
+        template = chat_template(loaded) if chat else QA
         answer_all(
             loaded.engine,
             queries,
-            make_prompt,
+            lambda x: make_prompt(x, template),
             [None],
             query_options,
         )

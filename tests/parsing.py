@@ -7,13 +7,13 @@ from typing import Any
 
 import typer
 
-from tvcli.cli import app
+from tvcli.cli import app, spread
 
 
 def parse(line: str) -> list[str]:
     """The words after the command's name. Raises a typer exception unless the command takes them."""
     command: Any = typer.main.get_command(app)
-    words = shlex.split(line)[1:]
+    words = spread(shlex.split(line)[1:])
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
     command.make_context(line, list(words))

@@ -1,13 +1,15 @@
 """The blocks of the pages in docs/ run in their order, one folder per page, on the fake model and a hub on loopback.
 
-Blocks of the kinds `RUN` run. Those of the kinds `FILES` are files: ``<!-- file: NAME -->`` in the line above has one
-written. ``<!-- not run: REASON -->`` there says why a block is not run; its commands must be commands all the same.
+Blocks of the kinds `RUN` run; ``<!-- needs: PROGRAM -->`` in the line above: only where there is this program. Those of
+the kinds `FILES` are files: ``<!-- file: NAME -->`` there has one written. ``<!-- not run: REASON -->`` says why a
+block is not run; its commands must be commands all the same.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from tvcli.inputs.paper_data import REPOSITORIES
 
 OWN_TESTS = {"python.md", "new-architecture.md"}
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name not in OWN_TESTS)
-RUN, FILES, OTHERS = {"sh", "python"}, {"csv", "json", "toml"}, {"text"}
+RUN, FILES, OTHERS = {"sh", "python"}, {"csv", "json", "make", "toml"}, {"text"}
 BLOCK = re.compile(r"(?:^<!-- (?P<key>[a-z ]+): (?P<value>.+) -->\n)?^```(?P<kind>.*)\n(?P<text>(?:.*\n)*?)^```$", re.M)
 COMMAND = re.compile(r"(?:^|[|;&] *)(tv [^|;&<>#\n]+)", re.M)
 
@@ -41,7 +43,7 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        return self.kind in RUN and not self.key
+        return self.kind in RUN and (not self.key or (self.key == "needs" and shutil.which(self.value) is not None))
 
     @property
     def commands(self) -> list[str]:
@@ -121,9 +123,9 @@ def test_every_block_says_what_it_is(page: Path) -> None:
     for block in blocks(page):
         where = f"{identified(page)}, before line {block.line}"
         assert block.kind in RUN | FILES | OTHERS, where
-        assert block.key in {"", "file", "not run"}, where
+        assert block.key in {"", "file", "needs", "not run"}, where
         assert block.key != "file" or block.kind in FILES, where
-        assert block.key != "not run" or block.kind in RUN, where
+        assert block.key not in {"needs", "not run"} or block.kind in RUN, where
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identified)

@@ -53,7 +53,7 @@ def test_it_says_which_token_was_read_and_which_layer_was_overwritten(tv: Runner
     assert "layers 0 to 5, at the delimiter ':' (token " in err
     assert "patched: overwriting layer 3 (half the depth" in err
     assert "A|[:] (token " in err
-    assert "from examples such as India → New Delhi" in err
+    assert "from 30 examples such as India → New Delhi; no query is among them" in err
     assert tv("demo", "-q").err == ""
 
 
@@ -108,6 +108,11 @@ def test_a_demo_model_that_is_not_installed_is_one_sentence(tv: Runner, monkeypa
     assert ran.err == (
         "tv: the model picto is not installed; run: pip install 'tvcli[demo]', or give another --model\n"
     )
+
+
+def test_in_the_repository_the_flag_has_a_short_name(tv: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert " --image tasks/images/flags/jp.png " in tv("demo").err
 
 
 @pytest.mark.model

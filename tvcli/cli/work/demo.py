@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tvcli.cli.commands.options import ImageModelOptions
 from tvcli.cli.output import out
@@ -90,12 +91,9 @@ def _show(answered: Sequence[Answered], task: Task, example: Example, modality: 
     rows = [[one.sample.input, one.sample.outputs[0], *one.answers.values()] for one in answered]
     counts = (sum(one.correct[method] for one in answered) for method in Method)
     rows.append(["correct", "", *(f"{count} of {len(answered)}" for count in counts)])
-    title = f"{task.description}, from examples such as {example.input} → {example.output}"
-    out.table(title, [what, "label", *Method], rows)
-    out.note(
-        "no context: the query alone. prompt: after five examples in words. patch: alone, patched with the vector of "
-        "such examples, none of which is a query"
-    )
+    such = f"{len(task.validation)} examples such as {example.input} → {example.output}"
+    out.table(f"{task.description}, from {such}; no query is among them", [what, "label", *Method], rows)
+    out.note("no context: the query alone. prompt: after five examples in words. patch: alone, with the patch")
 
 
 def _record(one: Answered, modality: Modality, layer: int) -> dict[str, object]:
@@ -110,12 +108,13 @@ def _record(one: Answered, modality: Modality, layer: int) -> dict[str, object]:
 
 
 def _say_what_is_next(model: str | None) -> None:
-    """Commands that work in any folder."""
+    """Commands that work when they are pasted."""
     chosen = "" if model is None else f" -m {shlex.quote(model)}"
-    flag = shlex.quote(str(data_folder("tasks") / "images" / "flags" / "jp.png"))
+    flag, here = data_folder("tasks") / "images" / "flags" / "jp.png", Path.cwd()
+    flag = flag.relative_to(here) if flag.is_relative_to(here) else flag
     out.note(
         "next: a vector of your own pairs, its task on a flag and on a word, and accuracies on more flags\n"
         f"  printf '{PAIRS}' | tv extract --examples - -o capital.npy{chosen}\n"
-        f"  tv apply capital.npy --image {flag} --text Italy -n 2{chosen}\n"
+        f"  tv apply capital.npy --image {shlex.quote(str(flag))} --text Italy -n 2{chosen}\n"
         f"  tv eval --task {TASK} --limit 20 --seeds 1{chosen}"
     )

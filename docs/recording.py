@@ -183,7 +183,7 @@ def draw(path: Path, record: dict[str, Any], probabilities: dict[str, np.ndarray
             right.axhline(values[0], label=words[method], **looks[method])
     right.set_xlabel("layer that is overwritten")
     right.set_ylabel("probability of the right capital")
-    right.set_title(f"mean over the flags of tv demo; its layer is {record['layer']}", fontsize=10)
+    right.set_title(f"mean over the {len(QUERIES)} flags of tv demo; its layer is {record['layer']}", fontsize=10)
     right.set_ylim(0, None)
     right.xaxis.get_major_locator().set_params(integer=True)
     right.grid(alpha=0.3)

@@ -1,6 +1,7 @@
 """On a real engine: answers that mean nothing are warned of once for a layer, and a chat template's BOS is one."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,16 @@ def test_a_chat_template_that_writes_its_own_bos_gives_one(family: str, tmp_path
             assert ids.count(first.id) == 1
         twice = engine.layout(prompt_of(Control(first.text), first.text, Control(":")))
         assert [piece.id for piece in twice if isinstance(piece, Token)].count(first.id) == 1  # a user's is text
+
+
+@pytest.mark.parametrize(("family", "bos", "eos"), [("pixtral", "<s>", "</s>"), ("qwen3", "", "<|endoftext|>")])
+def test_a_chat_template_has_the_files_bos_and_eos(family: str, bos: str, eos: str, tmp_path: Path) -> None:
+    file = FAMILIES[family]().text
+    own = replace(file, metadata={**file.metadata, "tokenizer.chat_template": PLAIN}).write(tmp_path / "own.gguf")
+    with LlamaEngine(own) as engine:
+        assert engine.chat_template == Chat(PLAIN, bos, eos)
+    beyond = {"tokenizer.chat_template": PLAIN, "tokenizer.ggml.eos_token_id": 1 << 30}
+    with LlamaEngine(replace(file, metadata={**file.metadata, **beyond}).write(tmp_path / "beyond.gguf")) as engine:
+        assert engine.chat_template == Chat(PLAIN, bos)
+    with LlamaEngine(file.write(tmp_path / "none.gguf")) as engine:
+        assert engine.chat_template is None

@@ -196,9 +196,13 @@ class Decoder:
         template = self.library.llama_model_chat_template(self.handle, None)
         if not template:
             return None
-        bos, eos = self.library.llama_vocab_bos(self._vocab), self.library.llama_vocab_eos(self._vocab)
-        texts = (self.text([token], special=True) if token >= 0 else "" for token in (bos, eos))
-        return Chat(template.decode("utf-8", "replace"), *texts)
+        return Chat(template.decode("utf-8", "replace"), self._special_text("bos"), self._special_text("eos"))
+
+    def _special_text(self, name: str) -> str:
+        """The text of a token that the file names, or an empty string; llama.cpp alone would invent one."""
+        token = self._metadata(f"tokenizer.ggml.{name}_token_id")
+        known = token and int(token) < self.n_vocab
+        return self.text([int(token)], special=True) if known else ""
 
     def first_token(self) -> int:
         """BOS, or any token where there is none."""

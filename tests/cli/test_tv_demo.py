@@ -53,7 +53,7 @@ def test_it_says_which_token_was_read_and_which_layer_was_overwritten(tv: Runner
     assert "layers 0 to 5, at the delimiter ':' (token " in err
     assert "patched: overwriting layer 3 (half the depth" in err
     assert "A|[:] (token " in err
-    assert "from 30 examples such as India → New Delhi; no query is among them" in err
+    assert "from 30 examples such as India → New Delhi\n" in err
     assert tv("demo", "-q").err == ""
 
 
@@ -86,7 +86,8 @@ def test_a_model_without_an_image_encoder_is_asked_in_words(tv: Runner, monkeypa
     assert "Q:France\nA:" in asked
 
 
-def test_what_is_next_works_when_pasted(tv: Runner, tmp_path: Path) -> None:
+def test_what_is_next_works_when_pasted(tv: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     said = tv("demo", "-m", "fake").err.splitlines()
     commands = [line for line in said if line.startswith("  ")]
     assert len(commands) == 3

@@ -92,8 +92,11 @@ def _show(answered: Sequence[Answered], task: Task, example: Example, modality: 
     counts = (sum(one.correct[method] for one in answered) for method in Method)
     rows.append(["correct", "", *(f"{count} of {len(answered)}" for count in counts)])
     such = f"{len(task.validation)} examples such as {example.input} → {example.output}"
-    out.table(f"{task.description}, from {such}; no query is among them", [what, "label", *Method], rows)
-    out.note("no context: the query alone. prompt: after five examples in words. patch: alone, with the patch")
+    out.table(f"{task.description}, from {such}", [what, "label", *Method], rows)
+    out.note(
+        "no context: the query alone. prompt: after five examples in words. patch: alone, with the patch\n"
+        "no query is among the examples"
+    )
 
 
 def _record(one: Answered, modality: Modality, layer: int) -> dict[str, object]:

@@ -155,6 +155,7 @@ def draw(path: Path, record: dict[str, Any], probabilities: dict[str, np.ndarray
     import matplotlib.pyplot as plt
 
     from tvcli import load_image
+    from tvcli.cli.work.demo import QUERIES
     from tvcli.plots import COLORS as HUES
     from tvcli.plots import STYLES
 

@@ -13,7 +13,7 @@ from tvcli.evaluation.judging import open_judge
 from tvcli.evaluation.results import AVERAGE, TransferResult, transfer_result
 from tvcli.evaluation.setup import Setup
 from tvcli.evaluation.store import open_store
-from tvcli.evaluation.vectors import VectorCache
+from tvcli.evaluation.vectors import Key, VectorCache
 from tvcli.files import make_folder
 from tvcli.inputs.tasks import warn_of_repeats, whose_data
 from tvcli.kinds import Method, Picture, Source, Split
@@ -21,7 +21,7 @@ from tvcli.method.extract import tv_version
 from tvcli.method.layers import check_layer
 from tvcli.models.opening import ModelRequest
 from tvcli.progress import Meter, silent
-from tvcli.vector import ModelInfo, save
+from tvcli.vector import ModelInfo, TaskVector, save
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,14 @@ def run(
     setup: Setup,
     *,
     source_model: ModelRequest | VectorCache | None = None,
+    vectors: dict[Key, TaskVector] | None = None,
     files: Files = Files(),
     meter: Meter = silent,
 ) -> Result:
     """Evaluate; with `source_model`, vectors are read with it and patched into `engine` (paper, table 3).
 
-    A `VectorCache` is what `vectors_of` read with the other model before.
+    A `VectorCache` is what `vectors_of` read with the other model before. `vectors` are those that were read with
+    `engine` before; what this evaluation reads is added.
 
     Raises:
         VectorError: the models have different sizes.
@@ -72,7 +74,7 @@ def run(
     for task in setup.tasks:
         warn_of_repeats(task, images=setup.has_images)
     settings = {**engine.identity, "tv": tv_version(), "source_model": None, **setup.to_json()}
-    vector_cache, origin = VectorCache(engine, setup), None
+    vector_cache, origin = VectorCache(engine, setup, {} if vectors is None else vectors), None
     if source_model is not None:
         if isinstance(source_model, ModelRequest):
             source_model = vectors_of(source_model, setup, engine.model, meter)

@@ -14,14 +14,20 @@ from tvcli.progress import Advance
 from tvcli.prompts.prompt import Example, most_shots
 from tvcli.vector import TaskVector, weighted_sum
 
+Key = tuple[str, Source, Variant, int, int | None, int | None, str]  # all that a vector of one engine depends on
+
 
 @dataclass
 class VectorCache:
-    """Vectors of `engine`; each is read once, when it is first needed."""
+    """Vectors of `engine`; each is read once, when it is first needed. Caches of several setups may share `vectors`."""
 
     engine: Engine
     setup: Setup
-    vectors: dict[tuple[str, Source, Variant], TaskVector] = field(default_factory=dict)  # by name of the task
+    vectors: dict[Key, TaskVector] = field(default_factory=dict)
+
+    def _key(self, task: Task, source: Source, variant: Variant) -> Key:
+        setup = self.setup
+        return (task.digest, source, variant, setup.shots, setup.prompts, setup.limit, setup.template.name)
 
     def own(self, task: Task, instruction: str) -> TaskVector:
         """The vector of one sample's instruction. It is used for that sample alone, so it is not kept."""
@@ -29,7 +35,7 @@ class VectorCache:
 
     def get(self, task: Task, source: Source, variant: Variant) -> TaskVector:
         """Raises UsageError if the task has fewer validation samples of the modality than shots."""
-        key = (task.name, source, variant)
+        key = self._key(task, source, variant)
         if key not in self.vectors:
             self.vectors[key] = read_vector(self.engine, self.setup, task, source, variant)
         return self.vectors[key]

@@ -54,7 +54,7 @@ def plan(study: Study, items: Mapping[str, Make], opened: Spent, meter: Meter = 
     Raises what the items do, apart from NotApplicableError.
     """
     counting = CountingEngine(study.engine)
-    dry = replace(study, engine=counting, read_only=True, meter=silent, done=[])
+    dry = replace(study, engine=counting, read_only=True, meter=silent, vectors={}, done=[])
     found = []
     others = _Others(counting)
     with _quietly(), others, meter(len(items), "items counted") as advance:

@@ -12,7 +12,7 @@ from tvcli.errors import UsageError
 from tvcli.evaluation.results import TransferResult
 from tvcli.evaluation.run import Files, check_samples, run, vectors_of
 from tvcli.evaluation.setup import Setup, Transfer, Variant
-from tvcli.evaluation.vectors import VectorCache, examples_of
+from tvcli.evaluation.vectors import Key, VectorCache, examples_of
 from tvcli.inputs.tasks import PAPERS_DATA, Task, whose_data
 from tvcli.kinds import Method, Modality, Picture, Source
 from tvcli.models.opening import ModelRequest
@@ -55,6 +55,7 @@ class Study:
     answers: int = 0  # of all evaluations so far
     there: int = 0  # of those, how many the folder already had
     meter: Meter = silent
+    vectors: dict[Key, TaskVector] = field(default_factory=dict)  # of the engine, of all evaluations so far
     done: list[tuple[Setup, bool, tuple[TransferResult, ...]]] = field(default_factory=list)
 
     def check_images(self) -> None:
@@ -64,7 +65,7 @@ class Study:
 
     @cached_property
     def vector_cache(self) -> VectorCache:
-        return VectorCache(self.engine, self.setup())
+        return VectorCache(self.engine, self.setup(), self.vectors)
 
     @property
     def picture(self) -> Picture | None:
@@ -108,8 +109,8 @@ class Study:
         check_samples(asked)
         path = None if self.folder is None else self.folder / f"{name}.jsonl"
         files = Files(path, resume=path is not None, read_only=self.read_only)
-        vectors = self.llm_vectors if of_llm else None
-        result = run(self.engine, asked, source_model=vectors, files=files, meter=self.meter)
+        other = self.llm_vectors if of_llm else None
+        result = run(self.engine, asked, source_model=other, vectors=self.vectors, files=files, meter=self.meter)
         self.answers += result.answers
         self.there += result.there
         self.done.append((setup, of_llm, result.transfers))

@@ -14,15 +14,16 @@ import pytest
 from known_answers import NO_CONTEXT, PROMPT, WORDS
 from planted import study
 
+import tvcli.evaluation.vectors
 import tvcli.models.opening
 from tvcli.cli.work.records import transfer_record
 from tvcli.engine.fake import FakeEngine
-from tvcli.engine.protocol import Settings
+from tvcli.engine.protocol import Engine, Settings
 from tvcli.errors import UsageError, VectorError
 from tvcli.evaluation.results import MAJORITY
 from tvcli.evaluation.setup import Setup, Transfer, Variant
 from tvcli.evaluation.vectors import read_vector
-from tvcli.inputs.tasks import find_task
+from tvcli.inputs.tasks import Task, find_task
 from tvcli.kinds import Modality, Source
 from tvcli.models.opening import Model, ModelRequest
 from tvcli.paper.study import Study
@@ -79,7 +80,7 @@ def test_a_study_hands_on_its_settings(planted_folder: Path) -> None:
     told = Variant(wording="Say beta:")
     found = known.vector(known.tasks[1], Source.INSTRUCTION, told)
     assert known.vector(known.tasks[1], Source.INSTRUCTION, told) is found
-    assert known.vector_cache.vectors == {("beta", Source.INSTRUCTION, told): found}
+    assert list(known.vectors.values()) == [found]
     assert (known.vector_cache.engine, known.vector_cache.setup) == (known.engine, known.setup())
 
 
@@ -141,3 +142,22 @@ def test_one_layer_is_chosen_in_table_2_for_all(planted_folder: Path) -> None:
     assert len(free.validation) == known.engine.model.n_layer
     [bare] = known.evaluate("bare", replace(shots, methods=(NO_CONTEXT,)))
     assert bare.layer is None
+
+
+def test_a_vector_that_several_evaluations_need_is_read_once(
+    planted_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, Variant]] = []
+
+    def counted(engine: Engine, setup: Setup, task: Task, source: Source, variant: Variant) -> Any:
+        read.append((task.name, variant))
+        return read_vector(engine, setup, task, source, variant)
+
+    monkeypatch.setattr(tvcli.evaluation.vectors, "read_vector", counted)
+    known = study(planted_folder)
+    known.evaluate("one", known.setup())
+    known.evaluate("two", replace(known.setup(), layer=1))
+    known.vector(known.tasks[0], Source.TEXT, Variant(known.seeds[0]))
+    assert len(read) == len(set(read)) == len(known.tasks) * len(known.seeds)
+    known.evaluate("three", replace(known.setup(), layer=1, shots=2))  # other vectors
+    assert len(read) == 2 * len(set(read))

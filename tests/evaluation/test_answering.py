@@ -271,7 +271,7 @@ def test_a_vector_is_patched_at_the_layer_of_its_column() -> None:
     vector_cache = VectorCache(engine, setup)
     evaluation = Evaluation(engine, setup, Store(), vector_cache)
     rows = np.arange(96, dtype=np.float32).reshape(6, 16)
-    vector_cache.vectors["t", Source.TEXT, Variant(2)] = TaskVector(rows)
+    vector_cache.vectors[vector_cache.key(setup.tasks[0], Source.TEXT, Variant(2))] = TaskVector(rows)
     cell = Cell("t", Source.TEXT, Modality.TEXT, PATCH, Split.TEST, Variant(2))
     patch = evaluation._patch(setup.tasks[0], Condition(cell, 3), setup.tasks[0].test[0])
     assert patch is not None

@@ -67,9 +67,9 @@ def test_vectors_are_kept_with_the_layer_that_validation_chose(tmp_path: Path) -
     assert sorted(path.name for path in folder.iterdir()) == names
     vector_cache = VectorCache(FakeEngine(), setup)
     vector_cache.read_all()
-    for (task, source, variant), vector in vector_cache.vectors.items():
-        kept = load(folder / f"{task}.{source}.{variant.seed or 1}.npy")
-        assert np.array_equal(kept.rows, vector.rows)
+    for task, source, variant in vector_cache.wanted():
+        kept = load(folder / f"{task.name}.{source}.{variant.seed or 1}.npy")
+        assert np.array_equal(kept.rows, vector_cache.get(task, source, variant).rows)
         origin = kept.provenance
         assert (origin.layer, origin.accuracy) == (1, 1.0)
         assert origin.layer_selection == "best on validation over the tasks"

@@ -14,7 +14,7 @@ from tvcli.progress import Advance
 from tvcli.prompts.prompt import Example, most_shots
 from tvcli.vector import TaskVector, weighted_sum
 
-Key = tuple[str, Source, Variant, int, int | None, int | None, str]  # all that a vector of one engine depends on
+Key = tuple[str, Source, Variant, int, int | None, int | None, str]
 
 
 @dataclass
@@ -25,7 +25,8 @@ class VectorCache:
     setup: Setup
     vectors: dict[Key, TaskVector] = field(default_factory=dict)
 
-    def _key(self, task: Task, source: Source, variant: Variant) -> Key:
+    def key(self, task: Task, source: Source, variant: Variant) -> Key:
+        """All that the vector depends on, apart from the engine."""
         setup = self.setup
         return (task.digest, source, variant, setup.shots, setup.prompts, setup.limit, setup.template.name)
 
@@ -35,7 +36,7 @@ class VectorCache:
 
     def get(self, task: Task, source: Source, variant: Variant) -> TaskVector:
         """Raises UsageError if the task has fewer validation samples of the modality than shots."""
-        key = self._key(task, source, variant)
+        key = self.key(task, source, variant)
         if key not in self.vectors:
             self.vectors[key] = read_vector(self.engine, self.setup, task, source, variant)
         return self.vectors[key]

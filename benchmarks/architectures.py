@@ -23,7 +23,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from converted import Converted, convert, llava_vision
-from twins import TWINS, Twin
+from newer_twins import TWINS as NEWER
+from twins import TWINS as OLDER
+from twins import Twin
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from random_models import FAMILIES, Family
@@ -54,6 +56,7 @@ def same_value(one: Any, other: Any) -> bool:
     return np.shape(one) == np.shape(other) and bool(np.allclose(one, other))
 
 
+TWINS = OLDER | NEWER
 QUERIES = 6  # images that are queries of patched runs
 
 
@@ -80,18 +83,18 @@ def pixels_of(prompt: Prompt) -> list[np.ndarray]:
     return [image.pixels for image in prompt.images if isinstance(image, Image)]
 
 
-def token_ids(engine: LlamaEngine, prompt: Prompt, tokens: list[str], image_token: str) -> list[int]:
+def token_ids(engine: LlamaEngine, prompt: Prompt, tokens: list[str], twin: Twin) -> list[int]:
     """tv's own tokens, with the image token for every image embedding of llama.cpp."""
     ids: list[int] = []
     for piece in engine.layout(prompt):
         if isinstance(piece, Token):
             ids.append(piece.id)
         elif "[IMG_BREAK]" in tokens:
-            columns = pixels_of(prompt)[0].shape[1] // 14
+            columns = pixels_of(prompt)[0].shape[1] // twin.unit
             row = [tokens.index("[IMG]")] * columns + [tokens.index("[IMG_BREAK]")]
             ids += (row * 10)[: piece.count]
         else:
-            ids += [tokens.index(image_token)] * piece.count
+            ids += [tokens.index(twin.image_token)] * piece.count
     return ids
 
 
@@ -120,7 +123,7 @@ class Reference:
 
     @torch.no_grad()
     def run(self, prompt: Prompt, change: Patch | None = None) -> Run:
-        ids = token_ids(self.engine, prompt, self.tokens, self.twin.image_token)
+        ids = token_ids(self.engine, prompt, self.tokens, self.twin)
         found: list[np.ndarray] = []
         embedded: list[np.ndarray] = []
 

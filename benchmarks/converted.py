@@ -13,6 +13,7 @@ import gguf
 import numpy as np
 import torch
 from conversion.base import ModelBase, ModelType, TextModel, get_model_architecture
+from conversion.llama import LlamaModel
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -34,7 +35,6 @@ def convert(model: Any, preprocessor: dict[str, Any], tokens: list[str], folder:
 
 def converted_folder(folder: Path, tokens: list[str], *, vision: bool) -> Converted:
     """Convert a saved model to float32 (``convert_hf_to_gguf.py``, without a tokenizer) and read it back."""
-    TextModel.set_vocab = lambda self: None  # ours is written instead
     added = [{"id": number, "content": token} for number, token in enumerate(tokens)]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added, "model": {"vocab": vocabulary}}))
@@ -43,7 +43,8 @@ def converted_folder(folder: Path, tokens: list[str], *, vision: bool) -> Conver
         ModelBase.load_hparams(folder, False), ModelType.MMPROJ if vision else ModelType.TEXT
     )
     kind = conversion.get_model_class(architecture, mmproj=vision)
-    kind.set_vocab = TextModel.set_vocab
+    for one in (TextModel, LlamaModel, kind):  # some have another inside; our vocabulary is written instead
+        one.set_vocab = lambda self: None
     path = folder / ("mmproj.gguf" if vision else "text.gguf")
     with torch.inference_mode():
         kind(folder, gguf.LlamaFileType.ALL_F32, path, eager=True).write()

@@ -48,6 +48,7 @@ class Twin:
     inputs: Callable[[list[Pixels]], dict[str, torch.Tensor]] = _no_inputs
     tiles: Callable[[Pixels], list[Pixels]] = _whole
     preprocessor: dict[str, Any] = field(default_factory=dict)  # the content of preprocessor_config.json
+    unit: int = 14  # the side of an image token in pixels, where a token ends each row of them
 
     def __post_init__(self) -> None:
         randomize(self.model.eval())

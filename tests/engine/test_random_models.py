@@ -32,6 +32,7 @@ CHUNKS = {
     "internvl": {"one": [4], "two": [4, 4], "tiled": [4] * 5},
     "minicpmv": {"one": [64], "two": [64, 64], "tiled": [64] * 3},
     "lfm2vl": {"one": [64], "two": [64, 64], "tiled": [256, 256, 231]},
+    "mistral3": {"one": [27], "two": [27, 27]},
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from random_models import gemma, lfm2, llama, qwen, recurrent
+from random_models import gemma, lfm2, llama, mistral, qwen, recurrent
 from random_models.family import Family, Files
 
 FAMILIES: dict[str, Callable[[], Family]] = {
@@ -29,6 +29,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "internvl": qwen.internvl,
     "minicpmv": qwen.minicpmv,
     "lfm2vl": lfm2.lfm2vl,
+    "mistral3": mistral.mistral3,
 }
 
 __all__ = ["FAMILIES", "Family", "Files"]

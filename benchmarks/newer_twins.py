@@ -1,4 +1,4 @@
-"""As `twins.py`: Ministral 3."""
+"""As `twins.py`: Ministral 3, GLM-4.xV."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import torch
 import transformers as hf
-from twins import TEXT, VISION, Pixels, Twin, _normalized
+from transformers.models.glm4v.configuration_glm4v import Glm4vTextConfig, Glm4vVisionConfig
+from twins import TEXT, VISION, Pixels, Twin, _normalized, _qwen_inputs
 
 
 def mistral3(vocab: int) -> Twin:
@@ -25,6 +26,22 @@ def mistral3(vocab: int) -> Twin:
     return Twin(hf.Mistral3ForConditionalGeneration(config), "[IMG]", inputs, unit=28)
 
 
+def glm4v(vocab: int) -> Twin:
+    vision = Glm4vVisionConfig(
+        depth=3, hidden_size=64, intermediate_size=96, num_heads=4, patch_size=14, image_size=56, out_hidden_size=64
+    )
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 100.0,
+        "mrope_section": [1, 1, 2],
+        "partial_rotary_factor": 0.5,
+    }
+    text = Glm4vTextConfig(vocab_size=vocab, **TEXT | {"rope_parameters": rope})
+    model = hf.Glm4vForConditionalGeneration(hf.Glm4vConfig(text_config=text, vision_config=vision))
+    return Twin(model, "<|image|>", _qwen_inputs(14))
+
+
 TWINS: dict[str, Callable[[int], Twin]] = {
     "mistral3": mistral3,
+    "glm4v": glm4v,
 }

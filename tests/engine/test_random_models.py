@@ -33,6 +33,7 @@ CHUNKS = {
     "minicpmv": {"one": [64], "two": [64, 64], "tiled": [64] * 3},
     "lfm2vl": {"one": [64], "two": [64, 64], "tiled": [256, 256, 231]},
     "mistral3": {"one": [27], "two": [27, 27]},
+    "glm4v": {"one": [12], "two": [12, 12]},
 }
 
 

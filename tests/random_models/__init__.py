@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from random_models import gemma, lfm2, llama, mistral, qwen, recurrent
+from random_models import gemma, glm, lfm2, llama, mistral, qwen, recurrent
 from random_models.family import Family, Files
 
 FAMILIES: dict[str, Callable[[], Family]] = {
@@ -30,6 +30,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "minicpmv": qwen.minicpmv,
     "lfm2vl": lfm2.lfm2vl,
     "mistral3": mistral.mistral3,
+    "glm4v": glm.glm4v,
 }
 
 __all__ = ["FAMILIES", "Family", "Files"]

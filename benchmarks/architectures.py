@@ -74,7 +74,7 @@ def prompts_of(family: Family) -> dict[str, Prompt]:
     if size is not None:
         prompts["image"] = zero_shot(noise(size, 1))
         prompts["two images"] = prompt_of("Q:", noise(size, 1), "\nA: Paris\n\nQ:", noise(size, 2), "\nA:")
-    if family.tiled is not None and family.text.architecture == "qwen2":
+    if family.tiled is not None and family.text.architecture in ("qwen2", "llama4"):
         prompts["tiles"] = zero_shot(noise(family.tiled, 3))
     return prompts
 
@@ -118,8 +118,8 @@ class Reference:
 
     @property
     def _decoder(self) -> Any:
-        base = self.twin.model.model if hasattr(self.twin.model, "model") else self.twin.model.backbone
-        return next((getattr(base, name) for name in ("language_model", "text_model") if hasattr(base, name)), base)
+        decoder = self.twin.model.get_decoder()
+        return getattr(decoder, "model", decoder)  # Llama 4's is one with a head
 
     @torch.no_grad()
     def run(self, prompt: Prompt, change: Patch | None = None) -> Run:

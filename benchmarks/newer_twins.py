@@ -1,13 +1,15 @@
-"""As `twins.py`: Ministral 3, GLM-4.xV."""
+"""As `twins.py`: Ministral 3, GLM-4.xV, LFM2.5-VL, Llama 4."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import transformers as hf
+from PIL import Image
 from transformers.models.glm4v.configuration_glm4v import Glm4vTextConfig, Glm4vVisionConfig
-from twins import TEXT, VISION, Pixels, Twin, _normalized, _qwen_inputs
+from twins import TEXT, VISION, Pixels, Twin, _crops, _normalized, _qwen_inputs, _resized, lfm2vl
 
 
 def mistral3(vocab: int) -> Twin:
@@ -41,7 +43,32 @@ def glm4v(vocab: int) -> Twin:
     return Twin(model, "<|image|>", _qwen_inputs(14))
 
 
+def llama4(vocab: int) -> Twin:
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 1, "intermediate_size": 32, "intermediate_size_mlp": 96}
+    text = hf.Llama4TextConfig(vocab_size=vocab, head_dim=16, **TEXT | experts)
+    vision = hf.Llama4VisionConfig(
+        image_size=56,
+        patch_size=14,
+        projector_input_dim=96,
+        projector_output_dim=96,
+        vision_output_dim=96,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        **VISION | {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 128},
+    )
+    config = hf.Llama4Config(text_config=text, vision_config=vision)
+
+    def tiles(image: Pixels) -> list[Pixels]:
+        if image.shape[:2] == (56, 56):
+            return [image]
+        return [*_crops(image, 56), _resized(image, 56, Image.Resampling.BILINEAR)]
+
+    model = hf.Llama4ForConditionalGeneration(config)
+    return Twin(model, "<|patch|>", lambda images: {"pixel_values": _normalized(images)}, tiles)
+
+
 TWINS: dict[str, Callable[[int], Twin]] = {
     "mistral3": mistral3,
     "glm4v": glm4v,
+    "lfm25vl": partial(lfm2vl, normed=False),
+    "llama4": llama4,
 }

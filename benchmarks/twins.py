@@ -67,7 +67,7 @@ def randomize(model: nn.Module) -> None:
             tensor.data = noise / 10
         else:
             looked_up = "embed" in name and (tensor.ndim == 2 or tensor.shape[0] == 1)
-            fan_in = 1 if looked_up else tensor[0].numel()
+            fan_in = 1 if looked_up else min(tensor.shape[1:]) if "experts." in name else tensor[0].numel()
             tensor.data = noise / fan_in**0.5
 
 
@@ -288,10 +288,12 @@ def internvl(vocab: int) -> Twin:
     )
 
 
-def lfm2vl(vocab: int) -> Twin:
+def lfm2vl(vocab: int, *, normed: bool = True) -> Twin:
     small = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48}
     vision = hf.Siglip2VisionConfig(patch_size=16, num_patches=256, layer_norm_eps=1e-6, vision_use_head=False, **small)
-    config = hf.Lfm2VlConfig(vision_config=vision, text_config=_lfm2_text(vocab), projector_hidden_size=96)
+    text = _lfm2_text(vocab)
+    projector = {"projector_hidden_size": 96, "projector_use_layernorm": normed}
+    config = hf.Lfm2VlConfig(vision_config=vision, text_config=text, **projector)
 
     def inputs(images: list[Pixels]) -> dict[str, torch.Tensor]:
         pixels = _normalized(images)

@@ -44,8 +44,8 @@ def lfm2() -> Family:
     return Family(_text([]))
 
 
-def lfm2vl() -> Family:
-    """LFM2-VL: pictures above 512 × 512 pixels become tiles and a thumbnail."""
+def lfm2vl(*, normed: bool = True) -> Family:
+    """LFM2-VL: pictures above 512 × 512 pixels become tiles and a thumbnail. `normed`: what the projector takes."""
     grid = [f"<|img_row_{row}_col_{column}|>" for row in range(1, 11) for column in range(1, 11) if row * column <= 10]
     vision = VisionTransformer(image=256, patch=16, layers=3, width=32, heads=2, ff=48)
     merged = 4 * vision.width
@@ -53,7 +53,7 @@ def lfm2vl() -> Family:
         vision.embedding()
         | vision.blocks()
         | vision.norm("v.post_ln")
-        | {"mm.input_norm.weight": (merged,), "mm.input_norm.bias": (merged,)}
+        | ({"mm.input_norm.weight": (merged,), "mm.input_norm.bias": (merged,)} if normed else {})
         | linear("mm.1", merged, 96)
         | linear("mm.2", 96, TEXT.width)
     )
@@ -64,3 +64,8 @@ def lfm2vl() -> Family:
         image=(256, 256),
         tiled=(544, 1024),
     )
+
+
+def lfm25vl() -> Family:
+    """LFM2.5-VL: the same, but its projector may be without the norm (``projector_use_layernorm``)."""
+    return lfm2vl(normed=False)

@@ -235,6 +235,9 @@ def weights_of(twin: Twin, family: Family, tokens: list[str], folder: Path) -> l
             vision = convert(twin.model, twin.preprocessor, tokens, folder, vision=True)
         if "[IMG_BREAK]" in tokens:  # this version of the converter leaves it out
             vision.tensors["v.token_embd.img_break"] = text.tensors["token_embd.weight"][tokens.index("[IMG_BREAK]")]
+        if family.vision.metadata["clip.projector_type"] == "llama4":  # it gives these norms the name of Gemma 4's
+            for name in [name for name in vision.tensors if "attn_post_norm" in name]:
+                vision.tensors[name.replace("attn_post_norm", "ln2")] = vision.tensors.pop(name)
         found.append((family.vision, vision))
     for file, converted in found:
         print("".join(f"    {problem}\n" for problem in differences(file, converted)), end="")

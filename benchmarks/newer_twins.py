@@ -8,6 +8,7 @@ from functools import partial
 import torch
 import transformers as hf
 from PIL import Image
+from transformers.modeling_outputs import MoeCausalLMOutputWithPast
 from transformers.models.glm4v.configuration_glm4v import Glm4vTextConfig, Glm4vVisionConfig
 from twins import TEXT, VISION, Pixels, Twin, _crops, _normalized, _qwen_inputs, _resized, lfm2vl
 
@@ -62,6 +63,7 @@ def llama4(vocab: int) -> Twin:
             return [image]
         return [*_crops(image, 56), _resized(image, 56, Image.Resampling.BILINEAR)]
 
+    MoeCausalLMOutputWithPast.image_outputs = None  # transformers 5.24 asks its text model's output for them
     model = hf.Llama4ForConditionalGeneration(config)
     return Twin(model, "<|patch|>", lambda images: {"pixel_values": _normalized(images)}, tiles)
 

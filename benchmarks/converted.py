@@ -62,7 +62,7 @@ def _use_hub_names(path: Path) -> None:
     if "vision_tower.embeddings.cls_token" in tensors:  # InternVL
         changes = (r"^(?=vision_tower|multi_modal_projector)", "model.")
     else:
-        changes = (r"(?<=vision_tower\.)(?=(embeddings|encoder|post_layernorm)\.)", "vision_model.")
+        changes = (r"(?<=vision_tower\.)(?=(embeddings|encoder\.layers|post_layernorm)\.)", "vision_model.")
     save_file({re.sub(*changes, name): tensor for name, tensor in tensors.items()}, path, {"format": "pt"})
 
 

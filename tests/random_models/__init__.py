@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from random_models import gemma, glm, lfm2, llama, llama4, mistral, qwen, recurrent
+from random_models import gemma, glm, kimi, lfm2, llama, llama4, mistral, qwen, recurrent
 from random_models.family import Family, Files
 
 FAMILIES: dict[str, Callable[[], Family]] = {
@@ -33,6 +33,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "glm4v": glm.glm4v,
     "lfm25vl": lfm2.lfm25vl,
     "llama4": llama4.llama4,
+    "kimivl": kimi.kimivl,
 }
 
 __all__ = ["FAMILIES", "Family", "Files"]

@@ -1,6 +1,7 @@
-"""Kimi-VL, which is no part of transformers, from parts that are: Kimi K2.5's encoder and projector, DeepSeek V3's decoder.
+"""Kimi-VL, which is no part of transformers, out of parts that are.
 
-For one frame Kimi K2.5's encoder is Kimi-VL's, modeling_kimi_vl.py beside the published weights.
+Its decoder is DeepSeek V3's; its encoder and projector are Kimi K2.5's for one frame (modeling_kimi_vl.py, beside the
+published weights).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kimi-VL: compressed keys and values (MLA), experts chosen by sigmoid and bias, MoonViT with rotary and learned positions."""
+"""Kimi-VL: compressed keys and values (MLA), experts chosen by sigmoid and bias, positions learned and rotated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from random_models.family import Family
 from random_models.vocabulary import byte_bpe, size
 from random_models.writer import File, Shapes
 
-TEXT = Decoder("deepseek2", layers=27, width=32, heads=2, kv_heads=1, ff=48)  # so llama.cpp tells that queries are whole
+# 27 layers, from which llama.cpp tells that queries are not compressed (src/models/deepseek2.cpp: is_lite)
+TEXT = Decoder("deepseek2", layers=27, width=32, heads=2, kv_heads=1, ff=48)
 DENSE = 23  # blocks before those with experts: the more of these, the more tokens are nearly tied between two experts
 COMPRESSED, ROTATED, REST, VALUE = 24, 8, 16, 12
 EXPERTS, SHARED, EXPERT_FF = 4, 2, 16

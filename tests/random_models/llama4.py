@@ -1,4 +1,4 @@
-"""Llama 4: every fourth layer without positions, an expert of four beside a shared one, tiles with their overview last."""
+"""Llama 4: every fourth layer without positions, one of four experts beside a shared one, tiles before the overview."""
 
 from __future__ import annotations
 

@@ -160,6 +160,7 @@ IDLE: list[tuple[list[str], list[str], str]] = [
             ("--task", "food-color"),
             ("--seeds", "1"),
             ("--limit", "5"),
+            ("--one-layer",),
             ("--llm", "fake"),
             ("--judge", "sh"),
             ("--output", "o"),

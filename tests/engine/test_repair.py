@@ -8,7 +8,7 @@ import pytest
 from gguf.constants import GGUFValueType
 
 from tvcli.engine.gguf.header import Header, Tensor, Value
-from tvcli.engine.gguf.repair import NONE, Repair, repair
+from tvcli.engine.gguf.repair import FAULTS, NONE, Repair, repair
 
 LEGACY = {"general.description": "image encoder for LLaVA", "clip.has_llava_projector": True}
 
@@ -59,7 +59,8 @@ CLASS, FINAL_NORM = "v.class_embd", "v.post_ln.weight"
         # InternVL computes every block
         (header("internvl", 24, CLIP_L, CLASS), Repair(class_first=True)),
         # no repair: Llama 4 has its class token behind the patches; the others have none, or compute every block
-        (header("llama4", 34, (1408, 5632), CLASS), NONE),
+        (header("llama4", 34, (1408, 5632), CLASS), Repair(fault=FAULTS["llama4"])),
+        (header("kimivl", 27, SIGLIP), Repair(fault=FAULTS["kimivl"])),
         (header("cogvlm", 63, (1792, 15360), CLASS), NONE),
         (header("adapter", 27, SIGLIP, clip__has_glm_projector=True), NONE),
         (header("resampler", 27, SIGLIP, FINAL_NORM), NONE),
@@ -82,3 +83,8 @@ def test_the_identity_has_what_image_tokens_depend_on() -> None:
     assert Repair(class_first=True).identity == "class token first"
     assert Repair(depth=26).identity == "26 blocks"
     assert Repair(class_first=True, depth=23).identity == "class token first, 23 blocks"
+
+
+def test_a_fault_that_stays_is_a_warning_and_no_repair() -> None:
+    known = Repair(fault=FAULTS["kimivl"])
+    assert (known.identity, known.warnings, known.sentences()) == ("", [FAULTS["kimivl"]], [FAULTS["kimivl"]])

@@ -19,7 +19,7 @@ import numpy as np
 from tvcli.engine.class_token import ClassTokenFirst
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.devices import default_threads
-from tvcli.engine.gguf.repair import FEATURE_LAYER, UNKNOWN_DEPTH, Repair
+from tvcli.engine.gguf.repair import FEATURE_LAYER, Repair
 from tvcli.engine.image_cache import ImageCache
 from tvcli.engine.native import pinned
 from tvcli.engine.native.interrupts import deferred_interrupt
@@ -209,8 +209,8 @@ class Vision:
 
 def _deepened(mmproj: Path, repair: Repair, settings: Settings) -> AbstractContextManager[Path]:
     """The file to load: a copy that names the depth, if llama.cpp alone would stop before it."""
-    if repair.unknown_depth:
-        log.warning("%s: %s", mmproj, UNKNOWN_DEPTH)
+    for sentence in repair.warnings:
+        log.warning("%s: %s", mmproj, sentence)
     if not repair.depth:
         return nullcontext(mmproj)
     for sentence in repair.sentences(positions=False):

@@ -18,6 +18,8 @@ blocks (https://github.com/ggml-org/llama.cpp/issues/25817). A file needs all it
   CLIP-L's 24), and is right if it holds no less;
 - an encoder of another size needs them all if the file has what that converter writes about itself; else it cannot be
   known, is left as it is, and the user is told.
+
+*Not repaired* (`FAULTS`): seen against Hugging Face on small models with random weights (benchmarks/architectures.py).
 """
 
 from __future__ import annotations
@@ -48,15 +50,22 @@ UNKNOWN_DEPTH = (
     "the mmproj does not show whether its last block belongs to the model; it is left out, as llama.cpp does, and "
     "image tokens may be those of a block too early"
 )
+FAULTS = {  # by projector type
+    "llama4": "llama.cpp orders this model's image tokens by columns, the model by rows (tools/mtmd/models/llama4.cpp); "
+    "tv does not repair it, so answers about images are not the model's own",
+    "kimivl": "llama.cpp rotates the heads of this model's image encoder in another order than the model does "
+    "(tools/mtmd/models/kimivl.cpp); tv does not repair it, so answers about images are not the model's own",
+}
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What tv changes so that image tokens are the model's own."""
+    """What tv changes so that image tokens are the model's own; `fault`: what it knows to be wrong and leaves so."""
 
     class_first: bool = False  # the model's class token belongs before its patches
     depth: int = 0  # blocks to compute, where llama.cpp alone computes one less; 0: as llama.cpp does
     unknown_depth: bool = False
+    fault: str = ""
 
     @property
     def identity(self) -> str:
@@ -69,7 +78,12 @@ class Repair:
         said = [CLASS_FIRST_SENTENCE] if self.class_first and positions else []
         if self.depth:
             said.append(f"all {self.depth} blocks of the image encoder are computed; llama.cpp alone omits the last")
-        return said + ([UNKNOWN_DEPTH] if self.unknown_depth else [])
+        return [*said, *self.warnings]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is or may be wrong with image tokens."""
+        return ([UNKNOWN_DEPTH] if self.unknown_depth else []) + ([self.fault] if self.fault else [])
 
 
 NONE = Repair()
@@ -86,7 +100,7 @@ def repair(header: Header) -> Repair:
     class_first = projector in CLASS_FIRST and "v.class_embd" in header.tensors
     all_blocks = _all_blocks(header) if projector in LLAVA else False
     depth = header.number("clip.vision.block_count") or 0
-    return Repair(class_first, depth if all_blocks else 0, all_blocks is None)
+    return Repair(class_first, depth if all_blocks else 0, all_blocks is None, FAULTS.get(projector, ""))
 
 
 def _all_blocks(header: Header) -> bool | None:

@@ -51,8 +51,8 @@ UNKNOWN_DEPTH = (
     "image tokens may be those of a block too early"
 )
 FAULTS = {  # by projector type
-    "llama4": "llama.cpp orders this model's image tokens by columns, the model by rows (tools/mtmd/models/llama4.cpp); tv "
-    "does not repair it, so answers about images are not the model's own",
+    "llama4": "llama.cpp orders this model's image tokens by columns, not by rows (tools/mtmd/models/llama4.cpp); "
+    "tv does not repair it, so answers about images are not the model's own",
     "kimivl": "llama.cpp rotates the heads of this model's image encoder in another order than the model does "
     "(tools/mtmd/models/kimivl.cpp); tv does not repair it, so answers about images are not the model's own",
 }

@@ -27,7 +27,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_commands_are_the_programs(site: Path) -> None:
     page = (site / "reference" / "commands" / "index.html").read_text("utf-8")
-    headings = re.findall(r'<h2 id="([^"]+)"', page)
+    headings = re.findall(r'<h\d id="([^"]+)"', page)
     assert {"tv-apply", "tv-models-pull", "tv-tasks-import-vqav2"} <= set(headings)
     assert "--one-layer" in page
 

@@ -153,7 +153,27 @@ class Reference:
             inputs["token_type_ids"] = kind
         if "image_grid_thw" in inputs:
             inputs["mm_token_type_ids"] = kind
+        if "image_position_ids" in inputs:
+            inputs["attention_mask"] = self._generation_masks(kind)
         return inputs
+
+    def _generation_masks(self, kind: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Those of `generate`, per type of layer; image tokens are 1 in `kind`, int (1, tokens).
+
+        Gemma 4's images attend to themselves both ways in layers with a window only. A mere call of
+        Gemma4UnifiedForConditionalGeneration (transformers 5.24) lets them do so in all layers, `generate` does not.
+        """
+        model, count = self.twin.model, kind.shape[1]
+        width = model.config.get_text_config().hidden_size
+        masks = model.create_masks_for_generate(
+            config=model.config,
+            inputs_embeds=torch.zeros(1, count, width),
+            attention_mask=None,
+            cache=None,
+            position_ids=torch.arange(count)[None],
+            mm_token_type_ids=kind,
+        )
+        return dict(masks)
 
     # -- comparisons --------------------------------------------------------------------------------------
 
@@ -229,7 +249,7 @@ def weights_of(twin: Twin, family: Family, tokens: list[str], folder: Path) -> l
     text = convert(twin.model, twin.preprocessor, tokens, folder, vision=False)
     found = [(family.text, text)]
     if family.vision is not None:
-        if family.vision.metadata["clip.projector_type"] == "mlp":
+        if family.projector == "mlp":
             vision = Converted({}, llava_vision(twin.model))
         else:
             vision = convert(twin.model, twin.preprocessor, tokens, folder, vision=True)
@@ -271,9 +291,8 @@ def measure(name: str, folder: Path) -> None:
             beside = Reference(engine, twin, tokens, token)
             compared = [beside.residuals(prompts), beside.image_tokens(prompts), beside.first_tokens(family)]
         sweeps = [sweep_difference(engine, prompt) for prompt in prompts.values()]
-    projector = family.vision.metadata["clip.projector_type"] if family.vision else ""
     worst, effect = max(difference for difference, _ in sweeps), min(effect for _, effect in sweeps)
-    cells = [name, family.text.architecture, projector, *compared, f"{worst:.0e} of {effect:.1f}"]
+    cells = [name, family.text.architecture, family.projector, *compared, f"{worst:.0e} of {effect:.1f}"]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -59,6 +59,8 @@ def _use_hub_names(path: Path) -> None:
     """Rename tensors of transformers 5 to the names of published checkpoints, which the converter supports."""
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    if "model.vision_tower.patch_embedder.input_proj.weight" in tensors:  # Gemma 4, whose names are those
+        return
     if "vision_tower.embeddings.cls_token" in tensors:  # InternVL
         changes = (r"^(?=vision_tower|multi_modal_projector)", "model.")
     else:

@@ -13,6 +13,9 @@ from PIL import Image
 from torch import nn
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfig, Qwen2VLVisionConfig
+from transformers.models.qwen3_5.configuration_qwen3_5 import Qwen3_5VisionConfig
+from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5DecoderLayer, Qwen3_5RMSNorm
+from transformers.models.qwen3_5_moe.modeling_qwen3_5_moe import Qwen3_5MoeDecoderLayer
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig, Qwen3VLVisionConfig
 
 Pixels = np.ndarray  # uint8 (height, width, 3)
@@ -59,9 +62,11 @@ def randomize(model: nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     for name, tensor in model.named_parameters():
         noise = torch.randn(tensor.shape, generator=generator)
-        if name.endswith(("A_log", ".D")):
+        if name.endswith("linear_attn.A_log"):
+            tensor.data = noise - 2  # so slow that a state keeps what is many tokens back
+        elif name.endswith(("A_log", ".D")):
             continue
-        if "lambda_" in name or (tensor.ndim < 2 and "norm" in name.lower() and name.endswith("weight")):
+        elif "lambda_" in name or (tensor.ndim < 2 and "norm" in name.lower() and name.endswith("weight")):
             tensor.data = tensor.data.mean() + noise / 10
         elif tensor.ndim < 2:
             tensor.data = noise / 10
@@ -69,6 +74,13 @@ def randomize(model: nn.Module) -> None:
             looked_up = "embed" in name and (tensor.ndim == 2 or tensor.shape[0] == 1)
             fan_in = 1 if looked_up else min(tensor.shape[1:]) if "experts." in name else tensor[0].numel()
             tensor.data = noise / fan_in**0.5
+    for name, buffer in model.named_buffers():  # Gemma 4's
+        if name.endswith(("layer_scalar", "std_scale")):
+            buffer.copy_(1 + torch.randn(buffer.shape, generator=generator) / 10)
+        elif name.endswith("std_bias"):
+            buffer.copy_(torch.randn(buffer.shape, generator=generator) / 10)
+        elif name.endswith(("put_min", "put_max")):
+            buffer.fill_(-2 if name.endswith("min") else 2)  # a limit that some values exceed
 
 
 def _normalized(images: list[Pixels]) -> torch.Tensor:
@@ -253,6 +265,53 @@ def qwen3vl(vocab: int) -> Twin:
     return Twin(model, "<|image_pad|>", _qwen_inputs(16))
 
 
+def _qwen35_text(vocab: int) -> dict[str, Any]:
+    linear = {
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "linear_conv_kernel_dim": 4,
+    }
+    rope = {"mrope_interleaved": True, "partial_rotary_factor": 0.25}
+    text = _qwen_text(vocab, [2, 1, 1], head_dim=32, mtp_num_hidden_layers=1, **linear)
+    return text | {"rope_parameters": text["rope_parameters"] | rope}
+
+
+def _next_tokens(text: Any, layer: Callable[[Any, int], nn.Module]) -> nn.Module:
+    """The draft of the token after next: Qwen3.5's published files have it, transformers leaves it out."""
+    width, last = text.hidden_size, text.num_hidden_layers - 1
+    norms = {name: Qwen3_5RMSNorm(width) for name in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm")}
+    projection = nn.Linear(2 * width, width, bias=False)
+    return nn.ModuleDict({**norms, "fc": projection, "layers": nn.ModuleList([layer(text, last)])})
+
+
+def qwen35(vocab: int) -> Twin:
+    text = hf.Qwen3_5TextConfig(**_qwen35_text(vocab))
+    model = hf.Qwen3_5ForCausalLM(text)
+    model.mtp = _next_tokens(text, Qwen3_5DecoderLayer)
+    return Twin(model)
+
+
+def qwen35moe(vocab: int) -> Twin:
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    text = hf.Qwen3_5MoeTextConfig(**_qwen35_text(vocab), **experts, shared_expert_intermediate_size=48)
+    model = hf.Qwen3_5MoeForCausalLM(text)
+    model.mtp = _next_tokens(text, Qwen3_5MoeDecoderLayer)
+    return Twin(model)
+
+
+def qwen35_vision(vocab: int) -> Twin:
+    vision = Qwen3_5VisionConfig(
+        depth=3, hidden_size=64, intermediate_size=96, num_heads=4, patch_size=16, out_hidden_size=64,
+        num_position_embeddings=64,
+    )  # fmt: skip
+    text = hf.Qwen3_5TextConfig(**_qwen35_text(vocab))
+    model = hf.Qwen3_5ForConditionalGeneration(hf.Qwen3_5Config(text_config=text, vision_config=vision))
+    model.mtp = _next_tokens(text, Qwen3_5DecoderLayer)
+    return Twin(model, "<|image_pad|>", _qwen_inputs(16))
+
+
 def gemma3_vision(vocab: int) -> Twin:
     vision = hf.SiglipVisionConfig(image_size=112, patch_size=14, layer_norm_eps=1e-6, **VISION, vision_use_head=False)
     config = hf.Gemma3Config(text_config=_gemma_text(vocab), vision_config=vision, mm_tokens_per_image=4)
@@ -260,6 +319,73 @@ def gemma3_vision(vocab: int) -> Twin:
     return Twin(
         model, "<image_soft_token>", lambda i: {"pixel_values": _normalized(i)}, preprocessor={"image_seq_length": 4}
     )
+
+
+# -- Gemma 4 ----------------------------------------------------------------------------------------------
+
+TEXT4 = {
+    "num_hidden_layers": 6,
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * 2,
+    "head_dim": 16,
+    "global_head_dim": 32,
+    "sliding_window": 512,
+    "final_logit_softcapping": 30.0,
+    "rms_norm_eps": 1e-6,
+    "rope_parameters": None,
+    "tie_word_embeddings": True,
+}
+UNIT = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+
+
+def _small_gemma4(vocab: int, **more: Any) -> hf.Gemma4TextConfig:
+    own = {"num_kv_shared_layers": 3, "use_double_wide_mlp": True, "hidden_size_per_layer_input": 16}
+    return hf.Gemma4TextConfig(vocab_size=vocab, vocab_size_per_layer_input=vocab, **TEXT | TEXT4 | own | more)
+
+
+def _gemma4(model: Any, *of_images: Any, **more: Any) -> Twin:
+    """Its embeddings, which are multiplied by the root of their width, do not hide what the layers add."""
+    twin = Twin(model, *of_images, **more)
+    embeddings = model.get_input_embeddings().weight
+    embeddings.data /= embeddings.shape[1] ** 0.5
+    return twin
+
+
+def gemma4(vocab: int) -> Twin:
+    return _gemma4(hf.Gemma4ForCausalLM(_small_gemma4(vocab)))
+
+
+def _gemma4_inputs(patch: int) -> Callable[[list[Pixels]], dict[str, torch.Tensor]]:
+    """Patches of pixels between 0 and 1, row by row, with the column and row of each."""
+
+    def inputs(images: list[Pixels]) -> dict[str, torch.Tensor]:
+        n, rows, columns = len(images), images[0].shape[0] // patch, images[0].shape[1] // patch
+        pixels = torch.from_numpy(np.stack(images) / 255).float()
+        cut = pixels.view(n, rows, patch, columns, patch, 3).permute(0, 1, 3, 2, 4, 5)
+        places = torch.tensor([[column, row] for row in range(rows) for column in range(columns)])
+        return {
+            "pixel_values": cut.reshape(n, rows * columns, -1),
+            "image_position_ids": places.expand(n, -1, -1),
+        }
+
+    return inputs
+
+
+def gemma4_vision(vocab: int) -> Twin:
+    vision = hf.Gemma4VisionConfig(
+        patch_size=4, head_dim=16, position_embedding_size=64, use_clipped_linears=True, standardize=True,
+        num_key_value_heads=4, **VISION,
+    )  # fmt: skip
+    config = hf.Gemma4Config(text_config=_small_gemma4(vocab, hidden_size=1536), vision_config=vision)
+    return _gemma4(hf.Gemma4ForConditionalGeneration(config), "<|image|>", _gemma4_inputs(4), preprocessor=UNIT)
+
+
+def gemma4_unified(vocab: int) -> Twin:
+    vision = hf.Gemma4UnifiedVisionConfig(patch_size=4, mm_embed_dim=64, mm_posemb_size=64, output_proj_dims=64)
+    own = {"attention_k_eq_v": True, "num_global_key_value_heads": 1, "moe_intermediate_size": None}
+    text = hf.Gemma4UnifiedTextConfig(vocab_size=vocab, **TEXT | TEXT4 | own)
+    config = hf.Gemma4UnifiedConfig(text_config=text, vision_config=vision, audio_config=hf.Gemma4UnifiedAudioConfig())
+    model = hf.Gemma4UnifiedForConditionalGeneration(config)
+    return _gemma4(model, "<|image|>", _gemma4_inputs(12), preprocessor=UNIT)
 
 
 def internvl(vocab: int) -> Twin:
@@ -312,7 +438,10 @@ TWINS: dict[str, Callable[[int], Twin]] = {
     "llama": llama,
     "qwen3": qwen3,
     "qwen3moe": qwen3moe,
+    "qwen35": qwen35,
+    "qwen35moe": qwen35moe,
     "gemma3": gemma3,
+    "gemma4": gemma4,
     "mamba": mamba,
     "jamba": jamba,
     "lfm2": lfm2,
@@ -322,7 +451,10 @@ TWINS: dict[str, Callable[[int], Twin]] = {
     "qwen2vl": qwen2vl,
     "qwen25vl": qwen25vl,
     "qwen3vl": qwen3vl,
+    "qwen35-vision": qwen35_vision,
     "gemma3-vision": gemma3_vision,
+    "gemma4-vision": gemma4_vision,
+    "gemma4-unified": gemma4_unified,
     "internvl": internvl,
     "lfm2vl": lfm2vl,
 }

@@ -27,6 +27,12 @@ class Family:
     image: Size | None = None
     tiled: Size | None = None
 
+    @property
+    def projector(self) -> str:
+        """llama.cpp's name of it, empty if the family does not see."""
+        keys = {} if self.vision is None else self.vision.metadata
+        return str(keys.get("clip.projector_type") or keys.get("clip.vision.projector_type") or "")
+
     def write(self, folder: Path, weights: Weights | None = None, vision_weights: Weights | None = None) -> Files:
         vision = None if self.vision is None else self.vision.write(folder / "mmproj.gguf", vision_weights)
         return Files(self.text.write(folder / "text.gguf", weights), vision)

@@ -11,7 +11,9 @@ from random_models.family import Family
 from random_models.vocabulary import byte_bpe
 from random_models.writer import File, Shapes
 
-EXPERTS = 4
+EXPERTS, EXPERT_FF, SHARED_FF = 4, 32, 48
+MIXTURE = {"expert_count": EXPERTS, "expert_used_count": 2, "expert_feed_forward_length": EXPERT_FF}
+STATE, KERNEL, KEY_HEADS, VALUE_HEADS = 16, 4, 2, 4  # of linear attention
 VISION_TOKENS = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]
 
 
@@ -30,22 +32,25 @@ def qwen3() -> Family:
     return Family(_qwen3("qwen3", []))
 
 
+def _experts(text: Decoder, layer: int) -> Shapes:
+    """A router's matrix, and those of all experts."""
+    at = f"blk.{layer}."
+    return {
+        f"{at}ffn_gate_inp.weight": (EXPERTS, text.width),
+        f"{at}ffn_gate_exps.weight": (EXPERTS, EXPERT_FF, text.width),
+        f"{at}ffn_up_exps.weight": (EXPERTS, EXPERT_FF, text.width),
+        f"{at}ffn_down_exps.weight": (EXPERTS, text.width, EXPERT_FF),
+    }
+
+
 def qwen3moe() -> Family:
     """A router picks 2 of 4 experts for every token."""
     text = Decoder("qwen3moe")
     shapes: Shapes = {}
     for layer in range(text.layers):
-        at = f"blk.{layer}."
-        shapes |= text.attention(layer, head_norms=True)
-        shapes |= {
-            f"{at}ffn_norm.weight": (text.width,),
-            f"{at}ffn_gate_inp.weight": (EXPERTS, text.width),
-            f"{at}ffn_gate_exps.weight": (EXPERTS, 32, text.width),
-            f"{at}ffn_up_exps.weight": (EXPERTS, 32, text.width),
-            f"{at}ffn_down_exps.weight": (EXPERTS, text.width, 32),
-        }
-    keys = {"expert_count": EXPERTS, "expert_used_count": 2, "expert_feed_forward_length": 32}
-    return Family(_qwen3("qwen3moe", [], shapes, **keys))
+        shapes |= text.attention(layer, head_norms=True) | _experts(text, layer)
+        shapes[f"blk.{layer}.ffn_norm.weight"] = (text.width,)
+    return Family(_qwen3("qwen3moe", [], shapes, **MIXTURE))
 
 
 def _merger(vision: VisionTransformer, text_width: int) -> Shapes:
@@ -108,6 +113,98 @@ def qwen3vl() -> Family:
         vision.file("qwen3vl_merger", text.width, shapes, **keys),
         image=(96, 128),
     )
+
+
+def _delta_net(text: Decoder, layer: int) -> Shapes:
+    """A layer of linear attention: a convolution, and a state that decays and is corrected by the delta rule."""
+    at, keys, values = f"blk.{layer}.", KEY_HEADS * STATE, VALUE_HEADS * STATE
+    return {
+        f"{at}attn_norm.weight": (text.width,),
+        f"{at}attn_qkv.weight": (2 * keys + values, text.width),
+        f"{at}attn_gate.weight": (values, text.width),
+        f"{at}ssm_conv1d.weight": (2 * keys + values, KERNEL),
+        f"{at}ssm_alpha.weight": (VALUE_HEADS, text.width),
+        f"{at}ssm_beta.weight": (VALUE_HEADS, text.width),
+        f"{at}ssm_dt.bias": (VALUE_HEADS,),
+        f"{at}ssm_a": (VALUE_HEADS,),
+        f"{at}ssm_norm.weight": (STATE,),
+        f"{at}ssm_out.weight": (text.width, values),
+    }
+
+
+def _next_tokens(text: Decoder, layer: int) -> Shapes:
+    """What makes of a layer of attention a draft of the token after next; llama.cpp does not run it."""
+    names = ("enorm", "hnorm", "shared_head_norm")
+    norms: Shapes = {f"blk.{layer}.nextn.{name}.weight": (text.width,) for name in names}
+    return norms | {f"blk.{layer}.nextn.eh_proj.weight": (text.width, 2 * text.width)}
+
+
+def _shared_expert(text: Decoder, layer: int) -> Shapes:
+    """One that every token gets, weighted by a gate of its own."""
+    at = f"blk.{layer}."
+    return {
+        f"{at}ffn_gate_inp_shexp.weight": (1, text.width),
+        f"{at}ffn_gate_shexp.weight": (SHARED_FF, text.width),
+        f"{at}ffn_up_shexp.weight": (SHARED_FF, text.width),
+        f"{at}ffn_down_shexp.weight": (text.width, SHARED_FF),
+    }
+
+
+def _qwen35(architecture: str, tokens: list[str]) -> File:
+    """Three layers of linear attention, one of attention, and the draft layer behind them.
+
+    Half of a query projection's rows are a gate of the attention's output.
+    """
+    text = Decoder(architecture, layers=5, head=32)
+    recurrent, mixture = [True, True, True, False, False], architecture == "qwen35moe"
+    shapes = _next_tokens(text, text.layers - 1)
+    for layer, has_state in enumerate(recurrent):
+        shapes |= _delta_net(text, layer) if has_state else text.attention(layer, head_norms=True)
+        shapes |= {} if has_state else {f"blk.{layer}.attn_q.weight": (2 * text.heads * text.head, text.width)}
+        shapes |= _experts(text, layer) | _shared_expert(text, layer) if mixture else text.feed_forward(layer)
+        shapes.pop(f"blk.{layer}.ffn_norm.weight", None)
+        shapes[f"blk.{layer}.post_attention_norm.weight"] = (text.width,)
+    keys: dict[str, Any] = MIXTURE | {"expert_shared_feed_forward_length": SHARED_FF} if mixture else {}
+    return text.file(
+        byte_bpe("qwen35", tokens),
+        shapes,
+        attention__layer_norm_rms_epsilon=1e-6,
+        attention__key_length=text.head,
+        attention__value_length=text.head,
+        attention__recurrent_layers=recurrent,
+        full_attention_interval=4,
+        nextn_predict_layers=1,
+        rope__dimension_count=text.head // 4,
+        rope__dimension_sections=[2, 1, 1, 0],
+        ssm__conv_kernel=KERNEL,
+        ssm__state_size=STATE,
+        ssm__group_count=KEY_HEADS,
+        ssm__time_step_rank=VALUE_HEADS,
+        ssm__inner_size=VALUE_HEADS * STATE,
+        **keys,
+    )
+
+
+def qwen35() -> Family:
+    return Family(_qwen35("qwen35", []))
+
+
+def qwen35moe() -> Family:
+    return Family(_qwen35("qwen35moe", []))
+
+
+def qwen35_vision() -> Family:
+    """Qwen3.5 sees through Qwen3-VL's encoder, without deepstack."""
+    vision = VisionTransformer(image=128, patch=16, layers=3)
+    text = _qwen35("qwen35", VISION_TOKENS)
+    width = text.shapes["output_norm.weight"][0]
+    shapes = vision.embedding() | vision.blocks(fused=True) | vision.norm("v.post_ln") | _merger(vision, width)
+    keys = {
+        "use_gelu": True,
+        "vision__spatial_merge_size": 2,
+        "vision__is_deepstack_layers": [False] * vision.layers,
+    }
+    return Family(text, vision.file("qwen3vl_merger", width, shapes, **keys), image=(96, 128))
 
 
 def internvl() -> Family:

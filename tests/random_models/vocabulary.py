@@ -1,4 +1,4 @@
-"""Small vocabularies of the two kinds that the families use: byte-level BPE and SentencePiece."""
+"""Small vocabularies of the kinds that the families use: byte-level BPE, SentencePiece, and a mixture of both."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ WORDS = (" the", " capital", " country", " France", " Paris", " Peru", " Lima", 
 def byte_bpe(pre: str, control: Sequence[str] = (), *, bos: str = "", eos: str = "<|endoftext|>") -> dict[str, Any]:
     """GPT-2's kind: 256 bytes, `WORDS` and their beginnings, then control tokens. `pre` names the splitting rule."""
     letters = _printable_bytes()
-    tokens, merges = list(letters), []
-    for word in WORDS:
-        pieces = [letters[byte] for byte in word.encode()]
-        for end in range(1, len(pieces)):
-            left = "".join(pieces[:end])
-            if left + pieces[end] not in tokens:
-                merges.append(f"{left} {pieces[end]}")
-                tokens.append(left + pieces[end])
+    tokens, merges = _merged(letters, ["".join(letters[byte] for byte in word.encode()) for word in WORDS])
     special = [eos, *filter(None, [bos]), *control]
     return {
         "tokenizer.ggml.model": "gpt2",
@@ -31,6 +24,17 @@ def byte_bpe(pre: str, control: Sequence[str] = (), *, bos: str = "", eos: str =
         **({"tokenizer.ggml.bos_token_id": len(tokens) + 1} if bos else {}),
         "tokenizer.ggml.add_bos_token": bool(bos),
     }
+
+
+def _merged(letters: Sequence[str], words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tokens and merges that make each word of its letters, from its beginning on."""
+    tokens, merges = list(letters), []
+    for word in words:
+        for end in range(1, len(word)):
+            if word[: end + 1] not in tokens:
+                merges.append(f"{word[:end]} {word[end]}")
+                tokens.append(word[: end + 1])
+    return tokens, merges
 
 
 def _printable_bytes() -> list[str]:
@@ -64,6 +68,32 @@ def sentencepiece(*, space_prefix: bool, user_defined: Sequence[str] = ()) -> di
         "tokenizer.ggml.unknown_token_id": 0,
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_space_prefix": space_prefix,
+    }
+
+
+def gemma4(control: Sequence[str] = ()) -> dict[str, Any]:
+    """Gemma 4's kind: SentencePiece's pieces (▁ for a space, bytes to fall back on), joined by BPE's merges."""
+    special, bytes_ = ["<pad>", "<eos>", "<bos>", "<unk>"], [f"<0x{byte:02X}>" for byte in range(256)]
+    characters = ["▁", "\n", *map(chr, range(33, 127))]
+    words = [word.replace(" ", "▁") for word in WORDS if "\n" not in word]  # no merge joins newlines
+    pieces, merges = _merged(characters, words)
+    tokens = [*special, *bytes_, *pieces, "\n\n", *control]
+    return {
+        "tokenizer.ggml.model": "gemma4",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [-1000.0] * len(tokens),
+        "tokenizer.ggml.token_type": [CONTROL] * 3
+        + [UNKNOWN]
+        + [BYTE] * 256
+        + [NORMAL] * (len(pieces) + 1)
+        + [CONTROL] * len(control),
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.eos_token_id": 1,
+        "tokenizer.ggml.bos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 3,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_space_prefix": False,
     }
 
 

@@ -43,8 +43,12 @@ def random_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Norms near 1, small biases, matrices that keep the size of what they multiply; float32."""
     noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, np.float32)
     if name.endswith("ssm_a"):
-        return -np.exp(noise)  # a state decays
-    if name.endswith("weight") and ("norm" in name or ".ln" in name):
+        return -np.exp(noise - 2 * (len(shape) < 2))  # a state decays; slowly where it has one rate per head
+    if name == "rope_freqs.weight":
+        return np.where(np.arange(len(noise)) < len(noise) // 4, 1, 1e30).astype(np.float32)  # 1e30: is not rotated
+    if name.endswith(("put_min", "put_max")):
+        return np.full(shape, -2 if name.endswith("min") else 2, np.float32)  # a limit that some values exceed
+    if (name.endswith("weight") and ("norm" in name or ".ln" in name)) or "_scale" in name:
         return 1 + noise / 10
     if len(shape) < 2:
         return noise / 10

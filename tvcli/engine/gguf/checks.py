@@ -197,8 +197,9 @@ def _vision_problems(header: Header) -> Iterator[str]:
         wanted = VISION_KINDS.get(key)
         if wanted is not None and (value.kind, value.length) != (wanted, None):
             yield f"has {key} as {value.type_name}, not {wanted.name.lower()}"
+    has_attention = header.number("clip.vision.block_count") != 0  # Gemma 4's gemma4uv has no block, and 0 heads
     for key in pinned.VISION_POSITIVE:
-        if header.get(key) == 0:
+        if header.get(key) == 0 and (has_attention or "head_count" not in key):
             yield f"has {key} 0"
     width, heads = (header.number(f"clip.vision.{key}") for key in ("embedding_length", "attention.head_count"))
     if width and heads and width % heads:

@@ -77,10 +77,15 @@ def make(name: str, work: Path) -> None:
         found = tv(*run.evaluation(query), "--samples", str(work / f"text-{query}.jsonl"), captured=True)
         (work / f"text-{query}.json").write_text(found, encoding="utf-8")
     tv(*run.paper, "-o", str(work))
-    hours = (time.monotonic() - started) / 3600
+    finish(name, work, (time.monotonic() - started) / 3600)
+
+
+def finish(name: str, work: Path, hours: float | None = None) -> None:
+    """Say with what and where it was made, and copy it; `hours` of the last call, if it made everything."""
+    run = RUNS[name]
     about = json.loads(tv("doctor", run.model, "--json", captured=True))
     about["commands"] = [f"tv {' '.join(arguments)}" for arguments in (*map(run.evaluation, run.queries), run.paper)]
-    about["hours of this call"] = round(hours, 2)
+    about["hours"] = None if hours is None else round(hours, 2)
     (work / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     publish(work, HERE / name)
 

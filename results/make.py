@@ -83,7 +83,11 @@ def make(name: str, work: Path) -> None:
 def finish(name: str, work: Path, hours: float | None = None) -> None:
     """Say with what and where it was made, and copy it; `hours` of the last call, if it made everything."""
     run = RUNS[name]
-    about = json.loads(tv("doctor", run.model, "--json", captured=True))
+    told = json.loads(tv("doctor", run.model, "--json", captured=True))
+    about = {key: told["software"][key] for key in ("versions", "processor")}  # and no path
+    about |= {key: told["machine"][key] for key in ("library", "kernels", "features")} | {
+        "model": told["subject"]["model"]
+    }
     about["commands"] = [f"tv {' '.join(arguments)}" for arguments in (*map(run.evaluation, run.queries), run.paper)]
     about["hours"] = None if hours is None else round(hours, 2)
     (work / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -46,7 +46,7 @@ def table4(study: Study) -> Table:
     setup = replace(study.setup(*sources), tasks=tasks)
     instructions = {task.name: task.instruction for task in tasks}
     rows, layers = [], []
-    for found in study.evaluate("table4", setup):
+    for found in study.evaluate("table4", setup, own_layer=True):
         examples = "captions" if found.transfer.source == Source.TEXT else "images"
         rows += [(instructions.get(name, name), examples, *method_cells(row)) for name, row in found.rows.items()]
         layers.append(f"{examples} {found.layer}")
@@ -63,7 +63,7 @@ def table4(study: Study) -> Table:
 )
 def after_table4(study: Study) -> Table:
     tasks = _shipped("vqa")
-    [found] = study.evaluate("after-table4", replace(study.setup(Source.INSTRUCTION), tasks=tasks))
+    [found] = study.evaluate("after-table4", replace(study.setup(Source.INSTRUCTION), tasks=tasks), own_layer=True)
     by_name = {task.name: task.instruction for task in tasks}
     rows = [(by_name.get(name, name), *method_cells(row)) for name, row in found.rows.items()]
     note = f"{whose_data(tasks)}; instruction vectors, patched at layer {found.layer}"

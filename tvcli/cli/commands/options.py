@@ -100,7 +100,8 @@ Limit = Annotated[
 OneLayer = Annotated[
     bool,
     typer.Option(
-        "--one-layer", help="Patch at the layer chosen in table 2 everywhere; by default each table chooses its own."
+        "--one-layer",
+        help="Patch at the layer of table 2 in other tables too, but for table 4; by default each chooses its own.",
     ),
 ]
 

@@ -372,7 +372,7 @@ def _gemma4_inputs(patch: int) -> Callable[[list[Pixels]], dict[str, torch.Tenso
 
 def gemma4_vision(vocab: int) -> Twin:
     vision = hf.Gemma4VisionConfig(
-        patch_size=4, head_dim=16, position_embedding_size=64, use_clipped_linears=True, standardize=True,
+        patch_size=4, head_dim=16, position_embedding_size=3 * 1120, use_clipped_linears=True, standardize=True,
         num_key_value_heads=4, **VISION,
     )  # fmt: skip
     config = hf.Gemma4Config(text_config=_small_gemma4(vocab, hidden_size=1536), vision_config=vision)
@@ -380,7 +380,7 @@ def gemma4_vision(vocab: int) -> Twin:
 
 
 def gemma4_unified(vocab: int) -> Twin:
-    vision = hf.Gemma4UnifiedVisionConfig(patch_size=4, mm_embed_dim=64, mm_posemb_size=64, output_proj_dims=64)
+    vision = hf.Gemma4UnifiedVisionConfig(patch_size=4, mm_embed_dim=64, mm_posemb_size=1120, output_proj_dims=64)
     own = {"attention_k_eq_v": True, "num_global_key_value_heads": 1, "moe_intermediate_size": None}
     text = hf.Gemma4UnifiedTextConfig(vocab_size=vocab, **TEXT | TEXT4 | own)
     config = hf.Gemma4UnifiedConfig(text_config=text, vision_config=vision, audio_config=hf.Gemma4UnifiedAudioConfig())

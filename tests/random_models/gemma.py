@@ -57,6 +57,7 @@ def gemma3_vision() -> Family:
 SLIDING = [True, True, False] * 2
 PER_LAYER = 16  # width of the embeddings that every layer gets for itself
 UNIT: dict[str, Any] = {"vision__image_mean": [0.0] * 3, "vision__image_std": [1.0] * 3}  # pixels between 0 and 1
+PLACES = 1120  # columns or rows of the longest image: mtmd makes at most that many tokens
 FRAME = 640  # samples of sound
 SOUND: dict[str, Any] = {"has_audio_encoder": True, "audio__projector_type": "gemma4ua", "audio__num_mel_bins": 128} | {
     f"audio__{key}": value
@@ -150,7 +151,7 @@ def gemma4_vision() -> Family:
         shapes |= {f"{at}{norm}.weight": (vision.width,) for norm in ("attn_post_norm", "ffn_post_norm")}
         shapes |= {f"{at}attn_{x}_norm.weight": (head,) for x in "qk"}
     shapes |= {f"v.std_{x}": (vision.width,) for x in ("bias", "scale")}
-    shapes |= {"v.position_embd.weight": (2, 64, vision.width)}
+    shapes |= {"v.position_embd.weight": (2, 3 * PLACES, vision.width)}
     shapes |= linear("mm.input_projection", vision.width, width, bias=False)
     return Family(text, _for_images(vision.file("gemma4v", width, shapes, **UNIT)), image=(84, 120))
 
@@ -167,7 +168,7 @@ def gemma4_unified() -> Family:
     keys = {"attention__shared_kv_layers": 0, "embedding_length_per_layer_input": 0}
     pixels = 3 * (3 * vision.patch) ** 2
     seen: Shapes = {
-        "v.position_embd.weight": (2, 64, vision.width),
+        "v.position_embd.weight": (2, PLACES, vision.width),
         "mm.a.input_projection.weight": (text.width, FRAME),
     }
     seen |= linear("v.patch_embd", pixels, vision.width)

@@ -76,7 +76,7 @@ class Encoder:
 
 
 # tools/mtmd/clip.cpp: hparams.n_merge, where the file does not give it
-MERGED = {"qwen2vl_merger": 2, "qwen2.5vl_merger": 2, "qwen3vl_merger": 2, "gemma4v": 3}
+MERGED = {"qwen2vl_merger": 2, "qwen2.5vl_merger": 2, "qwen3vl_merger": 2, "gemma4v": 3, "gemma4uv": 3}
 
 Resize = Callable[[Pillow.Image, Encoder], Pillow.Image]
 Pieces = list[Any]  # what mtmd makes of one image: lists of text tokens, and chunks of image tokens, in order
@@ -156,7 +156,9 @@ def _rounded_up(image: Pillow.Image, encoder: Encoder) -> Pillow.Image:
 
 
 def _filling(image: Pillow.Image, encoder: Encoder) -> Pillow.Image:
-    """The largest size of whole units in 280 tokens (Gemma4ImageProcessor, get_aspect_ratio_preserving_size)."""
+    """The largest size of whole units in 280 tokens (get_aspect_ratio_preserving_size of Gemma4ImageProcessor and of
+    Gemma4UnifiedImageProcessor).
+    """
     unit, (width, height) = encoder.unit, image.size
     scale = math.sqrt(280 * unit**2 / (width * height))
     wide, high = (math.floor(n * scale / unit) * unit for n in (width, height))
@@ -217,11 +219,13 @@ def _qwen(least: int, most: int) -> Processor:
     return Processor(partial(_bounded, least=least, most=most, how=Resampling.BICUBIC), _any_size)
 
 
+_GEMMA4 = Processor(_filling, _any_size)
 _QWEN2 = _qwen(56 * 56, 28 * 28 * 16384)
 SQUARE, CROPPED = Processor(_square), Processor(_cropped)
 PROCESSORS: Mapping[str, Processor] = {  # by projector (tools/mtmd/clip-impl.h: PROJECTOR_TYPE_NAMES)
     "gemma3": Processor(partial(_square, how=Resampling.BILINEAR)),
-    "gemma4v": Processor(_filling, _any_size),
+    "gemma4v": _GEMMA4,
+    "gemma4uv": _GEMMA4,
     "idefics3": Processor(_longest_first, _one_tile, _overview_last),
     "internvl": SQUARE,
     "lfm2": Processor(_by_tokens, _any_size),

@@ -64,6 +64,25 @@ class Decoder:
             f"{at}ffn_down.weight": (self.width, self.ff),
         }
 
+    def experts(self, layer: int, count: int, ff: int) -> Shapes:
+        """A router's matrix, and those of all experts."""
+        at = f"blk.{layer}."
+        return {
+            f"{at}ffn_gate_inp.weight": (count, self.width),
+            f"{at}ffn_gate_exps.weight": (count, ff, self.width),
+            f"{at}ffn_up_exps.weight": (count, ff, self.width),
+            f"{at}ffn_down_exps.weight": (count, self.width, ff),
+        }
+
+    def shared_expert(self, layer: int, ff: int) -> Shapes:
+        """One that every token gets."""
+        at = f"blk.{layer}."
+        return {
+            f"{at}ffn_gate_shexp.weight": (ff, self.width),
+            f"{at}ffn_up_shexp.weight": (ff, self.width),
+            f"{at}ffn_down_shexp.weight": (self.width, ff),
+        }
+
     def blocks(self, *, bias: bool = False, head_norms: bool = False) -> Shapes:
         shapes: Shapes = {}
         for layer in range(self.layers):
@@ -108,6 +127,25 @@ class VisionTransformer:
             | {f"clip.{key.replace('__', '.')}": value for key, value in more.items()},
             {"v.patch_embd.weight": (self.width, 3, self.patch, self.patch), **shapes},
         )
+
+    def experts(self, layer: int, count: int, ff: int) -> Shapes:
+        """A router's matrix, and those of all experts."""
+        at = f"blk.{layer}."
+        return {
+            f"{at}ffn_gate_inp.weight": (count, self.width),
+            f"{at}ffn_gate_exps.weight": (count, ff, self.width),
+            f"{at}ffn_up_exps.weight": (count, ff, self.width),
+            f"{at}ffn_down_exps.weight": (count, self.width, ff),
+        }
+
+    def shared_expert(self, layer: int, ff: int) -> Shapes:
+        """One that every token gets."""
+        at = f"blk.{layer}."
+        return {
+            f"{at}ffn_gate_shexp.weight": (ff, self.width),
+            f"{at}ffn_up_shexp.weight": (ff, self.width),
+            f"{at}ffn_down_shexp.weight": (self.width, ff),
+        }
 
     def blocks(self, *, bias: bool = True, gated: bool = False, fused: bool = False, scaled: bool = False) -> Shapes:
         """Attention (`fused`: one matrix for query, key, value) and feed-forward; `scaled` as in InternVL."""

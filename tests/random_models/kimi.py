@@ -30,18 +30,13 @@ def _attention(layer: int) -> Shapes:
 
 
 def _experts(layer: int) -> Shapes:
-    at, wide, shared = f"blk.{layer}.", TEXT.width, SHARED * EXPERT_FF
-    return {
-        f"{at}ffn_norm.weight": (wide,),
-        f"{at}ffn_gate_inp.weight": (EXPERTS, wide),
-        f"{at}exp_probs_b.bias": (EXPERTS,),
-        f"{at}ffn_gate_exps.weight": (EXPERTS, EXPERT_FF, wide),
-        f"{at}ffn_up_exps.weight": (EXPERTS, EXPERT_FF, wide),
-        f"{at}ffn_down_exps.weight": (EXPERTS, wide, EXPERT_FF),
-        f"{at}ffn_gate_shexp.weight": (shared, wide),
-        f"{at}ffn_up_shexp.weight": (shared, wide),
-        f"{at}ffn_down_shexp.weight": (wide, shared),
-    }
+    norm: Shapes = {f"blk.{layer}.ffn_norm.weight": (TEXT.width,)}
+    return (
+        norm
+        | TEXT.experts(layer, EXPERTS, EXPERT_FF)
+        | TEXT.shared_expert(layer, SHARED * EXPERT_FF)
+        | {f"blk.{layer}.exp_probs_b.bias": (EXPERTS,)}
+    )
 
 
 def _text() -> File:

@@ -13,17 +13,8 @@ TOKENS = ["<|image_start|>", "<|image_end|>", "<|image|>", "<|patch|>", "<|tile_
 
 
 def _experts(layer: int) -> Shapes:
-    at, wide = f"blk.{layer}.", TEXT.width
-    return {
-        f"{at}ffn_norm.weight": (wide,),
-        f"{at}ffn_gate_inp.weight": (EXPERTS, wide),
-        f"{at}ffn_gate_exps.weight": (EXPERTS, EXPERT_FF, wide),
-        f"{at}ffn_up_exps.weight": (EXPERTS, EXPERT_FF, wide),
-        f"{at}ffn_down_exps.weight": (EXPERTS, wide, EXPERT_FF),
-        f"{at}ffn_gate_shexp.weight": (EXPERT_FF, wide),
-        f"{at}ffn_up_shexp.weight": (EXPERT_FF, wide),
-        f"{at}ffn_down_shexp.weight": (wide, EXPERT_FF),
-    }
+    norm: Shapes = {f"blk.{layer}.ffn_norm.weight": (TEXT.width,)}
+    return norm | TEXT.experts(layer, EXPERTS, EXPERT_FF) | TEXT.shared_expert(layer, EXPERT_FF)
 
 
 def _text() -> File:

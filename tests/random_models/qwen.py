@@ -32,23 +32,12 @@ def qwen3() -> Family:
     return Family(_qwen3("qwen3", []))
 
 
-def _experts(text: Decoder, layer: int) -> Shapes:
-    """A router's matrix, and those of all experts."""
-    at = f"blk.{layer}."
-    return {
-        f"{at}ffn_gate_inp.weight": (EXPERTS, text.width),
-        f"{at}ffn_gate_exps.weight": (EXPERTS, EXPERT_FF, text.width),
-        f"{at}ffn_up_exps.weight": (EXPERTS, EXPERT_FF, text.width),
-        f"{at}ffn_down_exps.weight": (EXPERTS, text.width, EXPERT_FF),
-    }
-
-
 def qwen3moe() -> Family:
     """A router picks 2 of 4 experts for every token."""
     text = Decoder("qwen3moe")
     shapes: Shapes = {}
     for layer in range(text.layers):
-        shapes |= text.attention(layer, head_norms=True) | _experts(text, layer)
+        shapes |= text.attention(layer, head_norms=True) | text.experts(layer, EXPERTS, EXPERT_FF)
         shapes[f"blk.{layer}.ffn_norm.weight"] = (text.width,)
     return Family(_qwen3("qwen3moe", [], shapes, **MIXTURE))
 
@@ -140,14 +129,8 @@ def _next_tokens(text: Decoder, layer: int) -> Shapes:
 
 
 def _shared_expert(text: Decoder, layer: int) -> Shapes:
-    """One that every token gets, weighted by a gate of its own."""
-    at = f"blk.{layer}."
-    return {
-        f"{at}ffn_gate_inp_shexp.weight": (1, text.width),
-        f"{at}ffn_gate_shexp.weight": (SHARED_FF, text.width),
-        f"{at}ffn_up_shexp.weight": (SHARED_FF, text.width),
-        f"{at}ffn_down_shexp.weight": (text.width, SHARED_FF),
-    }
+    """Weighted by a gate of its own."""
+    return {f"blk.{layer}.ffn_gate_inp_shexp.weight": (1, text.width)} | text.shared_expert(layer, SHARED_FF)
 
 
 def _qwen35(architecture: str, tokens: list[str]) -> File:
@@ -161,7 +144,11 @@ def _qwen35(architecture: str, tokens: list[str]) -> File:
     for layer, has_state in enumerate(recurrent):
         shapes |= _delta_net(text, layer) if has_state else text.attention(layer, head_norms=True)
         shapes |= {} if has_state else {f"blk.{layer}.attn_q.weight": (2 * text.heads * text.head, text.width)}
-        shapes |= _experts(text, layer) | _shared_expert(text, layer) if mixture else text.feed_forward(layer)
+        shapes |= (
+            text.experts(layer, EXPERTS, EXPERT_FF) | _shared_expert(text, layer)
+            if mixture
+            else text.feed_forward(layer)
+        )
         shapes.pop(f"blk.{layer}.ffn_norm.weight", None)
         shapes[f"blk.{layer}.post_attention_norm.weight"] = (text.width,)
     keys: dict[str, Any] = MIXTURE | {"expert_shared_feed_forward_length": SHARED_FF} if mixture else {}

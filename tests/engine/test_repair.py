@@ -58,6 +58,8 @@ CLASS, FINAL_NORM = "v.class_embd", "v.post_ln.weight"
         (header("mlp", 20, CLIP_L, CLASS, **LEGACY), Repair(class_first=True, unknown_depth=True)),
         # InternVL computes every block
         (header("internvl", 24, CLIP_L, CLASS), Repair(class_first=True)),
+        # Pixtral, Mistral 3
+        (header("pixtral", 24, CLIP_L, "v.token_embd.img_break"), Repair(unset_memory=True)),
         # no repair: Llama 4 has its class token behind the patches; the others have none, or compute every block
         (header("llama4", 34, (1408, 5632), CLASS), Repair(fault=FAULTS["llama4"])),
         (header("kimivl", 27, SIGLIP), Repair(fault=FAULTS["kimivl"])),

@@ -1,32 +1,26 @@
 """Puts the class token of an image where the model has it, while llama.cpp encodes the image.
 
-llama.cpp asks ``mtmd_context_params.cb_eval`` about every node of the encoder's graph before it computes the node. So
-the graph itself shows the order of tokens, and what it is about to read can still be changed:
+The encoder's graph itself shows the order of tokens, and what it is about to read can still be changed
+(`tvcli.engine.encoder_graph`):
 
 - the node that joins the patches and the class token, v.class_embd, shows which comes first;
 - a node that adds rows of v.position_embd.weight to these tokens gets the first row, the class token's, at the end:
   rows that were looked up are changed then (models/llava.cpp), the whole table once (models/internvl.cpp);
 - a node that takes rows 1 .. n of the encoder's output, to leave out the class token, gets rows 0 .. n - 1.
 
-A library that puts the class token first, or has these orders, is left alone; any other order is an error. A GPU's
-backend computes nodes in another order than the graph has (``graph_optimize``), but none before what it reads.
+A library that puts the class token first, or has these orders, is left alone; any other order is an error.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
+from tvcli.engine.encoder_graph import EncoderGraph
 from tvcli.engine.gguf.repair import CLASS_FIRST_SENTENCE
 from tvcli.engine.native import pinned
-from tvcli.engine.native.interrupts import deferred_interrupt
 from tvcli.engine.native.library import Library
-from tvcli.engine.native.memory import address
 from tvcli.errors import TvError
 
 log = logging.getLogger(__name__)
@@ -34,58 +28,28 @@ log = logging.getLogger(__name__)
 ADD, CONCAT, GET_ROWS, *SAME_ROWS = pinned.OPERATIONS
 
 
-class ClassTokenFirst:
-    """Give `callback` to ``mtmd_context_params.cb_eval`` and keep this object as long as the context.
-
-    >>> with order.active():
-    ...     mtmd_encode_chunk(context, chunk)
-    """
+class ClassTokenFirst(EncoderGraph):
+    """Raises TvError after an encoding whose order of tokens is neither the model's nor one that is known."""
 
     def __init__(self, library: Library) -> None:
-        self._library = library
-        self._operation = functools.cache(library.ggml_op_name)
+        super().__init__(library)
         self._joined: int | None = None  # the node whose last row is the class token, in this encoding
         self._rows = 0  # of it: n patches and the class token
         self._looked_up: dict[int, np.ndarray] = {}  # nodes that take positions from the table, and their indices
         self._placed = False  # whether the rows of this encoding have their own positions
         self._turned: set[int] = set()  # tables of positions, which stay in memory from image to image
-        self._error: BaseException | None = None
-        self.changed = False  # whether an image was encoded that llama.cpp alone had encoded otherwise
-        self.callback = library.ggml_backend_sched_eval_callback(self._on_node)
 
-    @contextmanager
-    def active(self) -> Iterator[None]:
-        """Repair the one encoding inside the block.
-
-        Raises:
-            TvError: the library has an order of tokens that is neither the model's nor one that is known.
-        """
-        self._joined, self._placed, self._error = None, False, None
+    def begin(self) -> None:
+        self._joined, self._placed = None, False
         self._looked_up.clear()
-        before = self.changed
-        with deferred_interrupt():
-            yield
-        if self._error is not None:
-            raise self._error
+
+    def end(self) -> None:
         if self._joined is not None and not self._placed:
             raise TvError("llama.cpp puts the class token of an image where tv cannot give it its position")
-        if self.changed and not before:
-            log.debug("%s", CLASS_FIRST_SENTENCE)
 
-    # typedef bool (*ggml_backend_sched_eval_callback)(struct ggml_tensor * t, bool ask, void * user_data);
-    def _on_node(self, node: int, ask: bool, _: object) -> bool:
-        if not ask:
-            return True
-        try:
-            return self._error is None and self._visit(node)
-        except BaseException as error:  # must not cross C
-            self._error = error
-        return False
-
-    def _visit(self, node: int) -> bool:
-        """Whether the graph is to be cut after the node, so that its result is there when the next is asked about."""
-        head = self._head(node)
-        operation = self._operation(head.op)
+    def visit(self, node: int) -> bool:
+        head = self.head(node)
+        operation = self.operation(head.op)
         if operation == CONCAT and self._comes_from(head.src[1], pinned.CLASS_TOKEN):
             self._joined, self._rows = node, head.ne[1]
         elif operation == GET_ROWS and self._comes_from(head.src[0], pinned.POSITIONS):
@@ -93,7 +57,7 @@ class ClassTokenFirst:
             return True
         elif self._joined is None:
             return False
-        elif operation == GET_ROWS and self._head(head.src[0]).ne[1] == self._rows:
+        elif operation == GET_ROWS and self.head(head.src[0]).ne[1] == self._rows:
             self._take(head.src[1])
         elif operation == ADD and head.src[0] == self._joined:
             self._place(head.src[1])
@@ -108,7 +72,7 @@ class ClassTokenFirst:
         elif self._comes_from(positions, pinned.POSITIONS):
             if positions not in self._turned:
                 self._turn(positions)
-            if pinned.COPY not in self._library.ggml_get_name(positions):  # a copy is made anew for every image
+            if pinned.COPY not in self.library.ggml_get_name(positions):  # a copy is made anew for every image
                 self._turned.add(positions)
         else:
             return
@@ -122,41 +86,37 @@ class ClassTokenFirst:
 
     def _index(self, tensor: int) -> np.ndarray:
         """Numbers of rows, int32 (n,)."""
-        head = self._head(tensor)
+        head = self.head(tensor)
         if head.type != pinned.TYPE_I32 or tuple(head.ne[1:]) != (1, 1, 1) or not head.buffer:
             raise TvError(
                 f"llama.cpp takes an image's tokens by an index of shape {tuple(head.ne)} and type {head.type}"
             )
-        found = np.empty(head.ne[0], np.int32)
-        self._library.ggml_backend_tensor_get(tensor, address(found), 0, found.nbytes)
-        return found
+        return self.get(tensor, np.empty(head.ne[0], np.int32))
 
     def _turn(self, tensor: int) -> None:
         """Move the first row to the end, of whatever type the rows are."""
-        head = self._head(tensor)
+        head = self.head(tensor)
         if head.ne[1] != self._rows or head.nb[2] != head.ne[1] * head.nb[1] or not head.buffer:
             raise TvError(f"llama.cpp adds positions of shape {tuple(head.ne)} to {self._rows} tokens of an image")
-        rows = np.empty((head.ne[1], head.nb[1]), np.uint8)
-        self._library.ggml_backend_tensor_get(tensor, address(rows), 0, rows.nbytes)
+        rows = self.get(tensor, np.empty((head.ne[1], head.nb[1]), np.uint8))
         self._set(tensor, np.roll(rows, -1, axis=0))
 
     def _set(self, tensor: int, values: np.ndarray) -> None:
-        self._library.ggml_backend_tensor_set(tensor, address(values), 0, values.nbytes)
+        self.set(tensor, values)
+        if not self.changed:
+            log.debug("%s", CLASS_FIRST_SENTENCE)
         self.changed = True
 
     def _comes_from(self, tensor: int | None, name: bytes) -> bool:
         """Whether the tensor is the mmproj's tensor of that name, its repetition, another shape of it or its copy."""
         while tensor is not None:
-            if name in self._library.ggml_get_name(tensor).split(pinned.COPY):
+            if name in self.library.ggml_get_name(tensor).split(pinned.COPY):
                 return True
-            head = self._head(tensor)
-            if self._operation(head.op) not in SAME_ROWS:
+            head = self.head(tensor)
+            if self.operation(head.op) not in SAME_ROWS:
                 return False
             tensor = head.src[0]
         return False
-
-    def _head(self, tensor: int) -> Any:
-        return self._library.ggml_tensor.from_address(tensor)
 
 
 def _wrong(found: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 from tvcli.engine.class_token import ClassTokenFirst
 from tvcli.engine.decoder import Decoder
 from tvcli.engine.devices import default_threads
+from tvcli.engine.encoder_graph import EncoderGraph
 from tvcli.engine.gguf.repair import FEATURE_LAYER, Repair
 from tvcli.engine.image_cache import ImageCache
 from tvcli.engine.native import pinned
@@ -28,6 +29,7 @@ from tvcli.engine.native.log import forget_errors, last_error
 from tvcli.engine.native.memory import address, floats, integers, location, number, pointers, size
 from tvcli.engine.picture import Preparation, Untile
 from tvcli.engine.protocol import Settings
+from tvcli.engine.unset_memory import UnsetMemoryCleared
 from tvcli.errors import TvError, UnavailableError
 from tvcli.images import Image, check_shape
 from tvcli.prompts.prompt import Control
@@ -80,9 +82,9 @@ class Vision:
         params.n_threads = settings.threads or default_threads()
         params.print_timings, params.warmup = False, False
         params.image_min_tokens, params.image_max_tokens = self._preparation.limits
-        self._order = ClassTokenFirst(library) if repair.class_first else None
-        if self._order is not None:
-            params.cb_eval = self._order.callback
+        self._graph = _repaired_graph(library, repair)
+        if self._graph is not None:
+            params.cb_eval = self._graph.callback
         with _deepened(mmproj, repair, settings) as file:
             forget_errors()
             self._context = library.mtmd_init_from_file(str(file).encode(), decoder.handle, params)
@@ -95,7 +97,7 @@ class Vision:
     @property
     def repairs(self) -> list[str]:
         """What was repaired in image tokens so far, one sentence each."""
-        return self._repair.sentences(positions=self._order is not None and self._order.changed)
+        return self._repair.sentences(positions=self._graph is not None and self._graph.changed)
 
     def close(self) -> None:
         if self._context:
@@ -195,16 +197,22 @@ class Vision:
         return self._cache.get(chunk.key, lambda: self._encoded(chunk))
 
     def _encoded(self, chunk: ImageChunk) -> np.ndarray:
-        with nullcontext() if self._order is None else self._order.active():
+        with nullcontext() if self._graph is None else self._graph.active():
             code = self._library.mtmd_encode_chunk(self._context, chunk.pointer)
         if code != 0:
             raise TvError(f"llama.cpp cannot encode image {chunk.name}: {last_error()}")
         width = self._library.llama_model_n_embd_inp(self._decoder.handle)
         output = floats(self._library.mtmd_get_output_embd(self._context), chunk.n_tokens * width)
         embeddings = np.array(output).reshape(chunk.n_tokens, width)
-        if not np.isfinite(embeddings).all():  # seen with Pixtral, whose graph multiplies unset memory by zero
-            raise TvError(f"llama.cpp encoded image {chunk.name} to values that are not finite; run tv again")
+        if not np.isfinite(embeddings).all():
+            raise TvError(f"llama.cpp encoded image {chunk.name} to values that are not finite")
         return embeddings
+
+
+def _repaired_graph(library: Library, repair: Repair) -> EncoderGraph | None:
+    if repair.class_first:
+        return ClassTokenFirst(library)
+    return UnsetMemoryCleared(library) if repair.unset_memory else None
 
 
 def _deepened(mmproj: Path, repair: Repair, settings: Settings) -> AbstractContextManager[Path]:

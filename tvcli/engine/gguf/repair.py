@@ -19,6 +19,8 @@ blocks (https://github.com/ggml-org/llama.cpp/issues/25817). A file needs all it
 - an encoder of another size needs them all if the file has what that converter writes about itself; else it cannot be
   known, is left as it is, and the user is told.
 
+*Unset memory.* Pixtral's graph multiplies memory that nothing sets by zero (`tvcli.engine.unset_memory`).
+
 *Not repaired* (`FAULTS`): seen against Hugging Face on small models with random weights (benchmarks/architectures.py).
 """
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from tvcli.engine.gguf.header import Header
 
 LLAVA = frozenset({"mlp", "ldp", "ldpv2"})  # projector types that models/llava.cpp gives one block less
+BREAKS_ROWS = "v.token_embd.img_break"  # tools/mtmd/clip-impl.h: TN_TOK_IMG_BREAK
 CLASS_FIRST = LLAVA | {"internvl"}
 FEATURE_LAYER = "clip.vision.feature_layer"
 LEGACY = {"clip.has_llava_projector": True, "general.description": "image encoder for LLaVA"}
@@ -65,6 +68,7 @@ class Repair:
     class_first: bool = False  # the model's class token belongs before its patches
     depth: int = 0  # blocks to compute, where llama.cpp alone computes one less; 0: as llama.cpp does
     unknown_depth: bool = False
+    unset_memory: bool = False  # which llama.cpp takes for zeros
     fault: str = ""
 
     @property
@@ -100,7 +104,13 @@ def repair(header: Header) -> Repair:
     class_first = projector in CLASS_FIRST and "v.class_embd" in header.tensors
     all_blocks = _all_blocks(header) if projector in LLAVA else False
     depth = header.number("clip.vision.block_count") or 0
-    return Repair(class_first, depth if all_blocks else 0, all_blocks is None, FAULTS.get(projector, ""))
+    return Repair(
+        class_first,
+        depth if all_blocks else 0,
+        all_blocks is None,
+        BREAKS_ROWS in header.tensors,
+        FAULTS.get(projector, ""),
+    )
 
 
 def _all_blocks(header: Header) -> bool | None:

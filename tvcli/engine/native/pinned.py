@@ -137,6 +137,8 @@ RPC_CAPABILITIES = 24  # ggml/src/ggml-rpc/transport.h: RPC_CONN_CAPS_SIZE
 RESIDUAL = "l_out"  # src/models/llama.cpp: "l_out"; its name in the graph ends in the layer's number, "l_out-3"
 # ggml/src/ggml.c: GGML_OP_NAME; their numbers may differ between releases
 OPERATIONS = (b"ADD", b"CONCAT", b"GET_ROWS", b"REPEAT", b"RESHAPE", b"CONT")
+SCALE, NO_OPERATION = b"SCALE", b"NONE"
+UNNAMED = b"leaf_"  # ggml/src/ggml.c: ggml_visit_parents_graph, the name of a tensor that nothing computes
 CLASS_TOKEN = b"v.class_embd"  # tools/mtmd/clip-impl.h: TN_CLASS_EMBD
 POSITIONS = b"v.position_embd.weight"  # tools/mtmd/clip-impl.h: TN_POS_EMBD
 COPY = (

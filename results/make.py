@@ -32,28 +32,31 @@ OF_IMAGES = (  # table 3 compares two language models, and only picto-tuned has 
 
 @dataclass(frozen=True)
 class Run:
-    """What is made of a model of the catalog: items of `tv paper`, and text vectors on queries of these modalities."""
+    """What is made of a model of the catalog: items of `tv paper`, and vectors of a source on queries of a modality."""
 
     model: str
     items: tuple[str, ...]
-    queries: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @property
     def paper(self) -> tuple[str, ...]:
         """One seed, and one layer: prefilling the prompts of examples takes most of the time."""
         return ("paper", *self.items, "-m", self.model, "--limit", LIMIT, "--seeds", "1", "--one-layer")
 
-    def evaluation(self, query: str) -> tuple[str, ...]:
+    def evaluation(self, source: str, query: str) -> tuple[str, ...]:
         """Three seeds, the layer chosen among all."""
         pixels = ("--picture", "paper") if query == "image" else ()
-        return ("eval", "-m", self.model, "--query", query, "--limit", LIMIT, *pixels, "--resume", "--json")
+        pair = ("--source", source, "--query", query)
+        return ("eval", "-m", self.model, *pair, "--limit", LIMIT, *pixels, "--resume", "--json")
 
 
+IMAGE, TEXT = ("text", "image"), ("text", "text")
+INSTRUCTIONS = (("instruction", "image"), ("instruction", "text"))
 RUNS = {
-    "picto": Run("picto", OF_IMAGES, ("image", "text")),
+    "picto": Run("picto", OF_IMAGES, (IMAGE, TEXT)),
     "picto-tuned": Run("picto-tuned", ("table2", "table3", "figure5")),
-    "qwen-0.5b": Run("qwen2.5-coder-0.5b", ("all",), ("text",)),
-    "qwen-1.5b": Run("picto-qwen2.5-coder-1.5b", OF_IMAGES, ("image", "text")),
+    "qwen-0.5b": Run("qwen2.5-coder-0.5b", ("all",), (TEXT,)),
+    "qwen-1.5b": Run("picto-qwen2.5-coder-1.5b", OF_IMAGES, (IMAGE, TEXT, *INSTRUCTIONS)),
 }
 
 
@@ -73,9 +76,10 @@ def make(name: str, work: Path) -> None:
     """One run, and its files in the folder of its name."""
     run, started = RUNS[name], time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
-    for query in run.queries:
-        found = tv(*run.evaluation(query), "--samples", str(work / f"text-{query}.jsonl"), captured=True)
-        (work / f"text-{query}.json").write_text(found, encoding="utf-8")
+    for pair in run.pairs:
+        name = "-".join(pair)
+        found = tv(*run.evaluation(*pair), "--samples", str(work / f"{name}.jsonl"), captured=True)
+        (work / f"{name}.json").write_text(found, encoding="utf-8")
     tv(*run.paper, "-o", str(work))
     finish(name, work, (time.monotonic() - started) / 3600)
 
@@ -88,7 +92,9 @@ def finish(name: str, work: Path, hours: float | None = None) -> None:
     about |= {key: told["machine"][key] for key in ("library", "kernels", "features")} | {
         "model": told["subject"]["model"]
     }
-    about["commands"] = [f"tv {' '.join(arguments)}" for arguments in (*map(run.evaluation, run.queries), run.paper)]
+    about["commands"] = [
+        f"tv {' '.join(arguments)}" for arguments in (*(run.evaluation(*pair) for pair in run.pairs), run.paper)
+    ]
     about["hours"] = None if hours is None else round(hours, 2)
     (work / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     publish(work, HERE / name)

@@ -71,6 +71,32 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path: Path, text: str, sent
     assert refused(tmp_path, text).startswith(sentence)
 
 
+CAPITALS = "Greece,Athens\nPerú,Lima\nItaly,Rome\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "doubted"),
+    [
+        ("country,language\n" + CAPITALS, True),
+        ("Country,Capital\nGreece,Athens\n", True),
+        ("flag of,where\n" + CAPITALS, True),  # other names, in lower case over a column that has none
+        ("apple,colour\nSky,blue\nGrass,green\nSnow,white\n", True),
+        (CAPITALS, False),
+        ("greece,athens\nperu,lima\nitaly,rome\njapan,tokyo\n", False),
+        ("apple,Red\n" + CAPITALS, False),
+        ("hot,cold\nGreece,Athens\n", False),  # of so few it says nothing
+    ],
+)
+def test_a_first_pair_that_may_be_a_header_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, doubted: bool
+) -> None:
+    found = pairs(tmp_path, text, "p.csv")
+    assert len(found) == text.count("\n")
+    names = " and ".join(map(repr, text.split("\n")[0].split(",")))
+    told = f"{tmp_path / 'p.csv'}, line 1: {names} may be a header, and is used as an example; if it is one, delete it"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [told] * doubted
+
+
 def test_empty_columns_after_two_do_not_count(tmp_path: Path) -> None:
     assert pairs(tmp_path, "Greece\tAthens\t\t \n") == [("Greece", "Athens")]
     assert refused(tmp_path, "Greece\t\n") == "line 1: the output is missing; write input<TAB>output"

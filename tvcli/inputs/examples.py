@@ -29,6 +29,7 @@ from tvcli.inputs.lines import (
     is_quoted,
     json_list,
     label_of,
+    may_be_header,
     pair_columns,
     raw_lines,
     text_lines,
@@ -208,7 +209,8 @@ class _Rows:
     """Rows of one file or pipe as records; each kind of note is logged once."""
 
     queries: bool
-    started: bool = False
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    begins: str = ""  # where the first pair is
     logged: set[str] = field(default_factory=set)
 
     def record(self, row: str | list[str], where: str) -> dict[str, object]:
@@ -222,9 +224,10 @@ class _Rows:
                 self._note(where, "quotes around a column are removed, as spreadsheets write them")
         else:
             left, right = two_columns(row, where, "input,output")
-        if not self.started:
+        if not self.pairs:
             check_header((left, right), where)
-        self.started = True
+            self.begins = where
+        self.pairs.append((left, right))
         if not self.queries:
             return {**_input(left), "output": right}
         self._note(where, "the line is a pair, of which only the input is the query")
@@ -236,6 +239,13 @@ class _Rows:
         if unused:
             self._note(where, f"keys that are not used: {', '.join(map(repr, unused))}")
         return record
+
+    def end(self) -> None:
+        """Warn of a first pair that may be a header, which is known only when the others are."""
+        if self.pairs and may_be_header(self.pairs):
+            names = " and ".join(map(repr, self.pairs[0]))
+            used = "a query" if self.queries else "an example"
+            log.warning("%s: %s may be a header, and is used as %s; if it is one, delete it", self.begins, names, used)
 
     def _alone(self, row: str | list[str], where: str) -> str | None:
         """The row as a query, or `None` for a pair."""
@@ -279,3 +289,4 @@ def _records(source: str, *, queries: bool) -> Iterator[Record]:
             yield where, base, rows.from_json(parse_record(row, where), where)
         else:
             yield where, base, rows.record(row, where)
+    rows.end()

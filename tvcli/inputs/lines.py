@@ -27,6 +27,12 @@ HEADERS = (
     {"input", "inputs", "question", "query", "prompt", "source", "x"},
     {"output", "outputs", "answer", "label", "completion", "target", "y"},
 )
+COLUMN_NAMES = frozenset().union(  # what people call the columns of such tables
+    *HEADERS,
+    ("country", "capital", "currency", "language", "continent", "animal", "food", "fruit", "color", "colour", "flavor"),
+    ("word", "antonym", "synonym", "plural", "translation", "term", "text", "name", "category", "class", "number"),
+    ("english", "french", "german", "spanish", "italian", "image", "picture", "photo", "file", "path", "caption"),
+)
 
 
 def label_of(source: str) -> str:
@@ -146,6 +152,18 @@ def check_header(pair: tuple[str, str], where: str) -> None:
             f"{where}: {' and '.join(map(repr, names))} look like a header; delete the line, or move it"
             " further down if it is an example"
         )
+
+
+def may_be_header(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether the first pair of a file may be a header, which only the user can know.
+
+    Both of its texts are names of columns; or they begin in lower case, and no other text of a column does.
+    """
+    first, *others = pairs
+    if all(clean(name).casefold() in COLUMN_NAMES for name in first):
+        return True
+    alone = [not any(text[:1].islower() for text in column) for column in zip(*others, strict=True)]
+    return len(others) > 2 and all(name[:1].islower() for name in first) and any(alone)
 
 
 def csv_rows(source: str) -> list[tuple[int, list[str]]]:

@@ -80,7 +80,7 @@ CAPITALS = "Greece,Athens\nPerú,Lima\nItaly,Rome\n"
         ("country,language\n" + CAPITALS, True),
         ("Country,Capital\nGreece,Athens\n", True),
         ("flag of,where\n" + CAPITALS, True),  # other names, in lower case over a column that has none
-        ("apple,colour\nSky,blue\nGrass,green\nSnow,white\n", True),
+        ("apple,color\nSky,blue\nGrass,green\nSnow,white\n", True),
         (CAPITALS, False),
         ("greece,athens\nperu,lima\nitaly,rome\njapan,tokyo\n", False),
         ("apple,Red\n" + CAPITALS, False),

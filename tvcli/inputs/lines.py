@@ -29,7 +29,7 @@ HEADERS = (
 )
 COLUMN_NAMES = frozenset().union(  # what people call the columns of such tables
     *HEADERS,
-    ("country", "capital", "currency", "language", "continent", "animal", "food", "fruit", "color", "colour", "flavor"),
+    ("country", "capital", "currency", "language", "continent", "animal", "food", "fruit", "color", "flavor"),
     ("word", "antonym", "synonym", "plural", "translation", "term", "text", "name", "category", "class", "number"),
     ("english", "french", "german", "spanish", "italian", "image", "picture", "photo", "file", "path", "caption"),
 )

@@ -77,9 +77,9 @@ def make(name: str, work: Path) -> None:
     run, started = RUNS[name], time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     for pair in run.pairs:
-        name = "-".join(pair)
-        found = tv(*run.evaluation(*pair), "--samples", str(work / f"{name}.jsonl"), captured=True)
-        (work / f"{name}.json").write_text(found, encoding="utf-8")
+        stem = "-".join(pair)
+        found = tv(*run.evaluation(*pair), "--samples", str(work / f"{stem}.jsonl"), captured=True)
+        (work / f"{stem}.json").write_text(found, encoding="utf-8")
     tv(*run.paper, "-o", str(work))
     finish(name, work, (time.monotonic() - started) / 3600)
 
@@ -88,14 +88,14 @@ def finish(name: str, work: Path, hours: float | None = None) -> None:
     """Say with what and where it was made, and copy it; `hours` of the last call, if it made everything."""
     run = RUNS[name]
     told = json.loads(tv("doctor", run.model, "--json", captured=True))
-    about = {key: told["software"][key] for key in ("versions", "processor")}  # and no path
-    about |= {key: told["machine"][key] for key in ("library", "kernels", "features")} | {
-        "model": told["subject"]["model"]
+    commands = [*(run.evaluation(*pair) for pair in run.pairs), run.paper]
+    about = {
+        **{key: told["software"][key] for key in ("versions", "processor")},  # and no path
+        **{key: told["machine"][key] for key in ("library", "kernels", "features")},
+        "model": told["subject"]["model"],
+        "commands": [f"tv {' '.join(arguments)}" for arguments in commands],
+        "hours": None if hours is None else round(hours, 2),
     }
-    about["commands"] = [
-        f"tv {' '.join(arguments)}" for arguments in (*(run.evaluation(*pair) for pair in run.pairs), run.paper)
-    ]
-    about["hours"] = None if hours is None else round(hours, 2)
     (work / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     publish(work, HERE / name)
 

@@ -66,6 +66,42 @@ def test_sizes_are_read_from_the_evaluations_of_each_run(tmp_path: Path) -> None
     assert (tmp_path / "sizes.svg").stat().st_size > 1000
 
 
+TOLD = {
+    "software": {"versions": {"tvcli": "0.2.0"}, "processor": "one", "path": "/secret"},
+    "machine": {"library": "llama.cpp", "kernels": "", "features": ""},
+    "subject": {"model": {"name": "small"}},
+}
+
+
+@pytest.mark.parametrize("name", ["picto-tuned", "qwen-0.5b", "qwen-1.5b"])
+def test_a_run_is_made_and_copied_under_its_own_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tv` itself is replaced: it says what doctor and eval would, and writes a table as `tv paper` would."""
+    import make
+
+    asked: list[str] = []
+
+    def tv(*arguments: str, captured: bool = False) -> str:
+        asked.append(arguments[0])
+        if arguments[0] == "paper":
+            Path(arguments[-1], "table2.md").write_text("made", "utf-8")
+        return json.dumps(TOLD) if captured else ""
+
+    monkeypatch.setattr(make, "tv", tv)
+    monkeypatch.setattr(make, "HERE", tmp_path / "there")
+    make.HERE.mkdir()
+    make.make(name, tmp_path / "work")
+    pairs = make.RUNS[name].pairs
+    assert asked == ["eval"] * len(pairs) + ["paper", "doctor"]
+    assert [path.name for path in make.HERE.iterdir()] == [name]
+    made = {path.name for path in (make.HERE / name).iterdir()}
+    assert made == {"about.json", "table2.md", *(f"{'-'.join(pair)}.json" for pair in pairs)}
+    about = json.loads((make.HERE / name / "about.json").read_text("utf-8"))
+    assert (about["processor"], len(about["commands"])) == ("one", len(pairs) + 1)
+    assert "/secret" not in json.dumps(about)
+
+
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_answers_and_tables_are_of_one_model(run: Path) -> None:
     """The settings in the first line of every file name the same model, and every table has its Markdown."""

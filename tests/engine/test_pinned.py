@@ -131,7 +131,9 @@ def test_the_names_are_the_sources(files: Mapping[str, str]) -> None:
     amx = files["ggml/src/ggml-cpu/amx/amx.cpp"]
     assert re.search(rf'ggml_backend_amx_buffer_type_get_name\(.*?return "{pinned.AMX_BUFFERS}";', amx, re.DOTALL)
     operations = files["ggml/src/ggml.c"].partition("GGML_OP_NAME[GGML_OP_COUNT] = {")[2].partition("};")[0]
-    assert {name.decode() for name in pinned.OPERATIONS} <= set(re.findall(r'"(\w+)"', operations))
+    used = (*pinned.OPERATIONS, pinned.SCALE, pinned.NO_OPERATION)
+    assert {name.decode() for name in used} <= set(re.findall(r'"(\w+)"', operations))
+    assert f'ggml_format_name(node, "{pinned.UNNAMED.decode()}%d"' in files["ggml/src/ggml.c"]
     tower = files["tools/mtmd/clip-impl.h"]
     assert re.search(rf'TN_CLASS_EMBD\s+"{pinned.CLASS_TOKEN.decode()}"', tower)
     assert re.search(rf'TN_POS_EMBD\s+"%s{pinned.POSITIONS.decode().removeprefix("v")}"', tower)

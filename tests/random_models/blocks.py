@@ -128,25 +128,6 @@ class VisionTransformer:
             {"v.patch_embd.weight": (self.width, 3, self.patch, self.patch), **shapes},
         )
 
-    def experts(self, layer: int, count: int, ff: int) -> Shapes:
-        """A router's matrix, and those of all experts."""
-        at = f"blk.{layer}."
-        return {
-            f"{at}ffn_gate_inp.weight": (count, self.width),
-            f"{at}ffn_gate_exps.weight": (count, ff, self.width),
-            f"{at}ffn_up_exps.weight": (count, ff, self.width),
-            f"{at}ffn_down_exps.weight": (count, self.width, ff),
-        }
-
-    def shared_expert(self, layer: int, ff: int) -> Shapes:
-        """One that every token gets."""
-        at = f"blk.{layer}."
-        return {
-            f"{at}ffn_gate_shexp.weight": (ff, self.width),
-            f"{at}ffn_up_shexp.weight": (ff, self.width),
-            f"{at}ffn_down_shexp.weight": (self.width, ff),
-        }
-
     def blocks(self, *, bias: bool = True, gated: bool = False, fused: bool = False, scaled: bool = False) -> Shapes:
         """Attention (`fused`: one matrix for query, key, value) and feed-forward; `scaled` as in InternVL."""
         rows = {"attn_qkv": 3 * self.width} if fused else {f"attn_{x}": self.width for x in "qkv"}

@@ -107,9 +107,9 @@ def repair(header: Header) -> Repair:
     return Repair(
         class_first,
         depth if all_blocks else 0,
-        all_blocks is None,
-        BREAKS_ROWS in header.tensors,
-        FAULTS.get(projector, ""),
+        unknown_depth=all_blocks is None,
+        unset_memory=BREAKS_ROWS in header.tensors,
+        fault=FAULTS.get(projector, ""),
     )
 
 
